@@ -1,0 +1,337 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Band names, sensors and band groups: the only place that knows a band order."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+
+class Sensor(NamedTuple):
+    """Bands of one instrument, in its usual file order."""
+
+    #: Name shown in messages.
+    name: str
+
+    #: Canonical band names, and the side of a pixel in metres.
+    bands: dict[str, float]
+
+    #: Published three-band combinations, red channel first.
+    groups: dict[str, tuple[str, str, str]]
+
+
+class BandGroup(NamedTuple):
+    """Three bands shown to the backbone as one image."""
+
+    #: Name of the group, such as ``natural_color``.
+    name: str
+
+    #: Canonical names of its bands, in channel order.
+    bands: tuple[str, str, str]
+
+
+class OmittedGroup(NamedTuple):
+    """A group that the bands at hand cannot form."""
+
+    #: Name of the group.
+    name: str
+
+    #: Why it cannot be formed, as a clause.
+    reason: str
+
+
+# Group table of SACo+, README of the original code. Only this table is used: the slices
+# in the code itself pick other bands for four of the seven groups.
+_SACO_GROUPS = {
+    'natural_color': ('B04', 'B03', 'B02'),
+    'near_infrared': ('B08', 'B04', 'B03'),
+    'urban': ('B12', 'B11', 'B04'),
+    'agriculture': ('B11', 'B8A', 'B02'),
+    'atmospheric_penetration': ('B12', 'B11', 'B8A'),
+    'complementary_1': ('B01', 'B05', 'B06'),
+    'complementary_2': ('B07', 'B08', 'B10'),
+}
+
+# https://sentiwiki.copernicus.eu/web/s2-mission, band widths and resolutions
+_SENTINEL2_BANDS = {
+    'B01': 60.0,
+    'B02': 10.0,
+    'B03': 10.0,
+    'B04': 10.0,
+    'B05': 20.0,
+    'B06': 20.0,
+    'B07': 20.0,
+    'B08': 10.0,
+    'B8A': 20.0,
+    'B09': 60.0,
+    'B10': 60.0,
+    'B11': 20.0,
+    'B12': 20.0,
+}
+
+SENTINEL2_L1C = Sensor('Sentinel-2 L1C', _SENTINEL2_BANDS, _SACO_GROUPS)
+
+# Atmospheric correction uses the cirrus band B10 up.
+SENTINEL2_L2A = Sensor(
+    'Sentinel-2 L2A',
+    {band: size for band, size in _SENTINEL2_BANDS.items() if band != 'B10'},
+    _SACO_GROUPS,
+)
+
+# Same combinations under the numbering of the Operational Land Imager,
+# https://www.usgs.gov/landsat-missions/landsat-8
+LANDSAT_8_9 = Sensor(
+    'Landsat 8/9',
+    {f'B{band:02d}': size for band, size in enumerate([30.0] * 7 + [15.0, 30.0, 100.0, 100.0], 1)},
+    {
+        'natural_color': ('B04', 'B03', 'B02'),
+        'near_infrared': ('B05', 'B04', 'B03'),
+        'urban': ('B07', 'B06', 'B04'),
+        'agriculture': ('B06', 'B05', 'B02'),
+        'atmospheric_penetration': ('B07', 'B06', 'B05'),
+    },
+)
+
+RGB = Sensor('RGB', {'R': 1.0, 'G': 1.0, 'B': 1.0}, {'natural_color': ('R', 'G', 'B')})
+
+# Panchromatic and multispectral sensor, 0.8 m and 3.2 m at nadir: blue, green, red, near infrared
+GAOFEN2 = Sensor(
+    'Gaofen-2',
+    {'PAN': 0.8, 'B01': 3.2, 'B02': 3.2, 'B03': 3.2, 'B04': 3.2},
+    {'natural_color': ('B03', 'B02', 'B01'), 'near_infrared': ('B04', 'B03', 'B02')},
+)
+
+#: Sensors by the name used in configuration files.
+SENSORS = {
+    'sentinel2_l1c': SENTINEL2_L1C,
+    'sentinel2_l2a': SENTINEL2_L2A,
+    'landsat_8_9': LANDSAT_8_9,
+    'rgb': RGB,
+    'gaofen2': GAOFEN2,
+}
+
+# SACo+ replaces the cirrus band by water vapour where the source has no cirrus band.
+_SUBSTITUTES = {'B10': 'B09'}
+
+_COLORS = {'RED': 'R', 'GREEN': 'G', 'BLUE': 'B', 'PANCHROMATIC': 'PAN'}
+
+
+def sensor(name: str | Sensor) -> Sensor:
+    """Sensor of that name.
+
+    Args:
+        name: A key of :data:`SENSORS`, or a sensor, which is returned as it is.
+
+    Returns:
+        The sensor.
+
+    Raises:
+        ValueError: If no sensor has that name.
+    """
+    if isinstance(name, Sensor):
+        return name
+    if name not in SENSORS:
+        raise ValueError(f'unknown sensor {name!r}; choose one of {", ".join(SENSORS)}')
+    return SENSORS[name]
+
+
+def band_name(spelling: str, source: str | Sensor = SENTINEL2_L1C) -> str:
+    """Canonical name of a band, however it is spelled.
+
+    ``B4``, ``b04``, ``B04``, ``Band 4`` and ``SR_B4`` are one band.
+
+    Args:
+        spelling: Name as a file, a catalogue or a user writes it.
+        source: Sensor that has the band.
+
+    Returns:
+        Name as in :attr:`Sensor.bands`.
+
+    Raises:
+        ValueError: If the sensor has no such band; the message names the closest one.
+
+    Example:
+        >>> band_name('b8a'), band_name('SR_B4', LANDSAT_8_9), band_name('red', RGB)
+        ('B8A', 'B04', 'R')
+    """
+    known = sensor(source).bands
+    if not isinstance(spelling, str):
+        raise ValueError(f'a band is named by text such as {next(iter(known))!r}, got {spelling!r}')
+    text = re.sub(r'^(SR_|BAND)', '', re.sub(r'[\s_-]+(?=\d)', '', spelling.strip().upper()))
+    text = _COLORS.get(text, text)
+    number = re.fullmatch(r'B?0*(\d+)(A?)', text)
+    if number:
+        digits, suffix = number.groups()
+        text = f'B{digits}{suffix}' if suffix else f'B{int(digits):02d}'
+    if text in known:
+        return text
+    close = difflib.get_close_matches(text, known, n=1, cutoff=0.0)[0]
+    raise ValueError(
+        f'{sensor(source).name} has no band {spelling!r}; did you mean {close!r}? '
+        f'Its bands are {", ".join(known)}'
+    )
+
+
+def band_names(spellings: Iterable[str], source: str | Sensor = SENTINEL2_L1C) -> tuple[str, ...]:
+    """Canonical names of several bands, in the order given.
+
+    Args:
+        spellings: Names in any spelling.
+        source: Sensor that has the bands.
+
+    Returns:
+        Names as in :attr:`Sensor.bands`.
+
+    Raises:
+        ValueError: If the sensor lacks a band, a band is listed twice, or none is listed.
+    """
+    if isinstance(spellings, str):
+        raise ValueError(f'bands must be a list of names, got the text {spellings!r}')
+    spellings = list(spellings)
+    names = tuple(band_name(spelling, source) for spelling in spellings)
+    for position, name in enumerate(names):
+        first = names.index(name)
+        if first != position:
+            raise ValueError(
+                f'band {name} is listed twice, as {spellings[first]!r} at position {first} '
+                f'and {spellings[position]!r} at position {position}; remove one'
+            )
+    if not names:
+        raise ValueError('bands is empty; list at least one band')
+    return names
+
+
+def band_index(bands: Sequence[str], wanted: Iterable[str]) -> list[int]:
+    """Channel of each wanted band in an image.
+
+    Args:
+        bands: Canonical names of the channels of the image.
+        wanted: Canonical names to look up.
+
+    Returns:
+        One channel number per wanted band.
+
+    Raises:
+        ValueError: If the image lacks a band.
+    """
+    bands = list(bands)
+    wanted = list(wanted)
+    missing = [band for band in wanted if band not in bands]
+    if missing:
+        raise ValueError(
+            f'the image has no band {", ".join(missing)}; its bands are {", ".join(bands)}'
+        )
+    return [bands.index(band) for band in wanted]
+
+
+def band_groups(
+    groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    source: str | Sensor = SENTINEL2_L1C,
+) -> list[BandGroup]:
+    """Groups asked for, by published name or by their bands.
+
+    Args:
+        groups: Names of published groups, a mapping from names of your own to three bands
+            each, or None for all published groups of the sensor.
+        source: Sensor that has the bands.
+
+    Returns:
+        The groups, their bands in canonical spelling.
+
+    Raises:
+        ValueError: If a name is unknown or given twice, a group has not exactly three bands,
+            a band is unknown, or *groups* is empty.
+
+    References:
+        SACo+, ISPRS 2025, table of band combinations.
+
+    Example:
+        >>> band_groups({'moisture': ['B8A', 'B11', 'B04']})
+        [BandGroup(name='moisture', bands=('B8A', 'B11', 'B04'))]
+    """
+    source = sensor(source)
+    if groups is None:
+        return [BandGroup(name, bands) for name, bands in source.groups.items()]
+    if isinstance(groups, str):
+        raise ValueError(f'groups must be a list or a mapping, got the text {groups!r}')
+    if not groups:
+        raise ValueError('groups is empty; leave it out to use all published groups')
+    if isinstance(groups, Mapping):
+        return [_own_group(name, bands, source) for name, bands in groups.items()]
+    if len(set(groups)) < len(groups):
+        raise ValueError(f'a group is listed twice in {list(groups)}; remove one')
+    return [_published_group(name, source) for name in groups]
+
+
+def _published_group(name: str, source: Sensor) -> BandGroup:
+    """Group of the published table."""
+    if name in source.groups:
+        return BandGroup(name, source.groups[name])
+    close = difflib.get_close_matches(name, source.groups, n=1, cutoff=0.0)[0]
+    raise ValueError(
+        f'{source.name} has no published group {name!r}; did you mean {close!r}? '
+        'To add one of your own, map its name to three bands'
+    )
+
+
+def _own_group(name: str, bands: Sequence[str], source: Sensor) -> BandGroup:
+    """Group from three bands in any spelling."""
+    names = band_names(bands, source)
+    if len(names) != 3:
+        raise ValueError(f'group {name!r} needs three bands, got {len(names)}: {", ".join(names)}')
+    return BandGroup(name, (names[0], names[1], names[2]))
+
+
+def available_groups(
+    bands: Sequence[str],
+    groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    source: str | Sensor = SENTINEL2_L1C,
+) -> tuple[list[BandGroup], list[OmittedGroup]]:
+    """Groups that the bands at hand can form, and those they cannot.
+
+    B10 is replaced by B09 where the image has no B10.
+
+    Args:
+        bands: Bands of the image, in any spelling.
+        groups: As for :func:`band_groups`.
+        source: Sensor that has the bands.
+
+    Returns:
+        Groups whose bands are all there, and the others with the reason.
+
+    Raises:
+        ValueError: If no group can be formed, or as :func:`band_groups`.
+
+    Example:
+        >>> formed, omitted = available_groups(['B2', 'B3', 'B4', 'B9', 'B7', 'B8'])
+        >>> formed[-1].bands, omitted[0]
+        (('B07', 'B08', 'B09'), OmittedGroup(name='urban', reason='the image lacks B12, B11'))
+    """
+    bands = band_names(bands, source)
+    formed: list[BandGroup] = []
+    omitted: list[OmittedGroup] = []
+    for group in band_groups(groups, source):
+        first, second, third = (_substitute(band, bands) for band in group.bands)
+        missing = [band for band in group.bands if _substitute(band, bands) not in bands]
+        if missing:
+            lacks = ', '.join(
+                f'{band} (and {_SUBSTITUTES[band]})' if band in _SUBSTITUTES else band
+                for band in missing
+            )
+            omitted.append(OmittedGroup(group.name, f'the image lacks {lacks}'))
+        else:
+            formed.append(BandGroup(group.name, (first, second, third)))
+    if not formed:
+        reasons = '; '.join(f'{name}: {reason}' for name, reason in omitted)
+        raise ValueError(
+            f'no group can be formed from the bands {", ".join(bands)} ({reasons}); '
+            'read more bands or name groups of your own'
+        )
+    return formed, omitted
+
+
+def _substitute(band: str, bands: Sequence[str]) -> str:
+    """The band itself, or its published substitute where the image lacks it."""
+    return band if band in bands else _SUBSTITUTES.get(band, band)
