@@ -1,0 +1,63 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tiny archives in the layout of SeCo and CACo, written at test time."""
+
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+
+SIZES = {'B1': 6, 'B9': 6} | dict.fromkeys(('B5', 'B6', 'B7', 'B8A', 'B11', 'B12'), 2)
+ALL_BANDS = ('B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B9', 'B11', 'B12')
+DATES = ('20180410', '20180715', '20190412', '20190720')
+
+
+def write_tif(path: Path, image: np.ndarray, **profile) -> None:
+    """One GeoTIFF of (H, W) or (C, H, W)."""
+    image = image if image.ndim == 3 else image[None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {'transform': from_origin(500000, 5600000, 10, 10), 'crs': 'EPSG:32631'} | profile
+    with rasterio.open(
+        path,
+        'w',
+        driver='GTiff',
+        count=len(image),
+        height=image.shape[1],
+        width=image.shape[2],
+        dtype=image.dtype,
+        **profile,
+    ) as file:
+        file.write(image)
+
+
+def write_archive(
+    root: Path,
+    locations: int = 6,
+    dates=DATES,
+    bands=ALL_BANDS,
+    size: int = 36,
+    dtype: str = 'uint8',
+    suffix: str = 'T103021_20190415T103025_T31UFS',
+    seed: int = 0,
+) -> Path:
+    """Places with a pattern of their own, brighter from date to date."""
+    generator = np.random.default_rng(seed)
+    top = 255 if dtype == 'uint8' else 10000
+    for location in range(locations):
+        pattern = generator.random((size, size))
+        for number, date in enumerate(dates):
+            for band in bands:
+                ratio = SIZES.get(band, 1)
+                image = (0.1 + 0.5 * pattern[::ratio, ::ratio] + 0.02 * number) * top
+                noise = generator.normal(0, 0.01 * top, image.shape)
+                path = root / f'{location:06d}' / f'{date}{suffix}' / f'{band}.tif'
+                write_tif(path, (image + noise).clip(0, top).astype(dtype))
+    return root
+
+
+def write_labels(root: Path, labels) -> None:
+    """Table of labels."""
+    rows = [f'{location:06d},{label}' for location, label in enumerate(labels)]
+    (root / 'labels.csv').write_text('\n'.join(['location,label', *rows]) + '\n')

@@ -1,0 +1,53 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Sampling orders that depend on seed and epoch alone."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from .randomness import mixed_seed, run_seed
+
+
+class Draw(NamedTuple):
+    """Index of an item, and the epoch that draws it."""
+
+    #: Position in the dataset.
+    index: int
+
+    #: Epoch, which the dataset mixes into its random numbers.
+    epoch: int
+
+
+class EpochSampler(Sampler[Draw]):
+    """Shuffles a dataset by (seed, epoch), so that a resumed run sees the same order.
+
+    Lightning calls :meth:`set_epoch`. The epoch travels with every index, so workers that
+    live through the whole run draw as fresh ones do.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Initialize a new EpochSampler instance.
+
+        Args:
+            size: Number of items of the dataset.
+        """
+        self.size = size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of that epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Draws of the epoch."""
+        generator = np.random.default_rng(mixed_seed(run_seed(), self.epoch))
+        for index in generator.permutation(self.size):
+            yield Draw(int(index), self.epoch)
+
+    def __len__(self) -> int:
+        """Number of draws."""
+        return self.size
