@@ -1,0 +1,40 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of the measures of an embedding."""
+
+import math
+
+import pytest
+import torch
+
+from torchgeo_saco.metrics import alignment, effective_rank, feature_std, uniformity
+
+
+def test_feature_std_is_one_on_the_sphere_and_zero_at_a_point():
+    assert feature_std(torch.randn(4096, 64)).item() == pytest.approx(1, abs=0.02)
+    assert feature_std(torch.ones(8, 64)).item() == 0
+
+
+def test_alignment_of_orthogonal_pairs_is_two():
+    first, second = torch.eye(4)[:2], torch.eye(4)[2:]
+    assert alignment(first, second).item() == pytest.approx(2)
+    assert alignment(first, 5 * first).item() == pytest.approx(0)
+
+
+def test_uniformity_of_two_points():
+    features = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    assert uniformity(features).item() == pytest.approx(-2 * 2)
+    assert uniformity(torch.ones(3, 2)).item() == pytest.approx(0)
+
+
+def test_uniformity_of_three_points():
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    expected = math.log((2 * math.exp(-4) + math.exp(-8)) / 3)
+    assert uniformity(features).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('rank', [1, 3, 8])
+def test_effective_rank_counts_equal_directions(rank):
+    features = torch.eye(8)[torch.arange(64) % rank]
+    assert effective_rank(features).item() == pytest.approx(rank, rel=1e-4)

@@ -1,0 +1,8 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Losses."""
+
+from .contrastive import AlignmentLoss, InfoNCE, alignment_loss, info_nce, unit
+
+__all__ = ('AlignmentLoss', 'InfoNCE', 'alignment_loss', 'info_nce', 'unit')

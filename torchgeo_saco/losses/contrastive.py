@@ -1,0 +1,132 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Losses of contrastive learning."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# The default of 1e-12 lets the gradient at a zero vector reach 1e12.
+_EPS = 1e-6
+
+
+def unit(features: Tensor) -> Tensor:
+    """Features of length one along the last axis, in float32 or wider."""
+    return F.normalize(_wide(features), dim=-1, eps=_EPS)
+
+
+def _wide(features: Tensor) -> Tensor:
+    """Features in float32 or wider."""
+    return features if features.dtype == torch.float64 else features.float()
+
+
+def info_nce(
+    query: Tensor,
+    key: Tensor,
+    negatives: Tensor,
+    temperature: float = 0.05,
+    excluded: Tensor | None = None,
+) -> Tensor:
+    r"""Noise-contrastive estimation of one positive among negatives.
+
+    .. math::
+
+        -\log \frac{\exp(q \cdot k / \tau)}{\exp(q \cdot k / \tau) + \sum_j \exp(q \cdot n_j / \tau)}
+
+    averaged over the batch, by log-sum-exp. Features are scaled to length one here.
+
+    Args:
+        query: Features, (B, D).
+        key: Positive of every query, (B, D).
+        negatives: Features all queries are pushed from, (K, D). K may be 0.
+        temperature: Divides the cosines.
+        excluded: Negatives that do not count, (K) or (B, K), True where excluded.
+
+    Returns:
+        The loss. It is 0 where no negative counts.
+
+    Raises:
+        ValueError: If shapes disagree or *temperature* is not positive.
+
+    References:
+        van den Oord et al., 2018, https://arxiv.org/abs/1807.03748, equation 4; with a queue,
+        He et al., 2020, https://arxiv.org/abs/1911.05722, equation 1.
+
+    Example:
+        >>> query = torch.tensor([[1.0, 0.0]])
+        >>> info_nce(query, query, torch.tensor([[0.0, 1.0]]), temperature=1.0)
+        tensor(0.3133)
+    """
+    if not temperature > 0:
+        raise ValueError(f'temperature must be positive, got {temperature}')
+    if query.ndim != 2 or query.shape != key.shape or negatives.shape[1:] != query.shape[1:]:
+        raise ValueError(
+            'query and key must be (B, D) and negatives (K, D), got '
+            f'{tuple(query.shape)}, {tuple(key.shape)} and {tuple(negatives.shape)}'
+        )
+    with torch.autocast(query.device.type, enabled=False):
+        query, key, negatives = unit(query), unit(key), unit(negatives)
+        positive = (query * key).sum(-1, keepdim=True)
+        others = query @ negatives.T
+        if excluded is not None:
+            others = others.masked_fill(excluded, -torch.inf)
+        logits = torch.cat([positive, others], dim=1) / temperature
+        return (logits.logsumexp(1) - logits[:, 0]).mean()
+
+
+def alignment_loss(groups: Tensor) -> Tensor:
+    r"""Mean of one minus the cosine between each group and the cluster of its image.
+
+    The original code instead holds groups at distance one from the cluster, which is largest
+    where they agree; its own comment says that they should be close.
+
+    Args:
+        groups: Features of every group, (B, G, D).
+
+    Returns:
+        The loss, from 0 (all groups agree) to 2.
+
+    Raises:
+        ValueError: If *groups* is not (B, G, D).
+
+    References:
+        SACo+, 2025, https://doi.org/10.1016/j.isprsjprs.2025.02.024
+    """
+    if groups.ndim != 3:
+        raise ValueError(f'groups must be (B, G, D), got {tuple(groups.shape)}')
+    with torch.autocast(groups.device.type, enabled=False):
+        cluster = unit(_wide(groups).mean(1, keepdim=True))
+        return 1 - (unit(groups) * cluster).sum(-1).mean()
+
+
+class InfoNCE(nn.Module):
+    """Module form of :func:`info_nce`."""
+
+    def __init__(self, temperature: float = 0.05) -> None:
+        """Initialize a new InfoNCE instance.
+
+        Args:
+            temperature: Divides the cosines.
+
+        Raises:
+            ValueError: If *temperature* is not positive.
+        """
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f'temperature must be positive, got {temperature}')
+        self.temperature = temperature
+
+    def forward(
+        self, query: Tensor, key: Tensor, negatives: Tensor, excluded: Tensor | None = None
+    ) -> Tensor:
+        """See :func:`info_nce`."""
+        return info_nce(query, key, negatives, self.temperature, excluded)
+
+
+class AlignmentLoss(nn.Module):
+    """Module form of :func:`alignment_loss`."""
+
+    def forward(self, groups: Tensor) -> Tensor:
+        """See :func:`alignment_loss`."""
+        return alignment_loss(groups)

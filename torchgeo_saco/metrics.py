@@ -1,0 +1,74 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Measures of an embedding that need no labels."""
+
+import torch
+from torch import Tensor
+
+from .losses import unit
+
+
+def feature_std(features: Tensor) -> Tensor:
+    """Mean standard deviation of features scaled to length one, times the root of their number.
+
+    1 where features spread evenly over the sphere, 0 where all are equal (collapse).
+
+    Args:
+        features: Features, (N, D).
+
+    Returns:
+        A number.
+
+    References:
+        Chen and He, 2021, https://arxiv.org/abs/2011.10566, section 4.1.
+    """
+    return unit(features).std(0).mean() * features.shape[1] ** 0.5
+
+
+def alignment(first: Tensor, second: Tensor) -> Tensor:
+    """Mean squared distance of positive pairs on the sphere; 0 is best.
+
+    Args:
+        first: Features, (N, D).
+        second: Their positives, (N, D).
+
+    Returns:
+        A number from 0 to 4.
+
+    References:
+        Wang and Isola, 2020, https://arxiv.org/abs/2005.10242, equation 1 with exponent 2.
+    """
+    return (unit(first) - unit(second)).square().sum(1).mean()
+
+
+def uniformity(features: Tensor) -> Tensor:
+    """Logarithm of the mean Gaussian potential of all pairs on the sphere; lower is better.
+
+    Args:
+        features: Features, (N, D), N at least 2.
+
+    Returns:
+        A number from -4 to 0 (collapse).
+
+    References:
+        Wang and Isola, 2020, https://arxiv.org/abs/2005.10242, equation 2 with scale 2.
+    """
+    return torch.pdist(unit(features)).square().mul(-2).exp().mean().log()
+
+
+def effective_rank(features: Tensor) -> Tensor:
+    """Exponential of the entropy of the singular values: dimensions that are in use.
+
+    Args:
+        features: Features, (N, D).
+
+    Returns:
+        A number from 1 to the smaller of N and D.
+
+    References:
+        Garrido et al., 2023, https://arxiv.org/abs/2210.02885, equation 1 (RankMe).
+    """
+    values = torch.linalg.svdvals(features.float())
+    shares = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    return torch.special.entr(shares).sum().exp()
