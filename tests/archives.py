@@ -42,15 +42,17 @@ def write_archive(
     suffix: str = 'T103021_20190415T103025_T31UFS',
     seed: int = 0,
 ) -> Path:
-    """Places with a pattern of their own, brighter from date to date."""
+    """Places with colours and a pattern of their own, brighter from date to date."""
     generator = np.random.default_rng(seed)
     top = 255 if dtype == 'uint8' else 10000
     for location in range(locations):
         pattern = generator.random((size, size))
+        levels = generator.uniform(0.1, 0.6, len(ALL_BANDS))
         for number, date in enumerate(dates):
             for band in bands:
                 ratio = SIZES.get(band, 1)
-                image = (0.1 + 0.5 * pattern[::ratio, ::ratio] + 0.02 * number) * top
+                level = levels[ALL_BANDS.index(band)]
+                image = (level + 0.2 * pattern[::ratio, ::ratio] + 0.02 * number) * top
                 noise = generator.normal(0, 0.01 * top, image.shape)
                 path = root / f'{location:06d}' / f'{date}{suffix}' / f'{band}.tif'
                 write_tif(path, (image + noise).clip(0, top).astype(dtype))

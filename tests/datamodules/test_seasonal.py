@@ -1,0 +1,155 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of the datamodule of seasonal archives."""
+
+import pytest
+import torch
+
+from torchgeo_saco.datamodules import SeasonalDataModule
+
+from ..archives import write_archive, write_labels
+
+
+def module(root, **arguments):
+    data = SeasonalDataModule(root=root, **({'batch_size': 4} | arguments))
+    data.prepare_data()
+    data.setup('fit')
+    return data
+
+
+def names(dataset):
+    return {place.name for place in dataset.locations}
+
+
+def test_places_are_split_not_images(archive):
+    data = module(archive, val_fraction=0.4)
+    train, val = names(data.train_dataset), names(data.val_dataset)
+    assert (len(train), len(val)) == (4, 2)
+    assert not train & val
+    assert names(module(archive, val_fraction=0.4).val_dataset) == val
+
+
+def test_at_least_one_place_is_held_out(archive):
+    assert len(names(module(archive, val_fraction=0.01).val_dataset)) == 1
+    assert len(module(archive, val_fraction=0).val_dataset) == 0
+
+
+def test_bands_and_classes_are_known_after_setup(archive):
+    data = SeasonalDataModule(root=archive, batch_size=4, bands=['B4', 'B3', 'B2'])
+    assert data.bands is None
+    data.setup('fit')
+    assert data.bands == ('B04', 'B03', 'B02')
+    assert data.classes == ['field', 'town']
+
+
+def test_training_batches_are_seeded_whole_and_complete(archive):
+    data = module(archive, batch_size=6)
+    loader = data.train_dataloader()
+    batches = list(loader)
+    assert len(batches) == 20 // 6
+    assert all(batch['image'].shape == (6, 2, 12, 36, 36) for batch in batches)
+    again = list(data.train_dataloader())
+    assert all(torch.equal(a['date'], b['date']) for a, b in zip(batches, again, strict=True))
+    loader.sampler.set_epoch(1)
+    assert not torch.equal(next(iter(loader))['date'], batches[0]['date'])
+
+
+def test_validation_keeps_the_last_batch(archive):
+    data = module(archive, batch_size=3, val_fraction=0.4)
+    assert sum(len(batch['image']) for batch in data.val_dataloader()) == 8
+
+
+def test_integers_travel_and_become_reflectance_on_the_device(archive):
+    data = module(archive)
+    batch = next(iter(data.train_dataloader()))
+    assert batch['image'].dtype == torch.uint8
+    after = data.on_after_batch_transfer(batch, 0)
+    assert torch.allclose(after['image'], batch['image'].float() / 255)
+    assert batch['image'].dtype == torch.uint8
+
+
+def test_unit_and_offset_are_passed_on(tmp_path):
+    write_archive(tmp_path, bands=['B4'], dtype='uint16', size=6)
+    data = module(tmp_path, unit=5000, offset=-1000)
+    image = torch.tensor([1000, 6000], dtype=torch.int32)
+    batch = data.on_after_batch_transfer({'image': image}, 0)
+    assert batch['image'].tolist() == [0, 1]
+
+
+def test_probe_loaders_hold_labelled_single_dates(archive):
+    bank, held_out = module(archive, val_fraction=0.4).probe_dataloaders(2)
+    bank, held_out = (list(loader) for loader in (bank, held_out))
+    assert sum(len(batch['label']) for batch in bank) == 8
+    assert sum(len(batch['label']) for batch in held_out) == 4
+    dates = torch.cat([batch['date'] for batch in held_out]).flatten().tolist()
+    # Spread evenly over the four dates of each place.
+    assert dates == [20180715, 20190720] * 2
+
+
+def test_probe_leaves_out_places_without_a_label(tmp_path):
+    write_archive(tmp_path, bands=['B4'], size=6)
+    write_labels(tmp_path, ['a', 'b', 'a'])
+    bank, held_out = module(tmp_path, val_fraction=0.5).probe_dataloaders(9)
+    labels = torch.cat([batch['label'] for loader in (bank, held_out) for batch in loader])
+    assert len(labels) == 12
+    assert (labels >= 0).all()
+
+
+def test_probe_without_labels(tmp_path):
+    write_archive(tmp_path, bands=['B4'], size=6)
+    with pytest.raises(ValueError, match=r'has no labels; add labels\.csv with columns'):
+        module(tmp_path).probe_dataloaders()
+
+
+def test_probe_without_held_out_places(archive):
+    with pytest.raises(ValueError, match='no place is held out; set val_fraction above 0'):
+        module(archive, val_fraction=0).probe_dataloaders()
+
+
+def test_plot(archive):
+    data = SeasonalDataModule(root=archive, batch_size=4)
+    assert data.plot({}) is None
+    data.setup('fit')
+    assert len(data.plot(data.val_dataset[0]).axes) == 2
+
+
+def test_prediction_visits_every_date_once(archive):
+    data = SeasonalDataModule(root=archive, batch_size=5)
+    data.setup('predict')
+    dates = [batch['date'] for batch in data.predict_dataloader()]
+    assert torch.cat(dates).shape == (24, 1)
+
+
+def test_what_was_left_out_is_said(tmp_path, caplog):
+    write_archive(tmp_path, bands=['B4'], size=6)
+    (tmp_path / '000003' / '20180410T103021_20190415T103025_T31UFS' / 'B4.tif').unlink()
+    with caplog.at_level('INFO'):
+        module(tmp_path, dates=4, on_missing='drop')
+    assert 'left out: 000003 has 3 of 4 dates' in caplog.text
+    assert '4 places to train on, 1 held out' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        ({'batch_size': 1}, 'batch_size must be at least 2 to contrast places, got 1'),
+        ({'batch_size': 64}, r'batch_size=64 is larger than the 20 training items .* at most 20'),
+        ({'val_fraction': 1.0}, r'val_fraction must be at least 0 and below 1, got 1\.0'),
+        ({'val_fraction': 0.9}, r'has 6 places, 5 of them held out; contrasting needs at least 2'),
+        ({'archive': 'moon'}, r"unknown archive 'moon'; choose one of folder, sample"),
+        ({'download': True}, r"archive 'folder' cannot be downloaded; set download to false"),
+        ({'archive': 'caco', 'download': True}, r'set download to false .*zenodo\.org'),
+        ({'unit': -1.0}, r'unit must be positive, got -1\.0'),
+        ({'bands': ['B4', 'B99']}, "no band 'B99'"),
+        ({'dates': 9}, r'000000 has 4 of 9 dates'),
+    ],
+)
+def test_wrong_argument(archive, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        module(archive, **wrong)
+
+
+def test_missing_archive(tmp_path):
+    with pytest.raises(FileNotFoundError, match='nowhere does not exist; set root'):
+        module(tmp_path / 'nowhere')

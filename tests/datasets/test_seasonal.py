@@ -1,0 +1,253 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of seasonal archives."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from torch.utils.data import DataLoader
+from torchgeo.datasets import RGBBandsMissingError
+
+from torchgeo_saco.datasets import SeasonalArchive
+from torchgeo_saco.io import BandFileError
+from torchgeo_saco.samplers import Draw
+
+from ..archives import ALL_BANDS, DATES, write_archive, write_labels, write_tif
+
+
+def test_reads_all_bands_on_one_grid(archive):
+    data = SeasonalArchive(archive, dates=2)
+    assert len(data) == 24
+    assert data.bands == (
+        'B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B11', 'B12',
+    )  # fmt: skip
+    sample = data[0]
+    assert sample['image'].shape == (2, 12, 36, 36)
+    assert sample['image'].dtype == torch.uint8
+    assert sample['date'][0] == 20180410
+    assert sample['location'] == 0
+
+
+def test_bands_are_what_their_names_say(tmp_path):
+    for number, band in enumerate(ALL_BANDS, 1):
+        write_tif(tmp_path / 'a/20190301' / f'{band}.tif', np.full((6, 6), number, 'uint16'))
+    data = SeasonalArchive(tmp_path, bands=['b8a', 'B12', 'B02'])
+    assert data.bands == ('B8A', 'B12', 'B02')
+    assert data[0]['image'][0, :, 0, 0].tolist() == [9, 12, 2]
+    assert data[0]['image'].dtype == torch.uint16
+
+
+def test_every_date_is_an_item_and_comes_first(archive):
+    data = SeasonalArchive(archive, dates=2)
+    days = [data[i]['date'] for i in range(4)]
+    assert [int(day[0]) for day in days] == [int(date) for date in DATES]
+    assert all(day[0] != day[1] for day in days)
+
+
+def test_every_place_is_an_item(archive):
+    data = SeasonalArchive(archive, dates=4, item='location')
+    assert len(data) == 6
+    assert sorted(data[5]['date'].tolist()) == [int(date) for date in DATES]
+
+
+def test_draws_depend_on_seed_epoch_and_index_alone(archive, monkeypatch):
+    data = SeasonalArchive(archive, dates=2)
+
+    def drawn(epoch):
+        return [int(data[Draw(i, epoch)]['date'][1]) for i in range(len(data))]
+
+    first = drawn(0)
+    assert drawn(1) != first
+    assert drawn(0) == first == [int(data[i]['date'][1]) for i in range(len(data))]
+    monkeypatch.setenv('PL_GLOBAL_SEED', '1')
+    assert drawn(0) != first
+
+
+def test_workers_draw_the_same(archive):
+    data = SeasonalArchive(archive, dates=2)
+    alone, helped = (
+        [batch['date'] for batch in DataLoader(data, batch_size=5, num_workers=n)] for n in (0, 2)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(alone, helped, strict=True))
+
+
+@pytest.mark.parametrize(('rule', 'same'), [('same_year', True), ('other_year', False)])
+def test_years_of_the_other_date(archive, rule, same):
+    data = SeasonalArchive(archive, dates=2, other_dates=rule)
+    for epoch in range(5):
+        for i in range(len(data)):
+            first, second = data[Draw(i, epoch)]['date'] // 10000
+            assert (first == second) == same
+
+
+def test_years_group_the_dates(archive):
+    data = SeasonalArchive(archive)
+    assert data.years(data.locations[0]) == {2018: [0, 1], 2019: [2, 3]}
+
+
+@pytest.mark.parametrize('rule', ['same_year', 'other_year'])
+def test_place_whose_years_are_too_few(tmp_path, rule):
+    dates = DATES[:2] if rule == 'other_year' else DATES[::2]
+    write_archive(tmp_path, locations=1, dates=dates, bands=['B4'])
+    with pytest.raises(ValueError, match=r'000000 cannot give 2 dates .* years have'):
+        SeasonalArchive(tmp_path, dates=2, other_dates=rule)
+
+
+def test_labels(archive):
+    data = SeasonalArchive(archive)
+    assert data.classes == ['field', 'town']
+    assert [int(data[i]['label']) for i in (0, 4, 8)] == [0, 1, 0]
+
+
+def test_place_without_a_label(tmp_path):
+    write_archive(tmp_path, locations=2, bands=['B4'])
+    write_labels(tmp_path, ['field'])
+    assert SeasonalArchive(tmp_path)[7]['label'] == -1
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('location,class\n000000,field\n', r'labels\.csv has no column label'),
+        ('location,label\n000000,a\n000000,b\n', r'labels\.csv lists location 000000 twice'),
+    ],
+)
+def test_wrong_table_of_labels(tmp_path, text, message):
+    write_archive(tmp_path, locations=1, bands=['B4'])
+    (tmp_path / 'labels.csv').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        SeasonalArchive(tmp_path)
+
+
+def test_subset_keeps_the_number_of_a_place(archive):
+    part = SeasonalArchive(archive, dates=2).subset(['000004', '000005'], dates=1)
+    assert len(part) == 8
+    assert part[0]['location'] == 4
+    assert part[0]['image'].shape[0] == 1
+
+
+def test_window_is_centred(tmp_path):
+    ramp = np.arange(1296, dtype='uint16').reshape(36, 36)
+    write_tif(tmp_path / 'a/20190301/B4.tif', ramp)
+    data = SeasonalArchive(tmp_path, size=12)
+    assert np.array_equal(data[0]['image'][0, 0].numpy(), ramp[12:24, 12:24])
+
+
+def test_previews_are_rgb(tmp_path):
+    image = np.stack([np.full((8, 8), value, 'uint8') for value in (10, 20, 30)])
+    write_tif(tmp_path / 'a/20190301T1.tif', image)
+    data = SeasonalArchive(tmp_path, previews=True)
+    assert data.bands == ('R', 'G', 'B')
+    assert data[0]['image'][0, :, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_transform_is_applied(archive):
+    data = SeasonalArchive(archive, transforms=lambda sample: {'date': sample['date']})
+    assert list(data[0]) == ['date']
+
+
+def test_index_out_of_range(archive):
+    data = SeasonalArchive(archive)
+    assert torch.equal(data[-1]['date'], data[23]['date'])
+    for index in (24, -25):
+        with pytest.raises(IndexError, match=f'item {index} of an archive with 24 items'):
+            data[index]
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        ({'bands': ['B4', 'B13']}, r"no band 'B13'; did you mean 'B12'\?"),
+        ({'bands': ['B4', 'B10']}, r'has no file of band B10; it has B01, B02'),
+        ({'bands': ['B4', 'b04']}, r'band B04 is listed twice'),
+        ({'dates': 0}, r'dates must be a whole number of at least 1, got 0'),
+        ({'dates': 2.5}, r'dates must be a whole number of at least 1, got 2\.5'),
+        ({'dates': 5}, r'000000 has 4 of 5 dates; .* ask for fewer bands or dates'),
+        ({'item': 'scene'}, r"item must be one of date, location, got 'scene'"),
+        ({'other_dates': 'never'}, r'other_dates must be one of any, same_year, other_year'),
+        ({'source': 'sentinel9'}, r"unknown sensor 'sentinel9'; choose one of sentinel2_l1c"),
+        ({'on_missing': 'hide'}, r'on_missing must be one of error, drop'),
+        ({'max_nodata': 2}, r'max_nodata is a share from 0 to 1, got 2'),
+        ({'size': 64}, r'B2\.tif is 36 x 36 px, too small for a window of size=64'),
+        ({'resampling': 'magic'}, r"resampling must be one of .*bilinear.*, got 'magic'"),
+        ({'previews': True}, r'holds no place laid out as'),
+    ],
+)
+def test_wrong_argument(archive, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        SeasonalArchive(archive, **wrong)
+
+
+def test_scene_that_lacks_a_band_is_refused_or_dropped(tmp_path):
+    write_archive(tmp_path, locations=3, bands=['B4', 'B8'], size=6)
+    (tmp_path / '000001' / f'{DATES[2]}T103021_20190415T103025_T31UFS' / 'B8.tif').unlink()
+    with pytest.raises(ValueError, match=rf'000001/{DATES[2]}T.* lacks B08\. Complete it'):
+        SeasonalArchive(tmp_path)
+    data = SeasonalArchive(tmp_path, dates=4, on_missing='drop')
+    assert [place.name for place in data.locations] == ['000000', '000002']
+    assert len(data.dropped) == 2
+    assert data.dropped[1] == '000001 has 3 of 4 dates'
+
+
+def test_long_report_is_cut(tmp_path):
+    write_archive(tmp_path, locations=30, dates=DATES[:1], bands=['B4'], size=6)
+    with pytest.raises(ValueError, match=r'000019 has 1 of 2 dates and 10 more\.'):
+        SeasonalArchive(tmp_path, dates=2)
+
+
+def test_nothing_left(tmp_path):
+    write_archive(tmp_path, locations=1, dates=DATES[:1], bands=['B4'], size=6)
+    with pytest.raises(ValueError, match=r'000000 has 1 of 2 dates'):
+        SeasonalArchive(tmp_path, dates=2, on_missing='drop')
+
+
+def test_images_of_different_size(tmp_path):
+    write_tif(tmp_path / 'a/20190301/B4.tif', np.ones((8, 8), 'uint8'))
+    write_tif(tmp_path / 'b/20190301/B4.tif', np.ones((9, 8), 'uint8'))
+    data = SeasonalArchive(tmp_path)
+    with pytest.raises(
+        BandFileError, match=r'B4\.tif is 8 x 9 px, the first .* 8 x 8 px; set size'
+    ):
+        data[1]
+    assert SeasonalArchive(tmp_path, size=8)[1]['image'].shape == (1, 1, 8, 8)
+
+
+def test_file_that_vanishes_after_listing(tmp_path):
+    write_archive(tmp_path, locations=1, bands=['B4'], size=6)
+    data = SeasonalArchive(tmp_path)
+    path = data.band_paths(data.locations[0], 3)[0]
+    (tmp_path / path).unlink()
+    with pytest.raises(BandFileError, match=r'B4\.tif is missing'):
+        data[3]
+
+
+def test_plot(archive):
+    data = SeasonalArchive(archive, dates=2)
+    figure = data.plot(data[0], suptitle='place 0')
+    assert figure.axes[0].get_title() == '2018-04-10'
+    assert figure.get_suptitle() == 'place 0'
+    assert data.plot(data[0], show_titles=False).axes[0].get_title() == ''
+    plt.close('all')
+
+
+def test_plot_without_natural_colour(archive):
+    data = SeasonalArchive(archive, bands=['B8', 'B11'])
+    with pytest.raises(RGBBandsMissingError):
+        data.plot(data[0])
+
+
+@pytest.mark.parametrize(
+    ('name', 'bands', 'shape', 'items'),
+    [('ten_bands', 10, (32, 32), 276), ('twelve_bands', 12, (66, 66), 32)],
+)
+def test_real_archives(real_data, name, bands, shape, items):
+    data = SeasonalArchive(real_data / 'seco_layout' / name, dates=2)
+    assert (len(data.bands), data.shape, len(data)) == (bands, shape, items)
+    image = data[items - 1]['image']
+    assert image.shape == (2, bands, *shape)
+    # Land reflects more in the near infrared than in the blue.
+    channels = [data.bands.index(band) for band in ('B08', 'B02')]
+    near_infrared, blue = image.float().mean((0, 2, 3))[channels]
+    assert near_infrared > blue > 0

@@ -1,0 +1,135 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of the encoder of band groups."""
+
+import pytest
+import torch
+from torch import nn
+
+from torchgeo_saco.bands import SENTINEL2_L2A
+from torchgeo_saco.models import GroupEncoder, GroupImages, create_backbone, group_features
+from torchgeo_saco.transforms import local_binary_pattern
+
+BANDS = tuple(SENTINEL2_L2A.bands)
+IMAGE = torch.rand(4, 12, 16, 16)
+
+
+class Backbone(nn.Module):
+    """Mean of each channel, and the number of calls."""
+
+    calls = 0
+
+    def forward(self, image):
+        self.calls += 1
+        return image.mean((2, 3))
+
+
+def test_groups_come_first_then_their_textures():
+    images = GroupImages(BANDS, ['urban', 'near_infrared'], texture=True)
+    assert images.names == ['urban', 'near_infrared', 'urban_texture', 'near_infrared_texture']
+    raw = images.raw(IMAGE)
+    assert raw.shape == (4, 4, 3, 16, 16)
+    urban = IMAGE[:, [BANDS.index(band) for band in ('B12', 'B11', 'B04')]]
+    assert torch.equal(raw[:, 0], urban)
+    assert torch.allclose(raw[:, 2], local_binary_pattern(urban) / 17)
+
+
+@pytest.mark.parametrize(
+    ('texture', 'count'), [(True, 14), (False, 7), (['urban', 'agriculture'], 9), ([], 7)]
+)
+def test_which_textures(texture, count):
+    images = GroupImages(BANDS, texture=texture)
+    assert len(images.names) == count
+    assert images(IMAGE).shape == (4, count, 3, 16, 16)
+
+
+def test_texture_of_a_group_that_is_left_out_is_left_out():
+    images = GroupImages(BANDS[:4], texture=['urban', 'natural_color'])
+    assert images.names == ['natural_color', 'natural_color_texture']
+
+
+def test_texture_of_an_unknown_group():
+    with pytest.raises(ValueError, match=r'texture is asked of moisture, which is no group here'):
+        GroupImages(BANDS, texture=['moisture'])
+
+
+def test_channels_are_standardised():
+    images = GroupImages(BANDS)
+    image = IMAGE * 0.1 + torch.arange(12)[:, None, None] * 0.02
+    groups = images(image)
+    assert torch.allclose(groups.mean((0, 3, 4)), torch.zeros(14, 3), atol=1e-4)
+    assert torch.allclose(groups[:, :7].std((0, 3, 4)), torch.ones(7, 3), atol=1e-3)
+
+
+def test_texture_is_the_same_under_autocast():
+    images = GroupImages(BANDS).eval()
+    with torch.autocast('cpu', torch.bfloat16):
+        under = images.raw(IMAGE)
+    assert torch.equal(under, images.raw(IMAGE))
+
+
+def test_all_groups_take_one_call_of_the_backbone():
+    backbone = Backbone()
+    groups = torch.rand(4, 7, 3, 8, 8)
+    features = group_features(backbone, groups)
+    assert backbone.calls == 1
+    assert torch.allclose(features, groups.mean((3, 4)))
+
+
+def test_encoder_averages_the_groups():
+    encoder = GroupEncoder(GroupImages(BANDS), Backbone()).eval()
+    assert encoder.per_group(IMAGE).shape == (4, 14, 3)
+    assert torch.allclose(encoder(IMAGE), encoder.per_group(IMAGE).mean(1))
+
+
+def test_encoder_does_not_know_the_order_of_bands():
+    order = torch.randperm(12).tolist()
+    backbone = create_backbone('test_resnet').eval()
+    encoders = [
+        GroupEncoder(GroupImages(bands), backbone).eval()
+        for bands in (BANDS, [BANDS[i] for i in order])
+    ]
+    assert torch.equal(encoders[0](IMAGE), encoders[1](IMAGE[:, order]))
+
+
+def test_random_backbone_has_three_channels_and_no_classes():
+    backbone = create_backbone('test_resnet')
+    assert backbone(torch.rand(2, 3, 32, 32)).shape == (2, backbone.num_features)
+    first = next(backbone.parameters())
+    assert not torch.equal(first, next(create_backbone('test_resnet', False).parameters()))
+
+
+def test_weights_from_a_checkpoint(tmp_path):
+    source = create_backbone('test_resnet')
+    state = {f'model.{key}': value for key, value in source.state_dict().items()}
+    torch.save(
+        {'state_dict': state, 'hyper_parameters': {'model': 'test_resnet'}}, tmp_path / 'a.ckpt'
+    )
+    loaded = create_backbone('test_resnet', str(tmp_path / 'a.ckpt'))
+    for key, value in loaded.state_dict().items():
+        assert torch.equal(value, source.state_dict()[key])
+
+
+def test_weights_by_name(tmp_path, monkeypatch):
+    from torchgeo.models import ResNet18_Weights
+
+    source = create_backbone('resnet18')
+    monkeypatch.setattr(
+        ResNet18_Weights, 'get_state_dict', lambda self, *args, **kwargs: source.state_dict()
+    )
+    for weights in (ResNet18_Weights.SENTINEL2_RGB_SECO, 'ResNet18_Weights.SENTINEL2_RGB_SECO'):
+        loaded = create_backbone('resnet18', weights)
+        assert torch.equal(loaded.conv1.weight, source.conv1.weight)
+
+
+def test_unknown_weights():
+    with pytest.raises(ValueError, match=r"weights 'nowhere\.ckpt' is neither a file nor the name"):
+        create_backbone('test_resnet', 'nowhere.ckpt')
+
+
+def test_weights_of_another_model(tmp_path):
+    state = {f'model.{k}': v for k, v in create_backbone('resnet10t').state_dict().items()}
+    torch.save({'state_dict': state, 'hyper_parameters': {'model': 'x'}}, tmp_path / 'a.ckpt')
+    with pytest.raises(ValueError, match=r'a\.ckpt.* do not fit test_resnet .* such as conv1'):
+        create_backbone('test_resnet', str(tmp_path / 'a.ckpt'))

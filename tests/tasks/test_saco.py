@@ -1,0 +1,391 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of SACo+ and of what contrastive tasks share."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader
+from torchgeo.tasks import ChangeDetection, Classification, SemanticSegmentation
+
+from torchgeo_saco.bands import SENTINEL2_L2A
+from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.losses import alignment_loss, info_nce
+from torchgeo_saco.tasks import SACo
+
+from ..archives import write_archive
+
+BANDS = tuple(SENTINEL2_L2A.bands)
+IMAGE = torch.rand(4, 2, 12, 36, 36) * 0.3
+LOCATION = torch.arange(4)
+
+pytestmark = [
+    # Lightning 2.6 calls a deprecated name of PyTorch's trees.
+    pytest.mark.filterwarnings('ignore:.*LeafSpec.*'),
+    pytest.mark.filterwarnings('ignore:.*does not have many workers.*'),
+    pytest.mark.filterwarnings('ignore:.*smaller than the logging interval.*'),
+]
+
+
+def small(**arguments):
+    """A task with a small backbone."""
+    torch.manual_seed(1)
+    defaults = {
+        'model': 'test_resnet', 'bands': BANDS, 'size': 16, 'queue_size': 12, 'hidden_dims': [16],
+        'output_dim': 8, 'texture': ['urban'],
+    }  # fmt: skip
+    return SACo(**(defaults | arguments))
+
+
+def fit(task, root, folder, epochs=1, resume=None, **arguments):
+    """Train on an archive; the trainer and its last checkpoint."""
+    data = SeasonalDataModule(root=root, **({'batch_size': 4} | arguments))
+    saver = ModelCheckpoint(folder, save_last=True)
+    trainer = Trainer(
+        default_root_dir=folder, max_epochs=epochs, accelerator='cpu', logger=False,
+        callbacks=[saver], enable_progress_bar=False, enable_model_summary=False,
+        log_every_n_steps=1,
+    )  # fmt: skip
+    trainer.fit(task, data, ckpt_path=resume)
+    return trainer, saver.last_model_path
+
+
+def same(first, second):
+    return set(first) == set(second) and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_defaults_are_those_of_the_original_code():
+    task = SACo(bands=BANDS)
+    wanted = {
+        'model': 'resnet18', 'output_dim': 256, 'temperature': 0.05, 'queue_size': 8192,
+        'momentum': 0.999, 'size': 64, 'lr': 1e-4, 'weight_decay': 1e-5,
+    }  # fmt: skip
+    assert {key: task.hparams[key] for key in wanted} == wanted
+    assert [layer.out_features for layer in task.projector if isinstance(layer, nn.Linear)] == [
+        1024, 512, 256,
+    ]  # fmt: skip
+    optimizer = task.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Adam)
+    trained = sum(len(group['params']) for group in optimizer.param_groups)
+    assert trained == len([*task.model.parameters(), *task.projector.parameters()])
+
+
+def test_key_encoder_starts_equal_to_the_query_encoder():
+    task = small()
+    assert same(task.model.state_dict(), task.model_momentum.state_dict())
+    assert same(task.projector.state_dict(), task.projector_momentum.state_dict())
+    assert not any(weight.requires_grad for weight in task.model_momentum.parameters())
+
+
+def test_loss_is_that_of_the_paper():
+    task = small(alignment_weight=0.5)
+    task.queue.enqueue(torch.randn(12, 8), torch.arange(12) + 2)
+    queue = copy.deepcopy(task.queue)
+    torch.manual_seed(3)
+    losses = task.contrast(IMAGE, LOCATION).losses
+
+    reference = small()
+    torch.manual_seed(3)
+    same_date, other_date = (reference.views.augmented(IMAGE[:, t]) for t in (0, 1))
+    query = reference.query(reference.views.original(IMAGE[:, 0]))
+    keys = reference.key(torch.cat([same_date, other_date]))
+    excluded = queue.locations == LOCATION[:, None]
+    assert excluded.sum() == 2
+    for name, key in zip(('nce_same_date', 'nce_other_date'), (keys[:4], keys[4:]), strict=True):
+        expected = info_nce(query.mean(1), key, queue.keys, 0.05, excluded)
+        assert torch.allclose(losses[name], expected, atol=1e-5)
+    assert torch.allclose(losses['group_alignment'], 0.5 * alignment_loss(query), atol=1e-5)
+
+
+def test_both_keys_enter_the_queue_with_their_places():
+    task = small()
+    task.contrast(IMAGE, LOCATION)
+    assert task.queue.locations.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, -1, -1, -1, -1]
+
+
+def test_sa_moco_has_one_key():
+    task = small(temporal=False)
+    losses = task.contrast(IMAGE, LOCATION).losses
+    assert set(losses) == {'nce_other_date', 'group_alignment'}
+    assert (task.queue.locations >= 0).sum() == 4
+
+
+def test_sa_moco_runs_on_single_dates():
+    assert torch.isfinite(
+        sum(small(temporal=False).contrast(IMAGE[:, :1], LOCATION).losses.values())
+    )
+
+
+def test_gradients_reach_the_online_encoder_only():
+    task = small()
+    task.queue.enqueue(torch.randn(12, 8), torch.arange(12) + 9)
+    sum(task.contrast(IMAGE, LOCATION).losses.values()).backward()
+    assert all(weight.grad is not None for weight in task.model.parameters())
+    assert all(weight.grad is None for weight in task.model_momentum.parameters())
+
+
+def test_one_step_moves_the_key_encoder_by_the_formula(archive, tmp_path):
+    task = small(momentum=0.9, lr=0.1)
+    start = copy.deepcopy(task.model_momentum.state_dict())
+    trainer, _ = fit(task, archive, tmp_path, batch_size=10)
+    assert trainer.global_step == 2
+    # The second step begins with the weights that the first has trained.
+    moved = task.model_momentum.state_dict()['conv1.0.weight']
+    assert not torch.equal(moved, start['conv1.0.weight'])
+    trained = (moved - 0.9 * start['conv1.0.weight']) / 0.1
+    # Adam's first step is lr per weight.
+    assert torch.allclose(
+        (trained - start['conv1.0.weight']).abs().max(), torch.tensor(0.1), rtol=1e-3
+    )
+
+
+def test_loss_falls(archive, tmp_path):
+    task = small(lr=3e-3, queue_size=16, momentum=0.9)
+    history = []
+    task.on_train_batch_end = lambda out, *args: history.append(out['loss'].item())
+    fit(task, archive, tmp_path, epochs=12)
+    assert sum(history[-10:]) < 0.7 * sum(history[10:20])
+
+
+def test_two_runs_with_one_seed_are_equal(archive, tmp_path):
+    states = [
+        fit(small(), archive, tmp_path / str(run), epochs=2)[0].model.state_dict()
+        for run in range(2)
+    ]
+    assert same(*states)
+
+
+@pytest.mark.filterwarnings('ignore:.*fork.*:DeprecationWarning')
+def test_workers_do_not_change_the_weights(archive, tmp_path):
+    states = [
+        fit(small(), archive, tmp_path / str(n), epochs=2, num_workers=n)[0].model.state_dict()
+        for n in (0, 1)
+    ]
+    assert same(*states)
+
+
+def test_other_seed_gives_other_weights(archive, tmp_path, monkeypatch):
+    first = fit(small(), archive, tmp_path / 'a')[0].model.state_dict()
+    monkeypatch.setenv('PL_GLOBAL_SEED', '1')
+    assert not same(first, fit(small(), archive, tmp_path / 'b')[0].model.state_dict())
+
+
+@pytest.mark.filterwarnings('ignore:The dirpath has changed')
+def test_resumed_run_ends_where_the_unbroken_one_does(archive, tmp_path):
+    unbroken = fit(small(), archive, tmp_path / 'whole', epochs=2)[0].model.state_dict()
+    _, last = fit(small(), archive, tmp_path / 'half', epochs=1)
+    saved = torch.load(last, weights_only=True)['state_dict']
+    resumed = small()
+    seen = {}
+    resumed.on_train_start = lambda: seen.update(copy.deepcopy(resumed.state_dict()))
+    fit(resumed, archive, tmp_path / 'rest', epochs=2, resume=last)
+    for key in ('queue.keys', 'queue.locations', 'model_momentum.conv1.0.weight'):
+        assert torch.equal(seen[key], saved[key])
+    assert same(resumed.state_dict(), unbroken)
+
+
+def test_all_that_training_changes_is_in_the_checkpoint():
+    task = small()
+    before = {key: value.clone() for key, value in task.state_dict().items()}
+    task.contrast(IMAGE, LOCATION)
+    changed = {
+        k.split('.')[0] for k, v in task.state_dict().items() if not torch.equal(v, before[k])
+    }
+    assert changed == {'model', 'model_momentum', 'queue', 'images'}
+    tensors = {name for name, value in vars(task).items() if isinstance(value, torch.Tensor)}
+    assert not tensors
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """Checkpoint of a ResNet-18 after one step."""
+    folder = tmp_path_factory.mktemp('checkpoint')
+    root = write_archive(folder / 'archive', locations=3)
+    task = small(model='resnet18', bands=None, queue_size=4, texture=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return fit(task, root, folder, batch_size=8)[1]
+
+
+def online_encoder(checkpoint):
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    return {key[6:]: value for key, value in state.items() if key.startswith('model.')}
+
+
+@pytest.mark.filterwarnings('ignore:num classes')
+def test_stock_classification_loads_the_checkpoint(checkpoint):
+    task = Classification(model='resnet18', weights=checkpoint, in_channels=3, num_classes=4)
+    state = task.model.state_dict()
+    encoder = online_encoder(checkpoint)
+    assert len(encoder) == 120
+    for key, value in encoder.items():
+        assert torch.equal(state[key], value)
+
+
+@pytest.mark.parametrize(
+    'task',
+    [
+        lambda weights: SemanticSegmentation(
+            'unet', 'resnet18', weights, in_channels=3, num_classes=4
+        ),
+        lambda weights: ChangeDetection('fcsiamdiff', 'resnet18', weights, in_channels=3),
+    ],
+    ids=['unet', 'fcsiamdiff'],
+)
+def test_stock_dense_tasks_load_the_checkpoint(checkpoint, task):
+    state = task(checkpoint).model.encoder.state_dict()
+    encoder = online_encoder(checkpoint)
+    assert len(encoder) == 120
+    for key, value in encoder.items():
+        assert torch.equal(state[key], value)
+
+
+def test_checkpoint_holds_plain_types_and_the_bands(checkpoint):
+    saved = torch.load(checkpoint, weights_only=True)
+    assert saved['hyper_parameters']['model'] == 'resnet18'
+    assert saved['hyper_parameters']['bands'] == list(BANDS)
+    assert not [key for key in saved['state_dict'] if 'model.' in key and key[:6] != 'model.']
+
+
+def test_task_is_restored_with_its_groups(checkpoint):
+    task = SACo.load_from_checkpoint(checkpoint, weights_only=True)
+    assert task.bands == BANDS
+    assert len(task.images.names) == 7
+    task.eval()
+    assert task(IMAGE[:, 0]).shape == (4, 512)
+
+
+def test_prediction_gives_cluster_and_groups(archive, tmp_path):
+    task = small(bands=None)
+    trainer = Trainer(
+        default_root_dir=tmp_path, accelerator='cpu', logger=False, enable_progress_bar=False
+    )
+    outputs = trainer.predict(task, SeasonalDataModule(root=archive, batch_size=5))
+    assert torch.cat([out['embedding'] for out in outputs]).shape == (24, 1, 96)
+    first = outputs[0]
+    assert first['groups'].shape == (5, 1, 8, 96)
+    assert torch.allclose(first['groups'].mean(2), first['embedding'])
+    assert set(first) == {'embedding', 'groups', 'location', 'date', 'label'}
+
+
+def test_records_of_training(archive, tmp_path):
+    trainer, _ = fit(small(), archive, tmp_path, val_fraction=0.4)
+    wanted = {
+        'train_loss', 'train_nce_same_date', 'train_nce_other_date', 'train_group_alignment',
+        'feature_std', 'alignment', 'uniformity', 'effective_rank', 'val_alignment',
+        'val_uniformity',
+    }  # fmt: skip
+    assert wanted <= set(trainer.logged_metrics)
+    parts = [trainer.logged_metrics[f'train_{part}'] for part in
+             ('nce_same_date', 'nce_other_date', 'group_alignment')]  # fmt: skip
+    assert torch.allclose(trainer.logged_metrics['train_loss'], sum(parts))
+
+
+def test_collapse_is_said_once(archive, tmp_path, recwarn):
+    task = small(lr=0.0)
+    nn.init.zeros_(task.projector[-1].weight)
+    fit(task, archive, tmp_path)
+    said = [str(w.message) for w in recwarn if 'collapsed' in str(w.message)]
+    assert len(said) == 1
+    assert 'feature_std is 0.0000, where 1 is an even spread; lower lr' in said[0]
+
+
+def test_groups_that_are_left_out_are_named_before_training(tmp_path, caplog):
+    root = write_archive(tmp_path / 'archive', bands=['B2', 'B3', 'B4', 'B8', 'B7'], size=12)
+    with caplog.at_level('INFO'):
+        fit(small(bands=None, texture=False), root, tmp_path / 'run')
+    assert 'groups: natural_color, near_infrared' in caplog.text
+    assert 'left out: group urban, for the image lacks B12, B11' in caplog.text
+    assert 'left out: group complementary_2, for the image lacks B10 (and B09)' in caplog.text
+
+
+def test_batch_without_places_counts_every_image_apart():
+    task = small()
+    assert task._locations({'image': IMAGE}).tolist() == [0, 1, 2, 3]
+
+
+def test_single_images_have_a_time_axis_added():
+    assert small()._series({'image': IMAGE[:, 0]}).shape == (4, 1, 12, 36, 36)
+
+
+def test_other_order_of_bands_is_followed_by_name():
+    task = small().eval()
+    order = torch.randperm(12).tolist()
+    before = task(IMAGE[:, 0])
+    task.configure_bands([BANDS[i] for i in order])
+    assert torch.allclose(task(IMAGE[:, 0][:, order]), before, atol=1e-6)
+
+
+def test_other_groups_than_trained_are_refused():
+    with pytest.raises(ValueError, match=r'was trained on the groups natural_color, .*read the'):
+        small().configure_bands(BANDS[:4])
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        ({'bands': ['B4', 'B99']}, "no band 'B99'"),
+        ({'bands': ['B1', 'B9']}, r'no group can be formed from the bands B01, B09'),
+        ({'groups': ['urban', 'moon']}, "no published group 'moon'"),
+        ({'groups': {'own': ['B4', 'B3']}}, r"group 'own' needs three bands, got 2"),
+        ({'texture': ['moon']}, 'texture is asked of moon, which is no group here'),
+        ({'temperature': 0.0}, 'temperature must be positive, got 0'),
+        ({'momentum': 1.5}, r'momentum is a share from 0 to 1, got 1\.5'),
+        ({'queue_size': 0}, r'at least 1 key, got queue_size=0'),
+        ({'size': 0}, 'size of a view must be at least 1 px, got 0'),
+        ({'weights': 'nowhere.ckpt'}, "'nowhere.ckpt' is neither a file nor the name"),
+    ],
+)
+def test_wrong_argument(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        small(**wrong)
+
+
+def test_queue_larger_than_the_data_set(archive, tmp_path):
+    with pytest.raises(ValueError, match=r'queue_size=21 is larger than the data set of 20'):
+        fit(small(queue_size=21), archive, tmp_path)
+
+
+def test_one_date_for_two_keys():
+    with pytest.raises(ValueError, match=r'temporal=True needs two dates a sample, got one; set'):
+        small().contrast(IMAGE[:, :1], LOCATION)
+
+
+def test_batch_with_other_channels():
+    with pytest.raises(
+        ValueError, match=r'image must be \(B, T, 12, H, W\) .* B01, B02.* got \(4, 2, 3,'
+    ):
+        small()._series({'image': IMAGE[:, :, :3]})
+
+
+def test_unknown_bands():
+    with pytest.raises(ValueError, match=r'the groups are unknown; set bands of the task'):
+        small(bands=None)(IMAGE[:, 0])
+
+
+def test_nan_stops_training_before_the_weights_change(archive, tmp_path):
+    task = small()
+    data = SeasonalDataModule(root=archive, batch_size=4)
+    data.reflectance = lambda image: image.float() * torch.nan
+    trainer = Trainer(
+        default_root_dir=tmp_path, max_epochs=1, accelerator='cpu', logger=False,
+        enable_progress_bar=False, enable_checkpointing=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    task.configure_bands(BANDS)
+    before = copy.deepcopy(task.state_dict())
+    with pytest.raises(ValueError, match=r'an image is NaN .* at step 0, on the places number \['):
+        trainer.fit(task, data)
+    assert same(before, task.state_dict())
+
+
+def test_datamodule_that_does_not_name_its_bands(tmp_path):
+    task = small(bands=None)
+    trainer = Trainer(default_root_dir=tmp_path, accelerator='cpu', logger=False, max_epochs=1)
+    with pytest.raises(ValueError, match='does not name its bands; set bands of the task'):
+        trainer.predict(task, DataLoader([{'image': IMAGE[0]}]))

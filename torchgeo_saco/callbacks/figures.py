@@ -1,0 +1,88 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Figures of what a contrastive task sees, in TensorBoard and as files."""
+
+import os
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from torchgeo.datasets.utils import Sample
+
+from ..plots import plot_groups, plot_panels
+from ..randomness import run_seed, torch_seeded
+from ..tasks import ContrastiveTask
+
+
+def figure_folder(trainer: Trainer) -> str:
+    """Folder of the figures of a run."""
+    return os.path.join(trainer.log_dir or trainer.default_root_dir, 'figures')
+
+
+def save_figure(trainer: Trainer, name: str, figure: Figure) -> None:
+    """Write a figure to TensorBoard and to ``figures`` in the folder of the run, and close it.
+
+    Args:
+        trainer: The trainer.
+        name: Name without ending.
+        figure: The figure.
+    """
+    if trainer.is_global_zero:
+        folder = figure_folder(trainer)
+        os.makedirs(folder, exist_ok=True)
+        figure.savefig(os.path.join(folder, f'{name}.png'), dpi=110)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                tag = name.split('_epoch')[0]
+                logger.experiment.add_figure(tag, figure, trainer.global_step, close=False)
+    plt.close(figure)
+
+
+class ContrastiveFigures(Callback):
+    """Groups, textures and views of the first training batch, once a run."""
+
+    def __init__(self, samples: int = 4) -> None:
+        """Initialize a new ContrastiveFigures instance.
+
+        Args:
+            samples: Images whose query and key views are shown.
+
+        Raises:
+            ValueError: If *samples* is not positive.
+        """
+        if samples < 1:
+            raise ValueError(f'samples must be at least 1, got {samples}')
+        self.samples = samples
+
+    @torch.no_grad()
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Sample, batch_idx: int
+    ) -> None:
+        """Draw the first batch."""
+        if trainer.global_step or batch_idx or not isinstance(pl_module, ContrastiveTask):
+            return
+        images = pl_module.images
+        if images is None or not trainer.is_global_zero:
+            return
+        rgb = images.names.index('natural_color') if 'natural_color' in images.names else 0
+        image = batch['image'][: self.samples]
+        image = image if image.ndim == 5 else image[:, None]
+        groups = images.raw(pl_module.views.original(image[:1, 0]))[0]
+        count = len(images.spectral.groups)
+        save_figure(trainer, 'groups', plot_groups(groups[:count], images.names[:count]))
+        if images.textured:
+            save_figure(trainer, 'textures', plot_groups(groups[count:], images.names[count:]))
+        with torch_seeded(run_seed(), 0, trainer.global_rank, device=pl_module.device):
+            views = [
+                ('original', pl_module.views.original(image[:, 0])),
+                ('same date', pl_module.views.augmented(image[:, 0])),
+                ('other date', pl_module.views.augmented(image[:, -1])),
+            ]
+        rows = [
+            [(name, images.spectral(view[i : i + 1])[0, rgb]) for name, view in views]
+            for i in range(len(image))
+        ]
+        save_figure(trainer, 'views', plot_panels(rows, 'query and key views', columns=3))

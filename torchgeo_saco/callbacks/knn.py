@@ -1,0 +1,173 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Nearest-neighbour accuracy on held-out places while an encoder trains."""
+
+from typing import Any
+
+import torch
+from lightly.utils.benchmarking import knn_predict
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from ..losses import unit
+from ..plots import plot_embeddings
+from .figures import save_figure
+
+
+class KNNProbe(Callback):
+    """k-nearest-neighbour accuracy of the embedding, before training and at epoch ends.
+
+    Labelled images of training places are the neighbours, images of held-out places the
+    questions; no weight is trained on a label. The first row is the net before training, with
+    BatchNorm statistics taken from the same images, lest it look worse than it is.
+
+    Works for every task whose ``forward`` maps (B, C, H, W) to an embedding (or to a tuple that
+    ends in one), with a datamodule that has ``probe_dataloaders`` and ``classes``.
+
+    References:
+        Wu et al., 2018, https://arxiv.org/abs/1805.01978, section 3.4: votes weighted by
+        exp(cosine / temperature).
+    """
+
+    def __init__(
+        self,
+        k: int = 10,
+        temperature: float = 0.07,
+        every_n_epochs: int = 1,
+        dates_per_location: int = 2,
+    ) -> None:
+        """Initialize a new KNNProbe instance.
+
+        Args:
+            k: Number of neighbours.
+            temperature: Divides the cosines before they weigh the votes.
+            every_n_epochs: Epochs between two rows; the last epoch always gets one.
+            dates_per_location: Dates of each place that are embedded.
+
+        Raises:
+            ValueError: If a number is not positive.
+        """
+        numbers = {
+            'k': k,
+            'temperature': temperature,
+            'every_n_epochs': every_n_epochs,
+            'dates_per_location': dates_per_location,
+        }
+        for name, number in numbers.items():
+            if not number > 0:
+                raise ValueError(f'{name} must be positive, got {number}')
+        self.k = k
+        self.temperature = temperature
+        self.every_n_epochs = every_n_epochs
+        self.dates_per_location = dates_per_location
+        #: Epochs trained, and accuracy from 0 to 1.
+        self.rows: list[tuple[int, float]] = []
+        self._loaders: tuple[DataLoader, DataLoader] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows so far, for a resumed run to go on with."""
+        return {'rows': self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the rows of an interrupted run."""
+        self.rows = [(int(epoch), float(accuracy)) for epoch, accuracy in state_dict['rows']]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Row of the untrained net."""
+        datamodule = getattr(trainer, 'datamodule', None)
+        if not getattr(datamodule, 'classes', None):
+            rank_zero_info('no kNN accuracy: the data have no labels (labels.csv)')
+            return
+        self._loaders = datamodule.probe_dataloaders(self.dates_per_location)
+        if not self.rows:
+            with _calibrated(pl_module, self._loaders[0], trainer):
+                self._probe(trainer, pl_module, 0)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Row of this epoch."""
+        epochs = trainer.current_epoch + 1
+        if epochs % self.every_n_epochs == 0 or epochs == trainer.max_epochs:
+            self._probe(trainer, pl_module, epochs)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print all rows."""
+        if self.rows and trainer.is_global_zero:
+            Console(soft_wrap=True).print(self.table())
+        self._loaders = None
+
+    def table(self) -> Table:
+        """Rows as a table."""
+        table = Table(title=f'{self.k}-nearest-neighbour accuracy on held-out places')
+        table.add_column('encoder')
+        table.add_column('accuracy', justify='right')
+        for epochs, accuracy in self.rows:
+            table.add_row(f'after epoch {epochs}' if epochs else 'untrained', f'{accuracy:.1%}')
+        return table
+
+    def _probe(self, trainer: Trainer, pl_module: LightningModule, epochs: int) -> None:
+        """Add a row, log it, and draw the embeddings."""
+        if self._loaders is None:
+            return
+        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        bank, held_out = (_embeddings(trainer, pl_module, loader) for loader in self._loaders)
+        accuracy = self._accuracy(bank, held_out, len(classes))
+        self.rows.append((epochs, accuracy))
+        if trainer.logger is not None:
+            trainer.logger.log_metrics({'val_knn_accuracy': accuracy}, step=trainer.global_step)
+        title = f'held-out places, {"epoch " + str(epochs) if epochs else "untrained"}: '
+        figure = plot_embeddings(*held_out, classes, f'{title}kNN accuracy {accuracy:.1%}')
+        save_figure(trainer, f'embeddings_epoch{epochs:03d}', figure)
+
+    def _accuracy(
+        self, bank: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], classes: int
+    ) -> float:
+        """Share of held-out images whose neighbours vote for the right class."""
+        k = min(self.k, len(bank[0]))
+        votes = knn_predict(
+            unit(held_out[0]), unit(bank[0]).T.contiguous(), bank[1], classes, k, self.temperature
+        )
+        return multiclass_accuracy(votes[:, 0], held_out[1], classes, average='micro').item()
+
+
+@torch.no_grad()
+def _embeddings(
+    trainer: Trainer, pl_module: LightningModule, loader: DataLoader, train: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Embeddings and labels of all images of a loader; the mode of the net is kept."""
+    modes = {module: module.training for module in pl_module.modules()}
+    pl_module.train(train)
+    features, labels = [], []
+    for batch in loader:
+        batch = trainer.strategy.batch_to_device(batch)
+        image = batch['image'].flatten(0, 1)
+        embedding = pl_module(image)
+        features.append(embedding[-1] if isinstance(embedding, tuple) else embedding)
+        labels.append(batch['label'].repeat_interleave(len(image) // len(batch['label'])))
+    for module, mode in modes.items():
+        module.training = mode
+    return torch.cat(features), torch.cat(labels)
+
+
+class _calibrated:
+    """Within the block, BatchNorm knows the images of the loader; afterwards nothing is changed."""
+
+    def __init__(self, pl_module: LightningModule, loader: DataLoader, trainer: Trainer) -> None:
+        """Remember what to calibrate."""
+        self.task, self.loader, self.trainer = pl_module, loader, trainer
+
+    def __enter__(self) -> None:
+        """Run all images through the net in training mode."""
+        self.kept = {name: buffer.clone() for name, buffer in self.task.named_buffers()}
+        _embeddings(self.trainer, self.task, self.loader, train=True)
+
+    def __exit__(self, *error: object) -> None:
+        """Put the statistics back."""
+        with torch.no_grad():
+            for name, buffer in self.task.named_buffers():
+                buffer.copy_(self.kept[name])

@@ -1,0 +1,34 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What a finished run left, and what to do with it."""
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from .figures import figure_folder
+
+
+class RunReport(Callback):
+    """Prints where checkpoint, figures and log are, and what to run next."""
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the report."""
+        if not trainer.is_global_zero:
+            return
+        saver = trainer.checkpoint_callback
+        checkpoint = getattr(saver, 'last_model_path', '') or getattr(saver, 'best_model_path', '')
+        folder = trainer.log_dir or trainer.default_root_dir
+        lines = [
+            f'checkpoint  {checkpoint or "none was written"}',
+            f'figures     {figure_folder(trainer)}',
+            f'log         {folder}',
+            f'next        tensorboard --logdir {folder}',
+        ]
+        if checkpoint:
+            backbone = pl_module.hparams.get('model')
+            lines += [
+                f'            give `weights: {checkpoint}` to Classification, SemanticSegmentation',
+                f'            or ChangeDetection of TorchGeo, with `model: {backbone}` and 3 bands',
+            ]
+        Console(soft_wrap=True, highlight=False).print('\n'.join(lines))

@@ -1,0 +1,256 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Datamodule of seasonal archives."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from matplotlib.figure import Figure
+from torch.utils.data import DataLoader
+from torchgeo.datamodules import NonGeoDataModule
+from torchgeo.datasets.utils import Path, Sample
+
+from ..datasets import SeasonalArchive, archive_folder, obtain_archive
+from ..datasets.seasonal import OtherDates
+from ..samplers import Draw, EpochSampler
+from ..transforms import Reflectance
+
+
+class SeasonalDataModule(NonGeoDataModule):
+    """LightningDataModule implementation for seasonal archives.
+
+    Places, not images, are split into training and validation, by a hash of their names: a
+    place is never on both sides. Images travel to the device as stored integers and become
+    reflectance there.
+    """
+
+    def __init__(
+        self,
+        archive: Literal['folder', 'sample', 'seco_100k', 'seco_1m', 'caco'] = 'folder',
+        root: Path = 'data',
+        download: bool = False,
+        bands: Sequence[str] | None = None,
+        dates: int = 2,
+        item: Literal['date', 'location'] = 'date',
+        other_dates: OtherDates = 'any',
+        source: str = 'sentinel2_l1c',
+        previews: bool = False,
+        size: int | None = None,
+        unit: float | None = None,
+        offset: float = 0.0,
+        resampling: str = 'bilinear',
+        max_nodata: float = 0.0,
+        on_missing: Literal['error', 'drop'] = 'error',
+        cache: bool = False,
+        val_fraction: float = 0.2,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        """Initialize a new SeasonalDataModule instance.
+
+        Args:
+            archive: Which archive: a folder of your own, or a key of
+                :data:`torchgeo_saco.datasets.ARCHIVES`.
+            root: Folder that holds the archive.
+            download: Generate or download the archive where it is absent.
+            bands: Bands to read, in any spelling, or None for all that are there.
+            dates: Dates of a place in one training sample.
+            item: Whether an epoch visits every date, or every place once.
+            other_dates: Where the dates beside the first may lie, see
+                :class:`~torchgeo_saco.datasets.SeasonalArchive`.
+            source: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            previews: Read 3-band previews in place of band files.
+            size: Side in pixels of a centred window, or None for the whole image.
+            unit: Stored number of reflectance 1, or None to take it from the type of the files.
+            offset: Added to stored numbers before that, see
+                :class:`~torchgeo_saco.transforms.Reflectance`.
+            resampling: How coarser bands are brought to the finest grid.
+            max_nodata: Largest share of nodata in a band.
+            on_missing: Refuse, or drop and report, what lacks a band or dates.
+            cache: Keep every image in memory once read, for archives that fit there.
+            val_fraction: Share of the places held out for validation.
+            batch_size: Size of each mini-batch.
+            num_workers: Number of workers for parallel data loading.
+            pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+
+        Raises:
+            ValueError: If an argument is out of range.
+        """
+        super().__init__(SeasonalArchive, batch_size, num_workers)
+        self.archive = archive
+        self.root = root
+        self.folder = archive_folder(archive, root)
+        self.download = download
+        self.pin_memory = pin_memory
+        self.kwargs = {
+            'bands': bands,
+            'dates': dates,
+            'item': item,
+            'other_dates': other_dates,
+            'source': source,
+            'previews': previews,
+            'size': size,
+            'resampling': resampling,
+            'max_nodata': max_nodata,
+            'on_missing': on_missing,
+            'cache': cache,
+        }
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f'val_fraction must be at least 0 and below 1, got {val_fraction}')
+        if batch_size < 2:
+            raise ValueError(f'batch_size must be at least 2 to contrast places, got {batch_size}')
+        self.val_fraction = val_fraction
+        self.reflectance = Reflectance(unit, offset)
+        #: Names of the channels, known after :meth:`setup`.
+        self.bands: tuple[str, ...] | None = None
+        #: Class names, empty without a table of labels; known after :meth:`setup`.
+        self.classes: list[str] = []
+        self.train_dataset: SeasonalArchive | None = None
+        self.val_dataset: SeasonalArchive | None = None
+        self.predict_dataset: SeasonalArchive | None = None
+
+    def prepare_data(self) -> None:
+        """Generate or download the archive."""
+        if self.download:
+            obtain_archive(self.archive, self.root)
+
+    def setup(self, stage: str) -> None:
+        """List the archive and split its places.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            FileNotFoundError: If the archive is missing.
+            ValueError: If it is incomplete, or too small for the batch or the split.
+        """
+        if self.bands is None:
+            self._list_archive()
+        if stage == 'fit' and self.train_dataset is not None:
+            items = len(self.train_dataset)
+            if items < self.batch_size:
+                raise ValueError(
+                    f'batch_size={self.batch_size} is larger than the {items} training items of '
+                    f'{self.folder}; set data.init_args.batch_size to at most {items}'
+                )
+
+    def probe_dataloaders(self, dates_per_location: int = 2) -> tuple[DataLoader, DataLoader]:
+        """Labelled single-date images: of training places to learn from, of held-out to judge.
+
+        Args:
+            dates_per_location: Dates used of every place, spread evenly over its series.
+
+        Returns:
+            Loaders of the two, in fixed order.
+
+        Raises:
+            ValueError: If no place has a label, or none is held out.
+        """
+        if not self.classes or self.train_dataset is None or self.val_dataset is None:
+            raise ValueError(
+                f'{self.folder} has no labels; add labels.csv with columns location and label'
+            )
+        if not len(self.val_dataset):
+            raise ValueError('no place is held out; set val_fraction above 0')
+        bank, held_out = (
+            self._loader(part, _spread(part, dates_per_location))
+            for part in (
+                self.train_dataset.subset(self._labelled(self.train_dataset), 1, 'date'),
+                self.val_dataset.subset(self._labelled(self.val_dataset), 1, 'date'),
+            )
+        )
+        return bank, held_out
+
+    def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
+        """Reflectance from stored numbers, on the device.
+
+        Args:
+            batch: A batch with stored numbers under ``image``.
+            dataloader_idx: The index of the dataloader.
+
+        Returns:
+            The batch with reflectance, float32.
+        """
+        return {**batch, 'image': self.reflectance(batch['image'])}
+
+    def plot(self, *args: Any, **kwargs: Any) -> Figure | None:
+        """See :meth:`torchgeo_saco.datasets.SeasonalArchive.plot`."""
+        dataset = self.val_dataset or self.train_dataset or self.predict_dataset
+        return dataset.plot(*args, **kwargs) if dataset else None
+
+    def _list_archive(self) -> None:
+        """Read the listing once and share it between the parts."""
+        whole = SeasonalArchive(self.folder, **self.kwargs)
+        self.bands, self.classes = whole.bands, whole.classes
+        names = sorted(
+            (place.name for place in whole.locations),
+            key=lambda name: (zlib.crc32(name.encode()), name),
+        )
+        held_out = round(self.val_fraction * len(names))
+        if self.val_fraction > 0:
+            held_out = max(held_out, 1)
+        if len(names) - held_out < 2:
+            raise ValueError(
+                f'{self.folder} has {len(names)} places, {held_out} of them held out; contrasting '
+                'needs at least 2 to train on: add places, or lower val_fraction'
+            )
+        self.train_dataset = whole.subset(names[held_out:])
+        self.val_dataset = whole.subset(names[:held_out])
+        self.predict_dataset = whole.subset(names, 1, 'date')
+        self._report(whole)
+
+    def _report(self, whole: SeasonalArchive) -> None:
+        """Say what was found, and what was left out."""
+        train, val = self.train_dataset, self.val_dataset
+        if train is None or val is None:
+            return
+        rank_zero_info(
+            f'{self.folder}: {len(train.locations)} places to train on, {len(val.locations)} held '
+            f'out, {len(train)} training items, {len(whole.bands)} bands '
+            f'({", ".join(whole.bands)}), {whole.shape[1]} x {whole.shape[0]} px, {whole.dtype}'
+        )
+        for reason in whole.dropped:
+            rank_zero_info(f'left out: {reason}')
+
+    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
+        """Loader of one part, in seeded order for training."""
+        dataset = self._valid_attribute(f'{split}_dataset')
+        if split == 'train':
+            return self._loader(dataset, EpochSampler(len(dataset)), drop_last=True)
+        return self._loader(dataset, range(len(dataset)))
+
+    def _loader(
+        self, dataset: SeasonalArchive, order: Any, drop_last: bool = False
+    ) -> DataLoader[Sample]:
+        """Loader of a dataset in the order given."""
+        return DataLoader(
+            dataset=dataset,
+            batch_size=self.batch_size,
+            sampler=order,
+            num_workers=self.num_workers,
+            collate_fn=self.collate_fn,
+            drop_last=drop_last,
+            pin_memory=self.pin_memory,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    @staticmethod
+    def _labelled(dataset: SeasonalArchive) -> list[str]:
+        """Names of the places that have a label."""
+        return [place.name for place in dataset.locations if place.name in dataset.labels]
+
+
+def _spread(dataset: SeasonalArchive, dates_per_location: int) -> list[Draw]:
+    """Items with evenly spread dates of every place."""
+    order = []
+    start = 0
+    for place in dataset.locations:
+        count = len(place.scenes)
+        taken = min(dates_per_location, count)
+        order += [Draw(start + (2 * i + 1) * count // (2 * taken), 0) for i in range(taken)]
+        start += count
+    return order

@@ -1,0 +1,168 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Folder layout of SeCo, CACo and anything stored like them."""
+
+import datetime
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from torchgeo.datasets.utils import Path
+
+from ..bands import Sensor, band_name
+
+LAYOUT = '<location>/<date or scene id>/<band>.tif'
+
+_STRAY = {'__MACOSX', 'lost+found', 'System Volume Information', '$RECYCLE.BIN'}
+
+
+class Scene(NamedTuple):
+    """One acquisition of one place."""
+
+    #: Folder, or preview file, relative to the folder of the place.
+    name: str
+
+    #: Day of the acquisition.
+    date: datetime.date
+
+    #: File name of each band, or of all bands together under the empty name.
+    files: Mapping[str, str]
+
+
+class Location(NamedTuple):
+    """One place with its acquisitions, by date."""
+
+    #: Folder of the place, relative to the root.
+    name: str
+
+    #: Its acquisitions, the oldest first.
+    scenes: tuple[Scene, ...]
+
+
+def scene_date(name: str) -> datetime.date:
+    """Day of acquisition in the name of a scene.
+
+    Args:
+        name: Such as ``20190415``, ``2019-04-15`` or a Sentinel-2 product identifier. Of
+            several dates the first counts: Sentinel-2 puts the acquisition there.
+
+    Returns:
+        The day.
+
+    Raises:
+        ValueError: If the name holds no date.
+
+    Example:
+        >>> scene_date('20200604T054639_20200604T054831_T43RCP')
+        datetime.date(2020, 6, 4)
+    """
+    for year, month, day in re.findall(r'(?<!\d)((?:19|20)\d\d)([-_]?\d\d)([-_]?\d\d)', name):
+        try:
+            return datetime.date(int(year), int(month.strip('-_')), int(day.strip('-_')))
+        except ValueError:
+            continue
+    raise ValueError(
+        f'{name!r} holds no date; name the folder by date as in 20190415, or by Sentinel-2 scene id'
+    )
+
+
+def read_layout(root: Path, sensor: Sensor, previews: bool = False) -> list[Location]:
+    """Places below a folder, by name, without opening any image.
+
+    Args:
+        root: Folder of the places.
+        sensor: Sensor whose bands are looked for; other files are passed over.
+        previews: Look for one 3-band ``<location>/<scene id>.tif`` a scene, not for band files.
+
+    Returns:
+        Places that hold at least one scene.
+
+    Raises:
+        FileNotFoundError: If the folder is missing or no folder.
+        PermissionError: If a folder may not be read.
+        ValueError: If no place is found, a scene has no date, or a band has two files.
+    """
+    if not os.path.exists(root):
+        raise FileNotFoundError(f'{root} does not exist; set root to a folder laid out as {LAYOUT}')
+    if not os.path.isdir(root):
+        raise FileNotFoundError(f'{root} is a file; set root to a folder laid out as {LAYOUT}')
+    shared: dict[frozenset[str], dict[str, str]] = {}
+    find = _preview_scenes if previews else _band_scenes
+    locations = []
+    for folder in _folders(root):
+        scenes = sorted(find(folder.path, sensor, shared), key=lambda scene: scene[1::-1])
+        if scenes:
+            locations.append(Location(folder.name, tuple(scenes)))
+    if not locations:
+        remedy = '' if previews else '; set previews=True if it holds only RGB previews'
+        raise ValueError(f'{root} holds no place laid out as {LAYOUT}{remedy}')
+    return locations
+
+
+def _folders(path: Path) -> list[os.DirEntry[str]]:
+    """Sub-folders by name. Unlike glob and walk, this raises where it may not read."""
+    try:
+        with os.scandir(path) as entries:
+            found = [entry for entry in entries if _wanted(entry.name) and entry.is_dir()]
+    except PermissionError as error:
+        raise PermissionError(f'{path} cannot be listed: permission denied') from error
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _wanted(name: str) -> bool:
+    """Whether an entry is data, not what an operating system or editor left behind."""
+    return not name.startswith('.') and name not in _STRAY
+
+
+def _tif_names(path: Path) -> list[str]:
+    """Names of the GeoTIFFs in a folder."""
+    try:
+        names = os.listdir(path)
+    except PermissionError as error:
+        raise PermissionError(f'{path} cannot be listed: permission denied') from error
+    return sorted(n for n in names if _wanted(n) and n.lower().endswith(('.tif', '.tiff')))
+
+
+def _band_scenes(
+    location: str, sensor: Sensor, shared: dict[frozenset[str], dict[str, str]]
+) -> Iterator[Scene]:
+    """Scenes stored as one file a band."""
+    for folder in _folders(location):
+        names = frozenset(_tif_names(folder.path))
+        # A million scenes share a handful of file lists; keep each list once.
+        if names not in shared:
+            shared[names] = _band_files(folder.path, sorted(names), sensor)
+        if shared[names]:
+            yield Scene(folder.name, _dated(folder.path), shared[names])
+
+
+def _preview_scenes(
+    location: str, sensor: Sensor, shared: dict[frozenset[str], dict[str, str]]
+) -> Iterator[Scene]:
+    """Scenes stored as one preview each."""
+    for name in _tif_names(location):
+        yield Scene(name, _dated(os.path.join(location, name)), {'': ''})
+
+
+def _band_files(folder: str, names: list[str], sensor: Sensor) -> dict[str, str]:
+    """File of each band of the sensor."""
+    files: dict[str, str] = {}
+    for name in names:
+        try:
+            band = band_name(os.path.splitext(name)[0], sensor)
+        except ValueError:
+            continue
+        if band in files:
+            raise ValueError(f'{folder} has two files of band {band}: {files[band]} and {name}')
+        files[band] = name
+    return files
+
+
+def _dated(path: str) -> datetime.date:
+    """Date in the last part of a path; an error names the whole path."""
+    try:
+        return scene_date(os.path.basename(path))
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error

@@ -1,0 +1,402 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Time series of satellite images, one folder a place, as SeCo and CACo store them."""
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from rasterio.enums import Resampling
+from torch import Tensor
+from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
+from torchgeo.datasets.utils import Path, Sample, quantile_normalization
+
+from ..bands import band_index, band_names, sensor
+from ..io import BandFileError, read_bands
+from ..randomness import mixed_seed, run_seed
+from ..samplers import Draw
+from .layout import Location, read_layout
+
+OtherDates = Literal['any', 'same_year', 'other_year']
+
+_LISTED = 20
+
+
+class SeasonalArchive(NonGeoDataset):
+    """Time series of satellite images, one folder a place.
+
+    Reads trees of SeCo, CACo and your own, as they are on disk:
+    ``<root>/<location>/<date or scene id>/<band>.tif``. Bands are found by name in any
+    spelling, brought to the grid of the finest one, and stay the stored integers. Hidden
+    entries and files that are no band are passed over.
+
+    A table ``<root>/labels.csv`` with columns ``location`` and ``label`` adds labels. They
+    serve the evaluation; pre-training never sees them.
+
+    Dataset features:
+
+    * any number of places and dates, in one or several years
+    * 10, 20 and 60 m bands, unsigned 8- or 16-bit, or float
+    * one item a date (that date first, the others drawn), or one item a place
+
+    If you use the archives of SeCo or CACo in your research, please cite:
+
+    * https://arxiv.org/abs/2103.16607
+    * https://doi.org/10.1109/CVPR52729.2023.00529
+    """
+
+    def __init__(
+        self,
+        root: Path = 'data',
+        bands: Sequence[str] | None = None,
+        dates: int = 1,
+        item: Literal['date', 'location'] = 'date',
+        other_dates: OtherDates = 'any',
+        source: str = 'sentinel2_l1c',
+        previews: bool = False,
+        size: int | None = None,
+        resampling: str = 'bilinear',
+        max_nodata: float = 0.0,
+        on_missing: Literal['error', 'drop'] = 'error',
+        cache: bool = False,
+        transforms: Callable[[Sample], Sample] | None = None,
+    ) -> None:
+        """Initialize a new SeasonalArchive instance.
+
+        Args:
+            root: Folder of the places.
+            bands: Bands to read, in any spelling, or None for all that are there.
+            dates: Dates of a place in one sample.
+            item: Whether every date is an item, or every place.
+            other_dates: Whether the dates drawn beside the first may lie anywhere, in the same
+                calendar year, or in another one.
+            source: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            previews: Read the 3-band previews ``<location>/<scene id>.tif`` as R, G, B.
+            size: Side in pixels of a centred window to read, or None for the whole image.
+            resampling: How coarser bands are brought to the finest grid, a
+                :class:`rasterio.enums.Resampling` by name.
+            max_nodata: Largest share of a band that may carry the nodata value of its file.
+            on_missing: Refuse scenes that lack a band and places that have too few dates, or
+                drop them; what is dropped is kept in :attr:`dropped`.
+            cache: Keep every image in memory once read, for archives that fit there. Each
+                worker keeps its own.
+            transforms: Transform of a sample.
+
+        Raises:
+            FileNotFoundError: If *root* is missing.
+            ValueError: If an argument is out of range, a band is unknown, no place is found,
+                or something is missing.
+        """
+        self.root = root
+        self.sensor = sensor('rgb' if previews else source)
+        self.item = _one_of('item', item, ('date', 'location'))
+        self.other_dates = _one_of('other_dates', other_dates, get_args(OtherDates))
+        self.previews = previews
+        self.size = size
+        self.resampling = _one_of('resampling', resampling, [r.name for r in Resampling])
+        self.max_nodata = max_nodata
+        self.transforms = transforms
+        self._cache: dict[tuple[str, int], Tensor] | None = {} if cache else None
+        if not 0 <= max_nodata <= 1:
+            raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
+        if not isinstance(dates, int) or dates < 1:
+            raise ValueError(f'dates must be a whole number of at least 1, got {dates!r}')
+        self.dates = dates
+        self.locations = read_layout(root, self.sensor, previews)
+        self.bands = self._readable_bands(bands)
+        #: Scenes and places left out, with the reason.
+        self.dropped: list[str] = []
+        self._leave_out(_one_of('on_missing', on_missing, ('error', 'drop')))
+        self.location_index = {place.name: i for i, place in enumerate(self.locations)}
+        self.classes, self.labels = self._read_labels()
+        self.shape = self._read_shape()
+        self._index = self._read_index()
+
+    def subset(
+        self,
+        locations: Sequence[str],
+        dates: int | None = None,
+        item: Literal['date', 'location'] | None = None,
+    ) -> 'SeasonalArchive':
+        """The same archive with some of its places only.
+
+        Args:
+            locations: Names of the places.
+            dates: As at construction, or None to keep it.
+            item: As at construction, or None to keep it.
+
+        Returns:
+            An archive that shares the listing; ``location`` in samples keeps its meaning.
+        """
+        part = copy.copy(self)
+        wanted = set(locations)
+        part.locations = [place for place in self.locations if place.name in wanted]
+        part.dates = dates or self.dates
+        part.item = item or self.item
+        part._index = part._read_index()
+        return part
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self._index)
+
+    def __getitem__(self, index: int | Draw) -> Sample:
+        """Stored numbers of one place at one or several dates.
+
+        Args:
+            index: Position of the item; or with the epoch, which other dates depend on.
+
+        Returns:
+            ``image`` (T, C, H, W) as stored; ``location`` its number in the archive;
+            ``date`` (T) as yyyymmdd; ``label``, -1 where unknown, if there are labels.
+
+        Raises:
+            IndexError: If *index* is out of range.
+            BandFileError: If a file cannot be read; the message names it.
+        """
+        position, epoch = index if isinstance(index, tuple) else (index, 0)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f'item {position} of an archive with {len(self)} items')
+        place, anchor = self._index[position]
+        location = self.locations[place]
+        scenes = self._drawn(location, anchor, epoch)
+        number = self.location_index[location.name]
+        days = [location.scenes[scene].date for scene in scenes]
+        sample: Sample = {
+            'image': torch.stack([self.read_scene(location, scene) for scene in scenes]),
+            'location': torch.tensor(number),
+            'date': torch.tensor([day.year * 10000 + day.month * 100 + day.day for day in days]),
+        }
+        if self.classes:
+            sample['label'] = torch.tensor(self.labels.get(location.name, -1))
+        return sample if self.transforms is None else self.transforms(sample)
+
+    def read_scene(self, location: Location, scene: int) -> Tensor:
+        """Stored numbers of one date of a place.
+
+        Args:
+            location: The place.
+            scene: Position of the date among its scenes.
+
+        Returns:
+            Tensor (C, H, W).
+
+        Raises:
+            BandFileError: If a file cannot be read or has another size than the archive.
+        """
+        if self._cache is None:
+            return self._read_files(location, scene)
+        key = (location.name, scene)
+        if key not in self._cache:
+            self._cache[key] = self._read_files(location, scene)
+        return self._cache[key]
+
+    def _read_files(self, location: Location, scene: int) -> Tensor:
+        """One date of a place from its files."""
+        paths = self.band_paths(location, scene)
+        finest = min(range(len(paths)), key=lambda i: self.sensor.bands[self.bands[i]])
+        if self.previews:
+            image = read_bands(paths[0], count=3, max_nodata=self.max_nodata)
+        else:
+            grid = read_bands(paths[finest], max_nodata=self.max_nodata)
+            shape = (grid.shape[-2], grid.shape[-1])
+            image = np.concatenate(
+                [
+                    grid
+                    if i == finest
+                    else read_bands(path, 1, shape, self.resampling, self.max_nodata)
+                    for i, path in enumerate(paths)
+                ]
+            )
+        return torch.from_numpy(np.ascontiguousarray(self._window(image, paths[finest])))
+
+    def band_paths(self, location: Location, scene: int) -> list[str]:
+        """Files of one date of a place, one a band, or the preview."""
+        name, _, files = location.scenes[scene]
+        folder = os.path.join(self.root, location.name, name)
+        return [folder] if self.previews else [os.path.join(folder, files[b]) for b in self.bands]
+
+    def years(self, location: Location) -> dict[int, list[int]]:
+        """Scenes of a place by calendar year, as positions among its scenes."""
+        groups: dict[int, list[int]] = {}
+        for position, scene in enumerate(location.scenes):
+            groups.setdefault(scene.date.year, []).append(position)
+        return groups
+
+    def plot(self, sample: Sample, show_titles: bool = True, suptitle: str | None = None) -> Figure:
+        """Plot the dates of a sample in natural colour.
+
+        Args:
+            sample: A sample returned by :meth:`__getitem__`.
+            show_titles: Whether to write the date above each panel.
+            suptitle: Title of the figure.
+
+        Returns:
+            The figure.
+
+        Raises:
+            RGBBandsMissingError: If the bands of natural colour were not read.
+        """
+        rgb = self.sensor.groups['natural_color']
+        try:
+            channels = band_index(self.bands, rgb)
+        except ValueError as error:
+            raise RGBBandsMissingError() from error
+        images = sample['image'].float()[..., channels, :, :].flatten(0, -4)
+        days = sample['date'].reshape(-1).tolist()
+        figure, axes = plt.subplots(ncols=len(images), squeeze=False, figsize=(3 * len(images), 3))
+        for axis, image, day in zip(axes[0], images, days, strict=True):
+            axis.imshow(quantile_normalization(image).permute(1, 2, 0).numpy())
+            axis.axis('off')
+            if show_titles:
+                axis.set_title(f'{day // 10000}-{day // 100 % 100:02d}-{day % 100:02d}')
+        if suptitle is not None:
+            figure.suptitle(suptitle)
+        return figure
+
+    def _readable_bands(self, bands: Sequence[str] | None) -> tuple[str, ...]:
+        """Bands asked for, or all bands of the archive in the order of the sensor."""
+        if self.previews:
+            return band_names(bands or tuple(self.sensor.bands), self.sensor)
+        present: set[str] = set()
+        # Listings are shared between scenes, so there are few distinct ones.
+        for files in {id(s.files): s.files for p in self.locations for s in p.scenes}.values():
+            present.update(files)
+        if bands is None:
+            return tuple(band for band in self.sensor.bands if band in present)
+        wanted = band_names(bands, self.sensor)
+        absent = [band for band in wanted if band not in present]
+        if absent:
+            raise ValueError(
+                f'{self.root} has no file of band {", ".join(absent)}; it has '
+                f'{", ".join(band for band in self.sensor.bands if band in present)}'
+            )
+        return wanted
+
+    def _leave_out(self, on_missing: str) -> None:
+        """Drop or refuse scenes without a band and places with too few dates."""
+        kept = []
+        for place in self.locations:
+            complete = []
+            for scene in place.scenes:
+                lacking = [] if self.previews else [b for b in self.bands if b not in scene.files]
+                if lacking:
+                    self.dropped.append(f'{place.name}/{scene.name} lacks {", ".join(lacking)}')
+                else:
+                    complete.append(scene)
+            if len(complete) >= self.dates:
+                kept.append(place._replace(scenes=tuple(complete)))
+            else:
+                self.dropped.append(f'{place.name} has {len(complete)} of {self.dates} dates')
+        if self.dropped and (on_missing == 'error' or not kept):
+            listed = '; '.join(self.dropped[:_LISTED])
+            more = f' and {len(self.dropped) - _LISTED} more' if len(self.dropped) > _LISTED else ''
+            raise ValueError(
+                f'{self.root} is incomplete: {listed}{more}. Complete it, ask for fewer bands or '
+                "dates, or set on_missing='drop' to leave these out"
+            )
+        self.locations = kept
+
+    def _read_labels(self) -> tuple[list[str], dict[str, int]]:
+        """Class names in alphabetical order, and the class of each place."""
+        path = os.path.join(self.root, 'labels.csv')
+        if not os.path.exists(path):
+            return [], {}
+        table = pd.read_csv(path, dtype=str)
+        absent = {'location', 'label'} - set(table.columns)
+        if absent:
+            raise ValueError(f'{path} has no column {", ".join(sorted(absent))}; add it')
+        twice = table['location'][table['location'].duplicated()]
+        if len(twice):
+            raise ValueError(f'{path} lists location {twice.iloc[0]} twice; remove one row')
+        table = table.dropna(subset=['label'])
+        classes = sorted(table['label'].unique())
+        return classes, dict(
+            zip(table['location'], map(classes.index, table['label']), strict=True)
+        )
+
+    def _read_shape(self) -> tuple[int, int]:
+        """Height and width of every image, after the window."""
+        self.shape = (0, 0)
+        image = self.read_scene(self.locations[0], 0)
+        #: Type of the stored numbers.
+        self.dtype = image.dtype
+        return (image.shape[-2], image.shape[-1])
+
+    def _window(self, image: np.ndarray, path: str) -> np.ndarray:
+        """Centred window, of the one size that all images of the archive share."""
+        if self.size is not None:
+            height, width = image.shape[-2:]
+            if self.size < 1 or self.size > min(height, width):
+                raise BandFileError(
+                    f'{path} is {width} x {height} px, too small for a window of size={self.size}'
+                )
+            top, left = (height - self.size) // 2, (width - self.size) // 2
+            image = image[..., top : top + self.size, left : left + self.size]
+        if self.shape != (0, 0) and image.shape[-2:] != self.shape:
+            raise BandFileError(
+                f'{path} is {image.shape[-1]} x {image.shape[-2]} px, the first image of the archive '
+                f'{self.shape[1]} x {self.shape[0]} px; set size to a window that all images have'
+            )
+        return image
+
+    def _read_index(self) -> list[tuple[int, int]]:
+        """Place and first date of every item; the date is -1 where it is drawn."""
+        if self.item == 'location':
+            index = [(place, -1) for place in range(len(self.locations))]
+        else:
+            index = [
+                (place, scene)
+                for place, location in enumerate(self.locations)
+                for scene in range(len(location.scenes))
+            ]
+        if self.dates > 1 and self.other_dates != 'any':
+            for location in self.locations:
+                self._require_years(location)
+        return index
+
+    def _require_years(self, location: Location) -> None:
+        """Refuse a place whose years cannot give the dates asked for."""
+        sizes = [len(scenes) for scenes in self.years(location).values()]
+        total = sum(sizes)
+        enough = min(sizes) if self.other_dates == 'same_year' else total - max(sizes) + 1
+        if enough < self.dates:
+            rule = 'within one year' if self.other_dates == 'same_year' else 'from another year'
+            raise ValueError(
+                f'{os.path.join(self.root, location.name)} cannot give {self.dates} dates {rule}: '
+                f"its years have {', '.join(map(str, sizes))}; use other_dates='any'"
+            )
+
+    def _drawn(self, location: Location, anchor: int, epoch: int) -> list[int]:
+        """Scenes of an item: its own date, then others without repetition."""
+        number = self.location_index[location.name]
+        generator = np.random.default_rng(mixed_seed(run_seed(), epoch, number, anchor + 1))
+        if anchor < 0:
+            anchor = int(generator.integers(len(location.scenes)))
+        year = location.scenes[anchor].date.year
+        others = [
+            scene
+            for scene, (_, date, _) in enumerate(location.scenes)
+            if scene != anchor and _fits(self.other_dates, date.year == year)
+        ]
+        drawn = generator.choice(others, self.dates - 1, replace=False) if self.dates > 1 else []
+        return [anchor, *map(int, drawn)]
+
+
+def _fits(other_dates: str, same_year: bool) -> bool:
+    """Whether a date may stand beside the first one."""
+    return other_dates == 'any' or same_year == (other_dates == 'same_year')
+
+
+def _one_of(name: str, value: str, choices: Sequence[str]) -> str:
+    """The value, if it is one of the choices."""
+    if value not in choices:
+        raise ValueError(f'{name} must be one of {", ".join(choices)}, got {value!r}')
+    return value

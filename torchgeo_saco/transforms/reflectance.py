@@ -1,0 +1,48 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Reflectance from stored numbers, on the device."""
+
+import torch
+from torch import Tensor, nn
+
+# SeCo stores reflectance x 255, Copernicus products reflectance x 10000.
+_UNITS = {torch.uint8: 255.0, torch.uint16: 10000.0, torch.int16: 10000.0, torch.int32: 10000.0}
+
+
+class Reflectance(nn.Module):
+    """Reflectance (0-1, float32) from stored numbers: ``(dn + offset) / unit``.
+
+    This is the only place that divides by 255 or 10000. Values above 1, as of bright cloud,
+    and below 0 are kept.
+    """
+
+    def __init__(self, unit: float | None = None, offset: float = 0.0) -> None:
+        """Initialize a new Reflectance instance.
+
+        Args:
+            unit: Stored number of reflectance 1, or None to take it from the type: 255 for
+                8-bit, 10000 for 16- and 32-bit integers, 1 for floats.
+            offset: Added to stored numbers: -1000 for Sentinel-2 L2A since baseline 04.00,
+                unless the provider has undone it.
+
+        Raises:
+            ValueError: If *unit* is not positive.
+        """
+        super().__init__()
+        if unit is not None and not unit > 0:
+            raise ValueError(f'unit must be positive, got {unit}')
+        self.unit = unit
+        self.offset = offset
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Reflectance of an image.
+
+        Args:
+            image: Stored numbers, any shape.
+
+        Returns:
+            Reflectance, float32, same shape.
+        """
+        unit = _UNITS.get(image.dtype, 1.0) if self.unit is None else self.unit
+        return (image.float() + self.offset) / unit
