@@ -21,6 +21,9 @@ class Sensor(NamedTuple):
     #: Published three-band combinations, red channel first.
     groups: dict[str, tuple[str, str, str]]
 
+    #: Band that stands in for another where the image lacks that one.
+    substitutes: dict[str, str] | None = None
+
 
 class BandGroup(NamedTuple):
     """Three bands shown to the backbone as one image."""
@@ -71,13 +74,17 @@ _SENTINEL2_BANDS = {
     'B12': 20.0,
 }
 
-SENTINEL2_L1C = Sensor('Sentinel-2 L1C', _SENTINEL2_BANDS, _SACO_GROUPS)
+# SACo+ replaces the cirrus band by water vapour where the source has no cirrus band.
+_SACO_SUBSTITUTES = {'B10': 'B09'}
+
+SENTINEL2_L1C = Sensor('Sentinel-2 L1C', _SENTINEL2_BANDS, _SACO_GROUPS, _SACO_SUBSTITUTES)
 
 # Atmospheric correction uses the cirrus band B10 up.
 SENTINEL2_L2A = Sensor(
     'Sentinel-2 L2A',
     {band: size for band, size in _SENTINEL2_BANDS.items() if band != 'B10'},
     _SACO_GROUPS,
+    _SACO_SUBSTITUTES,
 )
 
 # Same combinations under the numbering of the Operational Land Imager,
@@ -111,9 +118,6 @@ SENSORS = {
     'rgb': RGB,
     'gaofen2': GAOFEN2,
 }
-
-# SACo+ replaces the cirrus band by water vapour where the source has no cirrus band.
-_SUBSTITUTES = {'B10': 'B09'}
 
 _COLORS = {'RED': 'R', 'GREEN': 'G', 'BLUE': 'B', 'PANCHROMATIC': 'PAN'}
 
@@ -187,8 +191,8 @@ def band_names(spellings: Iterable[str], source: str | Sensor = SENTINEL2_L1C) -
     Raises:
         ValueError: If the sensor lacks a band, a band is listed twice, or none is listed.
     """
-    if isinstance(spellings, str):
-        raise ValueError(f'bands must be a list of names, got the text {spellings!r}')
+    if isinstance(spellings, str) or not isinstance(spellings, Iterable):
+        raise ValueError(f'bands must be a list of names, got {spellings!r}')
     spellings = list(spellings)
     names = tuple(band_name(spelling, source) for spelling in spellings)
     for position, name in enumerate(names):
@@ -245,7 +249,7 @@ def band_groups(
             a band is unknown, or *groups* is empty.
 
     References:
-        SACo+, ISPRS 2025, table of band combinations.
+        SACo+, 2025, https://doi.org/10.1016/j.isprsjprs.2025.02.024, band combinations.
 
     Example:
         >>> band_groups({'moisture': ['B8A', 'B11', 'B04']})
@@ -254,14 +258,20 @@ def band_groups(
     source = sensor(source)
     if groups is None:
         return [BandGroup(name, bands) for name, bands in source.groups.items()]
-    if isinstance(groups, str):
-        raise ValueError(f'groups must be a list or a mapping, got the text {groups!r}')
+    if isinstance(groups, str) or not isinstance(groups, Sequence | Mapping):
+        raise ValueError(f'groups must be a list or a mapping, got {groups!r}')
     if not groups:
         raise ValueError('groups is empty; leave it out to use all published groups')
     if isinstance(groups, Mapping):
         return [_own_group(name, bands, source) for name, bands in groups.items()]
-    if len(set(groups)) < len(groups):
-        raise ValueError(f'a group is listed twice in {list(groups)}; remove one')
+    for position, name in enumerate(groups):
+        if not isinstance(name, str):
+            raise ValueError(
+                f'a published group is named by text, got {name!r}; '
+                'to add one of your own, map its name to three bands'
+            )
+        if name in groups[:position]:
+            raise ValueError(f'group {name!r} is listed twice; remove one')
     return [_published_group(name, source) for name in groups]
 
 
@@ -278,7 +288,10 @@ def _published_group(name: str, source: Sensor) -> BandGroup:
 
 def _own_group(name: str, bands: Sequence[str], source: Sensor) -> BandGroup:
     """Group from three bands in any spelling."""
-    names = band_names(bands, source)
+    try:
+        names = band_names(bands, source)
+    except ValueError as error:
+        raise ValueError(f'group {name!r}: {error}') from error
     if len(names) != 3:
         raise ValueError(f'group {name!r} needs three bands, got {len(names)}: {", ".join(names)}')
     return BandGroup(name, (names[0], names[1], names[2]))
@@ -291,7 +304,7 @@ def available_groups(
 ) -> tuple[list[BandGroup], list[OmittedGroup]]:
     """Groups that the bands at hand can form, and those they cannot.
 
-    B10 is replaced by B09 where the image has no B10.
+    Of Sentinel-2, B10 is replaced by B09 where the image has no B10.
 
     Args:
         bands: Bands of the image, in any spelling.
@@ -309,20 +322,16 @@ def available_groups(
         >>> formed[-1].bands, omitted[0]
         (('B07', 'B08', 'B09'), OmittedGroup(name='urban', reason='the image lacks B12, B11'))
     """
+    source = sensor(source)
     bands = band_names(bands, source)
     formed: list[BandGroup] = []
     omitted: list[OmittedGroup] = []
     for group in band_groups(groups, source):
-        first, second, third = (_substitute(band, bands) for band in group.bands)
-        missing = [band for band in group.bands if _substitute(band, bands) not in bands]
-        if missing:
-            lacks = ', '.join(
-                f'{band} (and {_SUBSTITUTES[band]})' if band in _SUBSTITUTES else band
-                for band in missing
-            )
-            omitted.append(OmittedGroup(group.name, f'the image lacks {lacks}'))
-        else:
+        first, second, third = (_present(band, group, bands, source) for band in group.bands)
+        if first and second and third:
             formed.append(BandGroup(group.name, (first, second, third)))
+        else:
+            omitted.append(OmittedGroup(group.name, _lack(group, bands, source)))
     if not formed:
         reasons = '; '.join(f'{name}: {reason}' for name, reason in omitted)
         raise ValueError(
@@ -332,6 +341,21 @@ def available_groups(
     return formed, omitted
 
 
-def _substitute(band: str, bands: Sequence[str]) -> str:
-    """The band itself, or its published substitute where the image lacks it."""
-    return band if band in bands else _SUBSTITUTES.get(band, band)
+def _present(band: str, group: BandGroup, bands: Sequence[str], source: Sensor) -> str | None:
+    """The band itself or its substitute, whichever the image has, or None."""
+    if band in bands:
+        return band
+    substitute = (source.substitutes or {}).get(band)
+    # A group that has the substitute already would show it twice.
+    return substitute if substitute in bands and substitute not in group.bands else None
+
+
+def _lack(group: BandGroup, bands: Sequence[str], source: Sensor) -> str:
+    """Why the bands do not form a group."""
+    names = []
+    for band in group.bands:
+        if _present(band, group, bands, source) is None:
+            substitute = (source.substitutes or {}).get(band)
+            both = substitute is not None and substitute not in bands
+            names.append(f'{band} (and {substitute})' if both else band)
+    return f'the image lacks {", ".join(names)}'
