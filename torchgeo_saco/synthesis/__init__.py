@@ -1,0 +1,10 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Synthetic but satellite-like images of places over seasons and years."""
+
+from .archive import VERSION, generate_sample_archive
+from .landcover import COVERS
+from .scenery import LABELS
+
+__all__ = ('COVERS', 'LABELS', 'VERSION', 'generate_sample_archive')

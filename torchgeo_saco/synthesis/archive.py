@@ -1,0 +1,275 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Generation of the sample archive on disk."""
+
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from .geotiff import write_location
+from .landcover import COVERS
+from .places import Location, location
+from .scenes import LocationScenes
+from .spectra import SOURCES, SPECTRUM_SOURCES
+
+#: Version of the generator. Archives of other versions hold other pixels.
+VERSION = 1
+
+_MARKER = 'archive.json'
+_SMALLEST = 24
+
+_README = """\
+# Synthetic seasonal archive
+
+**SYNTHETIC**: no pixel here was measured. Landscapes, weather and sensor are simulated by
+`torchgeo_saco.synthesis`, generator version {version}, seed {seed}; the coordinates only give
+the files several UTM zones. Made for trying out software, not for statements about the Earth.
+
+- `seasonal/<location>/<scene>/<band>.tif`: {locations} locations x {years} x {dates_per_year}
+  dates, Sentinel-2 level 2A as SeCo stores it: reflectance x 255 (uint8), 12 bands on their
+  grids of 10, 20 and 60 m.
+- `seasonal/labels.csv`: kind of each location, its centre, and whether it changed for good.
+- `s1/<location>/<scene>/VV.tif`, `VH.tif`: Sentinel-1 backscatter in dB x 100 (int16).
+- `masks/<location>.tif`: land cover of the first year on the 10 m grid, see `classes.csv`.
+- `change/<location>.tif`: 1 where land use changed between the years, for changed locations.
+
+The same seed and parameters give the same pixels.
+
+## Spectra
+Reflectances are approximate: set by hand to what is usual for each material, not copied from
+measurements. Publications to compare them with:
+
+{sources}
+"""
+
+
+class _Parameters(NamedTuple):
+    """What the pixels depend on."""
+
+    version: int
+    seed: int
+    locations: int
+    years: list[int]
+    dates_per_year: int
+    size: int
+
+
+def generate_sample_archive(
+    root: str | os.PathLike[str],
+    locations: int = 200,
+    years: Sequence[int] = (2018, 2019),
+    dates_per_year: int = 5,
+    size: int = 96,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Generate a synthetic seasonal archive in the layout of SeCo and CACo.
+
+    Does nothing where the same archive is already complete. The archive appears under *root*
+    at once and whole: it is written beside it first. The pixels depend on the seed, not on
+    the number of processes. Scripts that call this with several workers need the usual
+    ``if __name__ == '__main__':``.
+
+    Args:
+        root: Folder to make.
+        locations: How many locations.
+        years: The two years to show, in order.
+        dates_per_year: Scenes of each location in a year, 1 to 12.
+        size: Pixels of 10 m along a scene, a multiple of 6, at least 24.
+        seed: Seed of all randomness, not negative.
+        workers: Processes; None for one per processor.
+        progress: Whether to report on standard error.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If an argument is out of its range, or *root* holds a sample archive of
+            other parameters or another version.
+        FileExistsError: If *root* holds anything else.
+        RuntimeError: If a worker process dies.
+    """
+    root = Path(root).expanduser().absolute()
+    wanted = _Parameters(VERSION, seed, locations, list(years), dates_per_year, size)
+    _require_sound(wanted)
+    if workers is not None and workers < 1:
+        raise ValueError(f'workers must be at least 1 or None, got {workers}')
+    if _is_complete(root, wanted):
+        return root
+    report = Console(stderr=True, quiet=not progress)
+    report.print(f'Generating the synthetic sample archive, {locations} locations, in {root}')
+    start = monotonic()
+    _remove_leftovers(root)
+    with _workplace(root) as partial_root:
+        labels = _write_locations(partial_root, wanted, workers or os.cpu_count() or 1, report)
+        _write_tables(partial_root, wanted, labels)
+        _publish(partial_root, root, wanted)
+    report.print(f'Sample archive complete after {monotonic() - start:.0f} s: {root}')
+    return root
+
+
+def _require_sound(wanted: _Parameters) -> None:
+    """Refuse parameters out of their ranges."""
+    if wanted.locations < 1:
+        raise ValueError(f'locations must be at least 1, got {wanted.locations}')
+    if wanted.size < _SMALLEST or wanted.size % 6:
+        raise ValueError(
+            f'size must be a multiple of 6, for the 60 m bands, and at least {_SMALLEST}, '
+            f'got {wanted.size}'
+        )
+    if not 1 <= wanted.dates_per_year <= 12:
+        raise ValueError(f'dates_per_year must be 1 to 12, got {wanted.dates_per_year}')
+    if len(wanted.years) != 2 or wanted.years[0] >= wanted.years[1]:
+        raise ValueError(f'years must be two years in order, got {wanted.years}')
+    if wanted.seed < 0:
+        raise ValueError(f'seed must not be negative, got {wanted.seed}')
+
+
+def _is_complete(root: Path, wanted: _Parameters) -> bool:
+    """Whether *root* holds the wanted archive; an error if it holds anything else."""
+    marker = root / _MARKER
+    if not os.path.lexists(root) or (root.is_dir() and not any(root.iterdir())):
+        return False
+    if not marker.is_file():
+        raise FileExistsError(
+            f'{root} exists and is not a sample archive; name another folder or remove it'
+        )
+    found = json.loads(marker.read_text(encoding='utf-8'))
+    other = {name: value for name, value in wanted._asdict().items() if found.get(name) != value}
+    if other:
+        there = ', '.join(f'{name} {found.get(name)}' for name in other)
+        asked = ', '.join(f'{name} {value}' for name, value in other.items())
+        raise ValueError(
+            f'{root} holds a sample archive of {there}, but {asked} is asked for; '
+            'name another folder or remove it'
+        )
+    return True
+
+
+def _write_locations(
+    root: Path, wanted: _Parameters, workers: int, report: Console
+) -> list[Location]:
+    """Write the files of all locations."""
+    write = partial(_write_one, root, wanted)
+    indices = range(wanted.locations)
+    workers = min(workers, wanted.locations)
+    with Progress(
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=report,
+        disable=not report.is_terminal,
+        transient=True,
+    ) as bar:
+        if workers == 1:
+            return list(bar.track(map(write, indices), len(indices), description='locations'))
+        # A fresh process inherits neither threads nor CUDA state of the caller.
+        context = multiprocessing.get_context('spawn')
+        try:
+            with ProcessPoolExecutor(workers, mp_context=context) as pool:
+                results = pool.map(write, indices, chunksize=2)
+                return list(bar.track(results, len(indices), description='locations'))
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                'a process that generates the sample archive died; in a script, call it under '
+                "if __name__ == '__main__': or with workers=1"
+            ) from error
+
+
+def _write_one(root: Path, wanted: _Parameters, index: int) -> Location:
+    """Write the files of one location."""
+    place = location(wanted.seed, index, wanted.size)
+    scenes = LocationScenes(place, wanted.years, wanted.dates_per_year, wanted.seed)
+    write_location(root, scenes)
+    return place
+
+
+def _write_tables(root: Path, wanted: _Parameters, places: list[Location]) -> None:
+    """Write labels, classes, description and, last, the marker."""
+    (root / 'change').mkdir(exist_ok=True)
+    with (root / 'seasonal' / 'labels.csv').open('w', newline='', encoding='utf-8') as file:
+        table = csv.writer(file, lineterminator='\n')
+        table.writerow(('location', 'label', 'longitude', 'latitude', 'changed'))
+        for place in places:
+            row = place.name, place.label, place.longitude, place.latitude, int(place.changed)
+            table.writerow(row)
+    with (root / 'classes.csv').open('w', newline='', encoding='utf-8') as file:
+        table = csv.writer(file, lineterminator='\n')
+        table.writerow(('value', 'name', 'color'))
+        for cover in COVERS.values():
+            table.writerow((cover.value, cover.name, '#{:02x}{:02x}{:02x}'.format(*cover.color)))
+    readme = _README.format(**wanted._asdict(), sources=_spectra_by_source())
+    (root / 'README.md').write_text(readme, encoding='utf-8')
+    (root / _MARKER).write_text(json.dumps(wanted._asdict(), indent=2) + '\n', encoding='utf-8')
+
+
+def _spectra_by_source() -> str:
+    """A list of the publications and the materials that follow them."""
+    lines = []
+    for key, publication in SOURCES.items():
+        materials = [name for name, source in SPECTRUM_SOURCES.items() if source == key]
+        lines.append(f'- {publication}: {", ".join(materials)}')
+    return '\n'.join(lines)
+
+
+@contextmanager
+def _workplace(root: Path) -> Iterator[Path]:
+    """A folder beside *root* for this process, removed at the end unless it was renamed."""
+    folder = root.with_name(f'{root.name}.partial-{socket.gethostname()}-{os.getpid()}')
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(partial_root: Path, root: Path, wanted: _Parameters) -> None:
+    """Give the finished archive its name, unless another process was faster."""
+    if _is_complete(root, wanted):
+        return
+    try:
+        if root.exists():
+            root.rmdir()
+        partial_root.rename(root)
+    except OSError:
+        if not _is_complete(root, wanted):
+            raise
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Remove what runs on this machine left that died before they were done."""
+    prefix = f'{root.name}.partial-{socket.gethostname()}-'
+    for folder in root.parent.glob(f'{prefix}*'):
+        process = folder.name.removeprefix(prefix)
+        if process.isdigit() and not _is_alive(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether another process of that number runs."""
+    # On Windows, signal 0 is no question but a command.
+    if process == os.getpid() or os.name == 'nt':
+        return process != os.getpid()
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,87 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Georeferenced files of one location."""
+
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from .landcover import COVERS
+from .places import Location
+from .scenes import LocationScenes, Scene
+from .sensor import PIXEL
+
+
+def write_location(root: Path, scenes: LocationScenes) -> None:
+    """Write all files of one location.
+
+    Args:
+        root: Folder of the archive.
+        scenes: The location.
+    """
+    place = scenes.place
+    for scene in scenes.optical():
+        _write_scene(root / 'seasonal' / place.name / scene.name, scene, place)
+    for scene in scenes.radar():
+        _write_scene(root / 's1' / place.name / scene.name, scene, place)
+    first, second = scenes.landscapes
+    names = {str(cover.value): cover.name for cover in COVERS.values()}
+    colors = {0: (0, 0, 0)} | {cover.value: cover.color for cover in COVERS.values()}
+    write_band(root / 'masks' / f'{place.name}.tif', first.cover_mask(), place, names, colors)
+    if place.changed:
+        names = {'0': 'unchanged', '1': 'changed'}
+        colors = {0: (0, 0, 0), 1: (255, 255, 255)}
+        mask = second.change_mask()
+        write_band(root / 'change' / f'{place.name}.tif', mask, place, names, colors)
+
+
+def write_band(
+    path: Path,
+    band: NDArray[np.generic],
+    place: Location,
+    names: dict[str, str] | None = None,
+    colors: dict[int, tuple[int, int, int]] | None = None,
+) -> None:
+    """Write one band as a GeoTIFF.
+
+    Args:
+        path: File to write; its folder is made.
+        band: Numbers to store, ``(rows, columns)``.
+        place: Location, for the georeference.
+        names: Names of the values, stored as tags.
+        colors: Colour table.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    extent = place.size * PIXEL
+    with rasterio.open(
+        path,
+        'w',
+        driver='GTiff',
+        height=band.shape[0],
+        width=band.shape[1],
+        count=1,
+        dtype=band.dtype,
+        crs=place.crs,
+        transform=place.transform(extent / band.shape[0]),
+        compress='deflate',
+        predictor=2,
+    ) as file:
+        if colors:
+            file.write_colormap(1, colors)
+        if names:
+            file.update_tags(**names)
+        file.write(band, 1)
+
+
+def _write_scene(folder: Path, scene: Scene, place: Location) -> None:
+    """One file per band, named as in SeCo: ``B1.tif``, ``B8A.tif``."""
+    for name, band in scene.bands.items():
+        write_band(folder / f'{_file_name(name)}.tif', band, place)
+
+
+def _file_name(band: str) -> str:
+    """Name of a band without the zero in front, as in Google Earth Engine."""
+    return band.replace('B0', 'B')

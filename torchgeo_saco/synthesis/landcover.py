@@ -1,0 +1,69 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Land-cover classes of pixels, and what radar sees of them."""
+
+from typing import NamedTuple
+
+
+class Cover(NamedTuple):
+    """Land-cover class of a pixel."""
+
+    #: Number in the mask; 0 is kept for no data.
+    value: int
+
+    #: Name in ``classes.csv``.
+    name: str
+
+    #: Red, green and blue of the colour table, 0-255.
+    color: tuple[int, int, int]
+
+
+#: Land-cover classes by name.
+COVERS = {
+    cover.name: cover
+    for cover in (
+        Cover(1, 'broadleaf trees', (56, 142, 60)),
+        Cover(2, 'conifer trees', (20, 83, 45)),
+        Cover(3, 'winter crop', (230, 200, 90)),
+        Cover(4, 'summer crop', (205, 133, 63)),
+        Cover(5, 'grass', (156, 204, 101)),
+        Cover(6, 'orchard trees', (104, 159, 56)),
+        Cover(7, 'building', (198, 40, 40)),
+        Cover(8, 'paved', (117, 117, 117)),
+        Cover(9, 'water', (30, 100, 200)),
+        Cover(10, 'bare ground', (188, 170, 164)),
+    )
+}
+
+
+class Backscatter(NamedTuple):
+    """Radar backscatter in C band, in dB; approximate."""
+
+    #: VV of the surface without leaves, and in full leaf.
+    vv: tuple[float, float]
+
+    #: VH of the surface without leaves, and in full leaf.
+    vh: tuple[float, float]
+
+
+# Usual values of Sentinel-1 scenes, set by hand; compare the crops with Veloso et al., 2017,
+# doi:10.1016/j.rse.2017.07.015. Broad leaves scatter from their volume, which lifts VH;
+# ripening cereals attenuate VV; roofs and walls reflect twice.
+BACKSCATTER = {
+    'broadleaf': Backscatter((-10.5, -9.5), (-16.5, -14.8)),
+    'conifer': Backscatter((-10.0, -10.0), (-15.8, -15.8)),
+    'wheat': Backscatter((-11.0, -15.0), (-19.0, -20.0)),
+    'rapeseed': Backscatter((-11.0, -10.5), (-19.0, -14.5)),
+    'maize': Backscatter((-11.5, -9.5), (-20.0, -15.5)),
+    'beet': Backscatter((-11.5, -9.0), (-20.0, -15.0)),
+    'grass': Backscatter((-13.0, -12.0), (-20.5, -18.5)),
+    'water': Backscatter((-20.0, -20.0), (-27.0, -27.0)),
+    'asphalt': Backscatter((-14.5, -14.5), (-22.5, -22.5)),
+    'concrete': Backscatter((-13.0, -13.0), (-21.5, -21.5)),
+    'tile_roof': Backscatter((-3.5, -3.5), (-11.5, -11.5)),
+    'slate_roof': Backscatter((-3.5, -3.5), (-11.5, -11.5)),
+    'metal_roof': Backscatter((-1.5, -1.5), (-10.5, -10.5)),
+    'soil': Backscatter((-12.5, -12.5), (-21.0, -21.0)),
+    'gravel': Backscatter((-14.0, -14.0), (-22.0, -22.0)),
+}

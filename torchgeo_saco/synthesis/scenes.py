@@ -1,0 +1,111 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Everything that is stored of one location, as arrays."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .landscape import Landscape
+from .patterns import CELL, Field, noise
+from .phenology import Ground, surface_spectra
+from .places import Location, acquisition_days, generator, scene_time
+from .radar import backscatter
+from .scenery import landscape, next_year
+from .sensor import PIXEL, Image, observe, sky
+
+# Uses of randomness, see `places.generator`; places takes 0 to 3.
+_LAND, _NEXT_YEAR, _PLACE, _YEAR, _DATE, _RADAR = range(4, 10)
+
+# Radar is seen once a year, in high summer.
+_RADAR_DAY = 196
+
+
+class Scene(NamedTuple):
+    """One acquisition."""
+
+    #: Name of its folder.
+    name: str
+
+    #: Arrays by the name of the band.
+    bands: Mapping[str, NDArray[np.generic]]
+
+
+class LocationScenes:
+    """One location with all that is seen of it.
+
+    Every array is a function of the seed, the location and the date alone.
+    """
+
+    def __init__(
+        self, place: Location, years: Sequence[int], dates_per_year: int, seed: int
+    ) -> None:
+        """Lay out the land.
+
+        Args:
+            place: The location.
+            years: The two years in which it is seen.
+            dates_per_year: Scenes a year.
+            seed: Seed of the archive.
+        """
+        self.place = place
+        self.years = years
+        self.days = acquisition_days(seed, place.number, dates_per_year)
+        self._seed = seed
+        side = round(place.size * PIXEL / CELL)
+        first = landscape(place.label, self._generator(_LAND), side)
+        second = next_year(first, self._generator(_NEXT_YEAR), place.changed)
+        #: The landscape of each year.
+        self.landscapes: tuple[Landscape, Landscape] = (first, second)
+        rng = self._generator(_PLACE)
+        self._terrain: Field = rng.uniform(0.2, 1.0) * noise(rng, place.size, 350, PIXEL)
+        self._light_soil = rng.uniform(0.3, 0.8)
+        self._delay = rng.normal(0, 5)
+
+    def optical(self) -> Iterator[Scene]:
+        """Sentinel-2 scenes, by date."""
+        for number, year in enumerate(self.years):
+            late = self._delay + self._generator(_YEAR, number).normal(0, 5)
+            for rank, day in enumerate(self.days):
+                rng = self._generator(_DATE, number, rank)
+                yield Scene(
+                    self._optical_name(rng, year, day), self._optical(number, day, late, rng)
+                )
+
+    def radar(self) -> Iterator[Scene]:
+        """Sentinel-1 scenes, by date."""
+        for number, year in enumerate(self.years):
+            rng = self._generator(_RADAR, number)
+            day = _RADAR_DAY + int(rng.integers(-12, 13))
+            time = scene_time(self.place, year, day, 5.5)
+            name = f'S1A_IW_GRDH_1SDV_{time:%Y%m%dT%H%M%S}_{self.place.tile.removeprefix("T")}'
+            moisture = rng.uniform(0, 0.7)
+            yield Scene(name, backscatter(self.landscapes[number], day, moisture, rng))
+
+    def _generator(self, *purpose: int) -> np.random.Generator:
+        """Randomness of this location for one use."""
+        return generator(self._seed, self.place.number, *purpose)
+
+    def _optical_name(self, rng: np.random.Generator, year: int, day: int) -> str:
+        """Name as in SeCo: sensing time, start of the data strip, tile."""
+        start = scene_time(self.place, year, day, 10.5 + rng.uniform(-0.3, 0.3))
+        strip = scene_time(self.place, year, day, 10.5 + rng.uniform(0.31, 0.35))
+        return f'{start:%Y%m%dT%H%M%S}_{strip:%Y%m%dT%H%M%S}_{self.place.tile}'
+
+    def _optical(
+        self, number: int, day: int, late: float, rng: np.random.Generator
+    ) -> dict[str, NDArray[np.uint8]]:
+        """Bands of one Sentinel-2 scene."""
+        land = self.landscapes[number]
+        ground = Ground(self._light_soil, rng.uniform(0, 0.9), rng.uniform(0, 1))
+        spectra = surface_spectra(
+            land.surfaces,
+            day - late - np.asarray(land.delays),
+            np.asarray(land.vigour) * rng.uniform(0.8, 1.0),
+            ground,
+        ).astype(np.float32)
+        image: Image = spectra.T[:, land.patches] * land.relief.astype(np.float32)
+        return observe(image, self._terrain, sky(rng, self.place.latitude, day), rng)
