@@ -22,13 +22,7 @@ from torchgeo_saco.tasks import SACo
 
 from ..archives import write_archive, write_labels, write_tif
 
-pytestmark = [
-    # Lightning 2.6 calls a deprecated name of PyTorch's trees.
-    pytest.mark.filterwarnings('ignore:.*LeafSpec.*'),
-    pytest.mark.filterwarnings('ignore:.*does not have many workers.*'),
-    pytest.mark.filterwarnings('ignore:.*smaller than the logging interval.*'),
-    pytest.mark.filterwarnings('ignore:The dirpath has changed'),
-]
+pytestmark = pytest.mark.filterwarnings('ignore:The dirpath has changed')
 
 
 class MeanColour(LightningModule):

@@ -25,13 +25,6 @@ BANDS = tuple(SENTINEL2_L2A.bands)
 IMAGE = torch.rand(4, 2, 12, 36, 36) * 0.3
 LOCATION = torch.arange(4)
 
-pytestmark = [
-    # Lightning 2.6 calls a deprecated name of PyTorch's trees.
-    pytest.mark.filterwarnings('ignore:.*LeafSpec.*'),
-    pytest.mark.filterwarnings('ignore:.*does not have many workers.*'),
-    pytest.mark.filterwarnings('ignore:.*smaller than the logging interval.*'),
-]
-
 
 def small(**arguments):
     """A task with a small backbone."""

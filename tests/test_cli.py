@@ -1,0 +1,139 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of the commands and configuration files, as a user runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torchgeo.main import main as torchgeo
+
+from torchgeo_saco import cli
+
+from .archives import write_archive
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+PRETRAIN = sorted((CONFIGS / 'pretrain').glob('*.yaml'))
+DATA = sorted((CONFIGS / 'data').glob('*.yaml'))
+
+# Small enough for a test; everything else is what the files say.
+SMALL = [
+    '--trainer.max_epochs=1', '--trainer.limit_train_batches=2', '--trainer.accelerator=cpu',
+    '--model.init_args.model=test_resnet', '--model.init_args.weights=null',
+    '--model.init_args.size=16', '--model.init_args.queue_size=6',
+    '--data.init_args.batch_size=4', '--data.init_args.num_workers=0',
+    '--data.init_args.pin_memory=false',
+]  # fmt: skip
+
+pytestmark = [
+    # https://github.com/omni-us/jsonargparse: options that a later class does not know.
+    pytest.mark.filterwarnings('ignore:.*discard init_args.*')
+]
+
+
+@pytest.fixture(autouse=True)
+def command_line(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['torchgeo'])
+
+
+def fit(main, *configs, root=None, folder=None, more=()):
+    arguments = ['fit', *(f'--config={config}' for config in configs), *SMALL]
+    arguments += [f'--data.init_args.root={root}'] if root else []
+    arguments += [f'--trainer.logger.init_args.save_dir={folder}'] if folder else []
+    main([*arguments, *more])
+
+
+@pytest.fixture(scope='module')
+def large(tmp_path_factory):
+    """Twelve places of the size that SeCo stores."""
+    return write_archive(
+        tmp_path_factory.mktemp('large') / 'clean', locations=4, dates=('20180410', '20190412'),
+        size=264,
+    )  # fmt: skip
+
+
+def test_folder_of_ones_own(archive, tmp_path, capsys, caplog):
+    with caplog.at_level('INFO'):
+        fit(torchgeo, CONFIGS / 'saco.yaml', CONFIGS / 'data/folder.yaml', root=archive,
+            folder=tmp_path)  # fmt: skip
+    text = capsys.readouterr().out
+    last = tmp_path / 'saco' / 'version_0' / 'checkpoints' / 'last.ckpt'
+    assert f'checkpoint  {last}' in text.replace('\n', ' ') or str(last) in text
+    assert last.is_file()
+    assert torch.load(last, weights_only=True)['hyper_parameters']['model'] == 'test_resnet'
+    assert 'nearest-neighbour accuracy on held-out places' in text
+    assert '5 places to train on, 1 held out' in caplog.text
+    figures = {path.name for path in (tmp_path / 'saco/version_0/figures').iterdir()}
+    assert {'groups.png', 'textures.png', 'views.png', 'embeddings_epoch001.png'} <= figures
+
+
+@pytest.mark.parametrize('config', PRETRAIN, ids=lambda path: path.stem)
+def test_scale_of_the_papers(config, archive, tmp_path):
+    fit(torchgeo, CONFIGS / 'saco.yaml', config, CONFIGS / 'data/folder.yaml', root=archive,
+        folder=tmp_path)  # fmt: skip
+    assert list(tmp_path.rglob('last.ckpt'))
+
+
+@pytest.mark.parametrize('config', DATA, ids=lambda path: path.stem)
+def test_data_merge_over_any_method(config, large, tmp_path, monkeypatch):
+    arguments = yaml.safe_load(config.read_text())['data']['init_args']
+    folder = {'seco_100k': 'seasonal_contrast_100k', 'seco_1m': 'seasonal_contrast_1m',
+              'sample': 'seasonal'}.get(arguments['archive'], 'places')  # fmt: skip
+    root = tmp_path / 'root'
+    root.mkdir()
+    (root / folder).symlink_to(large)
+    place = root / folder if folder == 'places' else root
+    fit(torchgeo, CONFIGS / 'saco.yaml', PRETRAIN[0], config, root=place, folder=tmp_path,
+        more=['--data.init_args.download=false'])  # fmt: skip
+    assert list(tmp_path.rglob('last.ckpt'))
+
+
+def test_short_names_work_in_our_command(archive, tmp_path):
+    cli.main([
+        'fit', '--model=SACo', '--data=SeasonalDataModule', f'--data.root={archive}',
+        '--data.batch_size=4', '--model.model=test_resnet', '--model.size=16',
+        '--model.queue_size=8', '--trainer.max_steps=1', '--trainer.accelerator=cpu',
+        f'--trainer.default_root_dir={tmp_path}', '--trainer.enable_progress_bar=false',
+        '--trainer.enable_model_summary=false', '--trainer.limit_val_batches=0',
+    ])  # fmt: skip
+    assert list(tmp_path.rglob('*.ckpt'))
+
+
+@pytest.mark.parametrize(
+    ('typo', 'message'),
+    [
+        ('--model.init_args.temprature=0.1', 'temprature'),
+        ('--data.init_args.batchsize=4', 'batchsize'),
+        ('--model.init_args.queue_size=many', 'queue_size'),
+        ('--model.class_path=torchgeo_saco.tasks.SACO', 'SACO'),
+        ('--data.init_args.archive=moon', 'archive'),
+        ('--data.init_args.item=scene', 'item'),
+    ],
+)
+def test_typo_is_named(typo, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        torchgeo(['fit', f'--config={CONFIGS / "saco.yaml"}', typo])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_fits_on_a_few_screens(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(['fit', '--model.help=SACo'])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert '--model.init_args.temperature' in text or '--model.temperature' in text
+    assert len(text.splitlines()) < 150
+
+
+def test_import_needs_no_optional_package():
+    code = (
+        'import sys\n'
+        'for name in ("skimage", "nbmake", "pytest"): sys.modules[name] = None\n'
+        'import torchgeo_saco.cli, torchgeo_saco.tasks, torchgeo_saco.transforms\n'
+    )
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)  # noqa: S603
