@@ -21,7 +21,7 @@ from torchgeo_saco.bands import (
     band_index,
     band_name,
     band_names,
-    sensor,
+    known_sensor,
 )
 
 # README of the original code
@@ -69,7 +69,7 @@ def test_spellings_of_one_band_are_one_name(spelling, name):
 
 
 @pytest.mark.parametrize(
-    ('spelling', 'source', 'name'),
+    ('spelling', 'sensor', 'name'),
     [
         ('red', RGB, 'R'),
         ('Green', RGB, 'G'),
@@ -82,8 +82,8 @@ def test_spellings_of_one_band_are_one_name(spelling, name):
         ('B11', LANDSAT_8_9, 'B11'),
     ],
 )
-def test_spellings_of_other_sensors(spelling, source, name):
-    assert band_name(spelling, source) == name
+def test_spellings_of_other_sensors(spelling, sensor, name):
+    assert band_name(spelling, sensor) == name
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_pixel_sizes_of_gaofen():
 
 @pytest.mark.parametrize('name', SENSORS)
 def test_sensor_by_name(name):
-    found = sensor(name)
+    found = known_sensor(name)
     assert found is SENSORS[name]
-    assert sensor(found) is found
+    assert known_sensor(found) is found
     assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301
     assert band_names(found.bands, name) == tuple(found.bands)
 
@@ -172,13 +172,13 @@ def test_sensor_by_name(name):
 @pytest.mark.parametrize('name', ['sentinel2', '', 'Sentinel-2 L1C'])
 def test_unknown_sensor_is_refused(name):
     with pytest.raises(ValueError, match=r'unknown sensor .* choose one of sentinel2_l1c, '):
-        sensor(name)
+        known_sensor(name)
 
 
 @pytest.mark.parametrize('name', SENSORS)
 def test_groups_of_every_sensor_have_three_known_bands(name):
-    found = sensor(name)
-    for group in band_groups(source=name):
+    found = known_sensor(name)
+    for group in band_groups(sensor=name):
         assert len(set(group.bands)) == 3
         known = {*found.bands, *(found.substitutes or {})}
         assert known.issuperset(group.bands)
@@ -217,9 +217,9 @@ def test_index_of_a_lacking_band_is_refused():
         band_index(['B02', 'B03'], ['B02', 'B08', 'B11'])
 
 
-@pytest.mark.parametrize('source', [SENTINEL2_L1C, 'sentinel2_l2a'])
-def test_published_groups(source):
-    assert band_groups(source=source) == [BandGroup(*item) for item in PUBLISHED.items()]
+@pytest.mark.parametrize('sensor', [SENTINEL2_L1C, 'sentinel2_l2a'])
+def test_published_groups(sensor):
+    assert band_groups(sensor=sensor) == [BandGroup(*item) for item in PUBLISHED.items()]
 
 
 def test_groups_come_in_the_order_asked_for():
@@ -267,11 +267,11 @@ def test_all_groups_form_from_all_bands():
     assert omitted == []
 
 
-@pytest.mark.parametrize('source', ['sentinel2_l1c', 'sentinel2_l2a'])
-def test_water_vapour_stands_in_for_cirrus(source):
-    formed, omitted = available_groups(SECO_BANDS, source=source)
+@pytest.mark.parametrize('sensor', ['sentinel2_l1c', 'sentinel2_l2a'])
+def test_water_vapour_stands_in_for_cirrus(sensor):
+    formed, omitted = available_groups(SECO_BANDS, sensor=sensor)
     assert omitted == []
-    assert formed[:-1] == band_groups(source=source)[:-1]
+    assert formed[:-1] == band_groups(sensor=sensor)[:-1]
     assert formed[-1] == BandGroup('complementary_2', ('B07', 'B08', 'B09'))
 
 

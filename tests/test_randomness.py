@@ -36,10 +36,10 @@ def test_block_is_seeded_and_leaves_no_trace():
 def test_order_is_a_function_of_seed_and_epoch(monkeypatch):
     sampler, other = EpochSampler(50), EpochSampler(50)
     first = list(sampler)
-    assert sorted(draw.index for draw in first) == list(range(50))
+    assert sorted(draw.item for draw in first) == list(range(50))
     assert len(sampler) == 50
     sampler.set_epoch(1)
-    assert [draw.index for draw in sampler] != [draw.index for draw in first]
+    assert [draw.item for draw in sampler] != [draw.item for draw in first]
     assert next(iter(sampler)).epoch == 1
     sampler.set_epoch(0)
     assert list(sampler) == list(other) == first

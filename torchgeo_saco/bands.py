@@ -74,7 +74,7 @@ _SENTINEL2_BANDS = {
     'B12': 20.0,
 }
 
-# SACo+ replaces the cirrus band by water vapour where the source has no cirrus band.
+# SACo+ replaces the cirrus band by water vapour where the sensor has no cirrus band.
 _SACO_SUBSTITUTES = {'B10': 'B09'}
 
 SENTINEL2_L1C = Sensor('Sentinel-2 L1C', _SENTINEL2_BANDS, _SACO_GROUPS, _SACO_SUBSTITUTES)
@@ -122,7 +122,7 @@ SENSORS = {
 _COLORS = {'RED': 'R', 'GREEN': 'G', 'BLUE': 'B', 'PANCHROMATIC': 'PAN'}
 
 
-def sensor(name: str | Sensor) -> Sensor:
+def known_sensor(name: str | Sensor) -> Sensor:
     """Sensor of that name.
 
     Args:
@@ -141,14 +141,14 @@ def sensor(name: str | Sensor) -> Sensor:
     return SENSORS[name]
 
 
-def band_name(spelling: str, source: str | Sensor = SENTINEL2_L1C) -> str:
+def band_name(spelling: str, sensor: str | Sensor = SENTINEL2_L1C) -> str:
     """Canonical name of a band, however it is spelled.
 
     ``B4``, ``b04``, ``B04``, ``Band 4`` and ``SR_B4`` are one band.
 
     Args:
         spelling: Name as a file, a catalogue or a user writes it.
-        source: Sensor that has the band.
+        sensor: Sensor that has the band.
 
     Returns:
         Name as in :attr:`Sensor.bands`.
@@ -160,7 +160,7 @@ def band_name(spelling: str, source: str | Sensor = SENTINEL2_L1C) -> str:
         >>> band_name('b8a'), band_name('SR_B4', LANDSAT_8_9), band_name('red', RGB)
         ('B8A', 'B04', 'R')
     """
-    known = sensor(source).bands
+    known = known_sensor(sensor).bands
     if not isinstance(spelling, str):
         raise ValueError(f'a band is named by text such as {next(iter(known))!r}, got {spelling!r}')
     text = re.sub(r'^(SR_|BAND)', '', re.sub(r'[\s_-]+(?=\d)', '', spelling.strip().upper()))
@@ -173,17 +173,17 @@ def band_name(spelling: str, source: str | Sensor = SENTINEL2_L1C) -> str:
         return text
     close = difflib.get_close_matches(text, known, n=1, cutoff=0.0)[0]
     raise ValueError(
-        f'{sensor(source).name} has no band {spelling!r}; did you mean {close!r}? '
+        f'{known_sensor(sensor).name} has no band {spelling!r}; did you mean {close!r}? '
         f'Its bands are {", ".join(known)}'
     )
 
 
-def band_names(spellings: Iterable[str], source: str | Sensor = SENTINEL2_L1C) -> tuple[str, ...]:
+def band_names(spellings: Iterable[str], sensor: str | Sensor = SENTINEL2_L1C) -> tuple[str, ...]:
     """Canonical names of several bands, in the order given.
 
     Args:
         spellings: Names in any spelling.
-        source: Sensor that has the bands.
+        sensor: Sensor that has the bands.
 
     Returns:
         Names as in :attr:`Sensor.bands`.
@@ -194,7 +194,7 @@ def band_names(spellings: Iterable[str], source: str | Sensor = SENTINEL2_L1C) -
     if isinstance(spellings, str) or not isinstance(spellings, Iterable):
         raise ValueError(f'bands must be a list of names, got {spellings!r}')
     spellings = list(spellings)
-    names = tuple(band_name(spelling, source) for spelling in spellings)
+    names = tuple(band_name(spelling, sensor) for spelling in spellings)
     for position, name in enumerate(names):
         first = names.index(name)
         if first != position:
@@ -232,14 +232,14 @@ def band_index(bands: Sequence[str], wanted: Iterable[str]) -> list[int]:
 
 def band_groups(
     groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-    source: str | Sensor = SENTINEL2_L1C,
+    sensor: str | Sensor = SENTINEL2_L1C,
 ) -> list[BandGroup]:
     """Groups asked for, by published name or by their bands.
 
     Args:
         groups: Names of published groups, a mapping from names of your own to three bands
             each, or None for all published groups of the sensor.
-        source: Sensor that has the bands.
+        sensor: Sensor that has the bands.
 
     Returns:
         The groups, their bands in canonical spelling.
@@ -255,15 +255,15 @@ def band_groups(
         >>> band_groups({'moisture': ['B8A', 'B11', 'B04']})
         [BandGroup(name='moisture', bands=('B8A', 'B11', 'B04'))]
     """
-    source = sensor(source)
+    sensor = known_sensor(sensor)
     if groups is None:
-        return [BandGroup(name, bands) for name, bands in source.groups.items()]
+        return [BandGroup(name, bands) for name, bands in sensor.groups.items()]
     if isinstance(groups, str) or not isinstance(groups, Sequence | Mapping):
         raise ValueError(f'groups must be a list or a mapping, got {groups!r}')
     if not groups:
         raise ValueError('groups is empty; leave it out to use all published groups')
     if isinstance(groups, Mapping):
-        return [_own_group(name, bands, source) for name, bands in groups.items()]
+        return [_own_group(name, bands, sensor) for name, bands in groups.items()]
     for position, name in enumerate(groups):
         if not isinstance(name, str):
             raise ValueError(
@@ -272,24 +272,24 @@ def band_groups(
             )
         if name in groups[:position]:
             raise ValueError(f'group {name!r} is listed twice; remove one')
-    return [_published_group(name, source) for name in groups]
+    return [_published_group(name, sensor) for name in groups]
 
 
-def _published_group(name: str, source: Sensor) -> BandGroup:
+def _published_group(name: str, sensor: Sensor) -> BandGroup:
     """Group of the published table."""
-    if name in source.groups:
-        return BandGroup(name, source.groups[name])
-    close = difflib.get_close_matches(name, source.groups, n=1, cutoff=0.0)[0]
+    if name in sensor.groups:
+        return BandGroup(name, sensor.groups[name])
+    close = difflib.get_close_matches(name, sensor.groups, n=1, cutoff=0.0)[0]
     raise ValueError(
-        f'{source.name} has no published group {name!r}; did you mean {close!r}? '
+        f'{sensor.name} has no published group {name!r}; did you mean {close!r}? '
         'To add one of your own, map its name to three bands'
     )
 
 
-def _own_group(name: str, bands: Sequence[str], source: Sensor) -> BandGroup:
+def _own_group(name: str, bands: Sequence[str], sensor: Sensor) -> BandGroup:
     """Group from three bands in any spelling."""
     try:
-        names = band_names(bands, source)
+        names = band_names(bands, sensor)
     except ValueError as error:
         raise ValueError(f'group {name!r}: {error}') from error
     if len(names) != 3:
@@ -300,7 +300,7 @@ def _own_group(name: str, bands: Sequence[str], source: Sensor) -> BandGroup:
 def available_groups(
     bands: Sequence[str],
     groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-    source: str | Sensor = SENTINEL2_L1C,
+    sensor: str | Sensor = SENTINEL2_L1C,
 ) -> tuple[list[BandGroup], list[OmittedGroup]]:
     """Groups that the bands at hand can form, and those they cannot.
 
@@ -309,7 +309,7 @@ def available_groups(
     Args:
         bands: Bands of the image, in any spelling.
         groups: As for :func:`band_groups`.
-        source: Sensor that has the bands.
+        sensor: Sensor that has the bands.
 
     Returns:
         Groups whose bands are all there, and the others with the reason.
@@ -322,16 +322,16 @@ def available_groups(
         >>> formed[-1].bands, omitted[0]
         (('B07', 'B08', 'B09'), OmittedGroup(name='urban', reason='the image lacks B12, B11'))
     """
-    source = sensor(source)
-    bands = band_names(bands, source)
+    sensor = known_sensor(sensor)
+    bands = band_names(bands, sensor)
     formed: list[BandGroup] = []
     omitted: list[OmittedGroup] = []
-    for group in band_groups(groups, source):
-        first, second, third = (_present(band, group, bands, source) for band in group.bands)
+    for group in band_groups(groups, sensor):
+        first, second, third = (_present(band, group, bands, sensor) for band in group.bands)
         if first and second and third:
             formed.append(BandGroup(group.name, (first, second, third)))
         else:
-            omitted.append(OmittedGroup(group.name, _lack(group, bands, source)))
+            omitted.append(OmittedGroup(group.name, _lack(group, bands, sensor)))
     if not formed:
         reasons = '; '.join(f'{name}: {reason}' for name, reason in omitted)
         raise ValueError(
@@ -341,21 +341,21 @@ def available_groups(
     return formed, omitted
 
 
-def _present(band: str, group: BandGroup, bands: Sequence[str], source: Sensor) -> str | None:
+def _present(band: str, group: BandGroup, bands: Sequence[str], sensor: Sensor) -> str | None:
     """The band itself or its substitute, whichever the image has, or None."""
     if band in bands:
         return band
-    substitute = (source.substitutes or {}).get(band)
+    substitute = (sensor.substitutes or {}).get(band)
     # A group that has the substitute already would show it twice.
     return substitute if substitute in bands and substitute not in group.bands else None
 
 
-def _lack(group: BandGroup, bands: Sequence[str], source: Sensor) -> str:
+def _lack(group: BandGroup, bands: Sequence[str], sensor: Sensor) -> str:
     """Why the bands do not form a group."""
     names = []
     for band in group.bands:
-        if _present(band, group, bands, source) is None:
-            substitute = (source.substitutes or {}).get(band)
+        if _present(band, group, bands, sensor) is None:
+            substitute = (sensor.substitutes or {}).get(band)
             both = substitute is not None and substitute not in bands
             names.append(f'{band} (and {substitute})' if both else band)
     return f'the image lacks {", ".join(names)}'

@@ -82,10 +82,10 @@ def plot_embeddings(
     Returns:
         The figure.
     """
-    points = unit(embeddings).double().cpu()
-    points = points - points.mean(0)
+    centred = unit(embeddings).double().cpu()
+    centred = centred - centred.mean(0)
     # A full decomposition: the randomised one would draw from the global generator.
-    scores, strengths, _ = torch.linalg.svd(points, full_matrices=False)
+    scores, strengths, _ = torch.linalg.svd(centred, full_matrices=False)
     shares = strengths.square() / strengths.square().sum().clamp_min(1e-12)
     scores = (scores * strengths)[:, :2].numpy()
     figure, axis = plt.subplots(figsize=(7, 5), layout='constrained')
@@ -93,7 +93,9 @@ def plot_embeddings(
     for number, name in enumerate(classes):
         chosen = (labels == number).cpu().numpy()
         color = colors(number % 20)
-        axis.scatter(*scores[chosen].T, s=14, color=color, label=f'{name} ({chosen.sum()})')
+        points = scores[chosen]
+        label = f'{name} ({chosen.sum()})'
+        axis.scatter(points[:, 0], points[:, 1], s=14, color=color, label=label)
     axis.set_xlabel(f'principal component 1 ({shares[0]:.0%} of variance)')
     axis.set_ylabel(f'principal component 2 ({shares[1]:.0%} of variance)')
     axis.legend(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)

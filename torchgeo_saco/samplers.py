@@ -13,10 +13,10 @@ from .randomness import mixed_seed, run_seed
 
 
 class Draw(NamedTuple):
-    """Index of an item, and the epoch that draws it."""
+    """An item, and the epoch that draws it."""
 
     #: Position in the dataset.
-    index: int
+    item: int
 
     #: Epoch, which the dataset mixes into its random numbers.
     epoch: int
@@ -45,8 +45,8 @@ class EpochSampler(Sampler[Draw]):
     def __iter__(self) -> Iterator[Draw]:
         """Draws of the epoch."""
         generator = np.random.default_rng(mixed_seed(run_seed(), self.epoch))
-        for index in generator.permutation(self.size):
-            yield Draw(int(index), self.epoch)
+        for item in generator.permutation(self.size):
+            yield Draw(int(item), self.epoch)
 
     def __len__(self) -> int:
         """Number of draws."""

@@ -167,7 +167,7 @@ def test_index_out_of_range(archive):
         ({'dates': 5}, r'000000 has 4 of 5 dates; .* ask for fewer bands or dates'),
         ({'item': 'scene'}, r"item must be one of date, location, got 'scene'"),
         ({'other_dates': 'never'}, r'other_dates must be one of any, same_year, other_year'),
-        ({'source': 'sentinel9'}, r"unknown sensor 'sentinel9'; choose one of sentinel2_l1c"),
+        ({'sensor': 'sentinel9'}, r"unknown sensor 'sentinel9'; choose one of sentinel2_l1c"),
         ({'on_missing': 'hide'}, r'on_missing must be one of error, drop'),
         ({'max_nodata': 2}, r'max_nodata is a share from 0 to 1, got 2'),
         ({'size': 64}, r'B2\.tif is 36 x 36 px, too small for a window of size=64'),

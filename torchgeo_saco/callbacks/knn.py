@@ -80,7 +80,7 @@ class KNNProbe(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Row of the untrained net."""
-        datamodule = getattr(trainer, 'datamodule', None)
+        datamodule: Any = getattr(trainer, 'datamodule', None)
         if not getattr(datamodule, 'classes', None):
             rank_zero_info('no kNN accuracy: the data have no labels (labels.csv)')
             return

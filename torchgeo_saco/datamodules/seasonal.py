@@ -36,7 +36,7 @@ class SeasonalDataModule(NonGeoDataModule):
         dates: int = 2,
         item: Literal['date', 'location'] = 'date',
         other_dates: OtherDates = 'any',
-        source: str = 'sentinel2_l1c',
+        sensor: str = 'sentinel2_l1c',
         previews: bool = False,
         size: int | None = None,
         unit: float | None = None,
@@ -62,7 +62,7 @@ class SeasonalDataModule(NonGeoDataModule):
             item: Whether an epoch visits every date, or every place once.
             other_dates: Where the dates beside the first may lie, see
                 :class:`~torchgeo_saco.datasets.SeasonalArchive`.
-            source: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
             previews: Read 3-band previews in place of band files.
             size: Side in pixels of a centred window, or None for the whole image.
             unit: Stored number of reflectance 1, or None to take it from the type of the files.
@@ -91,7 +91,7 @@ class SeasonalDataModule(NonGeoDataModule):
             'dates': dates,
             'item': item,
             'other_dates': other_dates,
-            'source': source,
+            'sensor': sensor,
             'previews': previews,
             'size': size,
             'resampling': resampling,

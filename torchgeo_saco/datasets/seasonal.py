@@ -18,7 +18,7 @@ from torch import Tensor
 from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path, Sample, quantile_normalization
 
-from ..bands import band_index, band_names, sensor
+from ..bands import band_index, band_names, known_sensor
 from ..io import BandFileError, read_bands
 from ..randomness import mixed_seed, run_seed
 from ..samplers import Draw
@@ -59,7 +59,7 @@ class SeasonalArchive(NonGeoDataset):
         dates: int = 1,
         item: Literal['date', 'location'] = 'date',
         other_dates: OtherDates = 'any',
-        source: str = 'sentinel2_l1c',
+        sensor: str = 'sentinel2_l1c',
         previews: bool = False,
         size: int | None = None,
         resampling: str = 'bilinear',
@@ -77,7 +77,7 @@ class SeasonalArchive(NonGeoDataset):
             item: Whether every date is an item, or every place.
             other_dates: Whether the dates drawn beside the first may lie anywhere, in the same
                 calendar year, or in another one.
-            source: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
             previews: Read the 3-band previews ``<location>/<scene id>.tif`` as R, G, B.
             size: Side in pixels of a centred window to read, or None for the whole image.
             resampling: How coarser bands are brought to the finest grid, a
@@ -95,7 +95,7 @@ class SeasonalArchive(NonGeoDataset):
                 or something is missing.
         """
         self.root = root
-        self.sensor = sensor('rgb' if previews else source)
+        self.sensor = known_sensor('rgb' if previews else sensor)
         self.item = _one_of('item', item, ('date', 'location'))
         self.other_dates = _one_of('other_dates', other_dates, get_args(OtherDates))
         self.previews = previews
@@ -386,8 +386,9 @@ class SeasonalArchive(NonGeoDataset):
             for scene, (_, date, _) in enumerate(location.scenes)
             if scene != anchor and _fits(self.other_dates, date.year == year)
         ]
-        drawn = generator.choice(others, self.dates - 1, replace=False) if self.dates > 1 else []
-        return [anchor, *map(int, drawn)]
+        if self.dates == 1:
+            return [anchor]
+        return [anchor, *map(int, generator.choice(others, self.dates - 1, replace=False))]
 
 
 def _fits(other_dates: str, same_year: bool) -> bool:

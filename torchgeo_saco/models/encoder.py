@@ -28,7 +28,7 @@ class GroupImages(nn.Module):
         self,
         bands: Sequence[str],
         groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        source: str = 'sentinel2_l1c',
+        sensor: str = 'sentinel2_l1c',
         texture: bool | Sequence[str] = True,
         texture_points: int = 16,
         texture_radius: float = 2.0,
@@ -39,7 +39,7 @@ class GroupImages(nn.Module):
             bands: Names of the channels of the image.
             groups: Groups by published name, a mapping from names to three bands, or None for
                 all published groups. Those that the bands cannot form are left out.
-            source: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
             texture: Whether textures are added, or the groups that get one.
             texture_points: Neighbours on the circle of the local binary pattern.
             texture_radius: Its radius, in pixels.
@@ -48,7 +48,7 @@ class GroupImages(nn.Module):
             ValueError: If no group can be formed, or a texture is asked of an unknown group.
         """
         super().__init__()
-        self.spectral = SemanticGroups(bands, groups, source)
+        self.spectral = SemanticGroups(bands, groups, sensor)
         formed = [group.name for group in self.spectral.groups]
         omitted = [group.name for group in self.spectral.omitted]
         textured = formed if texture is True else [] if texture is False else list(texture)

@@ -57,7 +57,9 @@ class ContrastiveTask(BaseTask):
         """Initialize backbone, projector, their key copies, queue and views."""
         self.model = create_backbone(self.hparams['model'], self.weights)
         hidden, dim = self.hparams['hidden_dims'], self.hparams['output_dim']
-        self.projector = _projector(int(self.model.num_features), hidden, dim)
+        self.projector = _projector(
+            int(self.model.num_features), hidden, dim, self.hparams['projector_norm']
+        )
         self.model_momentum = key_copy(self.model)
         self.projector_momentum = key_copy(self.projector)
         self.queue = KeyQueue(self.hparams['queue_size'], dim)
@@ -101,7 +103,7 @@ class ContrastiveTask(BaseTask):
         images = GroupImages(
             bands,
             self.hparams['groups'],
-            self.hparams['source'],
+            self.hparams['sensor'],
             self.hparams['texture'],
             self.hparams['texture_points'],
             self.hparams['texture_radius'],
@@ -183,13 +185,14 @@ class ContrastiveTask(BaseTask):
 
     def query(self, view: Tensor) -> Tensor:
         """Projection of every group by the online encoder, (B, G, D)."""
-        return self.projector(group_features(self.model, self.group_images(view)))
+        features = group_features(self.model, self.group_images(view))
+        return _per_group(self.projector, features)
 
     @torch.no_grad()
     def key(self, view: Tensor) -> Tensor:
         """Cluster of the groups by the key encoder, (B, D)."""
         features = group_features(self.model_momentum, self.group_images(view))
-        return self.projector_momentum(features).mean(1)
+        return _per_group(self.projector_momentum, features).mean(1)
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the training loss and additional metrics.
@@ -218,7 +221,9 @@ class ContrastiveTask(BaseTask):
         parts = {f'train_{name}': part.detach() for name, part in losses.items()}
         self.log_dict(parts, batch_size=len(image))
         self.log('train_loss', loss.detach(), prog_bar=True, batch_size=len(image))
-        if self.global_step % self.trainer.log_every_n_steps == 0 and len(image) > 1:
+        # Set on the trainer by Lightning's logger, which its types do not know.
+        every = getattr(self.trainer, 'log_every_n_steps', 1)
+        if self.global_step % every == 0 and len(image) > 1:
             self.record(query.detach().mean(1), key)
         return loss
 
@@ -253,8 +258,11 @@ class ContrastiveTask(BaseTask):
         image = self._series(batch)
         groups = self.group_embeddings(image.flatten(0, 1))
         groups = rearrange(groups, '(b t) g d -> b t g d', b=len(image))
-        known = {key: batch[key] for key in ('location', 'date', 'label') if key in batch}
-        return {'embedding': groups.mean(2), 'groups': groups, **known}
+        embeddings = {'embedding': groups.mean(2), 'groups': groups}
+        for key in ('location', 'date', 'label'):
+            if key in batch:
+                embeddings[key] = batch[key]
+        return embeddings
 
     def record(self, query: Tensor, key: Tensor) -> None:
         """Log measures of the embedding; warn of collapse once.
@@ -312,10 +320,19 @@ class ContrastiveTask(BaseTask):
             rank_zero_info(f'left out: group {group.name}, for {group.reason}')
 
 
-def _projector(width: int, hidden: Sequence[int], dim: int) -> nn.Sequential:
-    """Linear layers with ReLU between them."""
-    widths = [width, *hidden, dim]
+def _projector(width: int, hidden: Sequence[int], dim: int, norm: bool) -> nn.Sequential:
+    """Linear layers with ReLU between them, each followed by BatchNorm if asked for."""
     layers: list[nn.Module] = []
-    for first, second in pairwise(widths):
-        layers += [nn.Linear(first, second), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers[:-1])
+    for first, second in pairwise([width, *hidden]):
+        layers += [nn.Linear(first, second, bias=not norm)]
+        layers += [nn.BatchNorm1d(second)] if norm else []
+        layers += [nn.ReLU(inplace=True)]
+    layers += [nn.Linear([width, *hidden][-1], dim, bias=not norm)]
+    layers += [nn.BatchNorm1d(dim, affine=False)] if norm else []
+    return nn.Sequential(*layers)
+
+
+def _per_group(projector: nn.Module, features: Tensor) -> Tensor:
+    """Projections of (B, G, D) features, for BatchNorm takes no group axis."""
+    projections = projector(features.flatten(0, 1))
+    return projections.unflatten(0, features.shape[:2])

@@ -39,13 +39,14 @@ class SACo(ContrastiveTask):
         weights: WeightsEnum | str | bool | None = None,
         bands: Sequence[str] | None = None,
         groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        source: str = 'sentinel2_l1c',
+        sensor: str = 'sentinel2_l1c',
         texture: bool | Sequence[str] = True,
         texture_points: int = 16,
         texture_radius: float = 2.0,
         temporal: bool = True,
         hidden_dims: Sequence[int] = (1024, 512),
         output_dim: int = 256,
+        projector_norm: bool = False,
         temperature: float = 0.05,
         queue_size: int = 8192,
         momentum: float = 0.999,
@@ -72,7 +73,7 @@ class SACo(ContrastiveTask):
             bands: Names of the channels of the images, or None to take them from the datamodule.
             groups: Published groups by name, a mapping from names of your own to three bands
                 each, or None for all published groups. What the bands cannot form is left out.
-            source: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`.
             texture: Whether the textures of the groups are groups too, or the names of the
                 groups whose textures are (the text of the paper; its code takes triplets of
                 bands in the order of file names).
@@ -82,6 +83,8 @@ class SACo(ContrastiveTask):
                 one (SA+MoCo v2).
             hidden_dims: Widths of the hidden layers of the projector.
             output_dim: Length of the projections that are contrasted.
+            projector_norm: Whether BatchNorm follows every layer of the projector, as in MoCo
+                v3 (ours: it keeps nets that start from random weights from collapsing).
             temperature: Temperature of the contrast.
             queue_size: Keys kept as negatives (argparse default of the original; its main
                 script sets 384).
