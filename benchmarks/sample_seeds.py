@@ -46,6 +46,7 @@ def machine() -> dict[str, object]:
         cwd=ROOT,
         capture_output=True,
         text=True,
+        check=True,
     ).stdout.strip()
     packages = ('torch', 'torchgeo', 'lightning', 'kornia', 'timm')
     return {
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='a few steps, to try the command')
     arguments = parser.parse_args()
     more = ['--trainer.max_epochs=1', '--trainer.limit_train_batches=2'] if arguments.quick else []
+    measured_on = machine()
     rows = {}
     for seed in arguments.seeds:
         start = time.perf_counter()
@@ -83,7 +85,7 @@ def main() -> None:
     Console().print(table)
     if not arguments.quick:
         path = ROOT / 'benchmarks/results/sample_seeds.json'
-        path.write_text(json.dumps({**machine(), 'seeds': rows}, indent=2) + '\n')
+        path.write_text(json.dumps({**measured_on, 'seeds': rows}, indent=2) + '\n')
 
 
 if __name__ == '__main__':
