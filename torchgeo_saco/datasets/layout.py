@@ -6,7 +6,7 @@
 import datetime
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from torchgeo.datasets.utils import Path
@@ -99,6 +99,35 @@ def read_layout(root: Path, sensor: Sensor, previews: bool = False) -> list[Loca
         remedy = '' if previews else '; set previews=True if it holds only RGB previews'
         raise ValueError(f'{root} holds no place laid out as {LAYOUT}{remedy}')
     return locations
+
+
+def complete_places(
+    places: Iterable[Location], bands: Sequence[str], dates: int
+) -> tuple[list[Location], list[str]]:
+    """Places with enough scenes that have all bands, and what is missing elsewhere.
+
+    Args:
+        places: Places as listed.
+        bands: Bands that a scene must have.
+        dates: Scenes that a place must have.
+
+    Returns:
+        Places with their complete scenes; and a clause for every scene and place left out.
+    """
+    kept, left_out = [], []
+    for place in places:
+        complete = []
+        for scene in place.scenes:
+            lacking = [band for band in bands if band not in scene.files]
+            if lacking:
+                left_out.append(f'{place.name}/{scene.name} lacks {", ".join(lacking)}')
+            else:
+                complete.append(scene)
+        if len(complete) >= dates:
+            kept.append(place._replace(scenes=tuple(complete)))
+        else:
+            left_out.append(f'{place.name} has {len(complete)} of {dates} dates')
+    return kept, left_out
 
 
 def _folders(path: Path) -> list[os.DirEntry[str]]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
-import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -22,7 +21,8 @@ from ..bands import band_index, band_names, known_sensor
 from ..io import BandFileError, read_bands
 from ..randomness import mixed_seed, run_seed
 from ..samplers import Draw
-from .layout import Location, read_layout
+from .labels import read_labels
+from .layout import Location, complete_places, read_layout
 
 OtherDates = Literal['any', 'same_year', 'other_year']
 
@@ -112,10 +112,14 @@ class SeasonalArchive(NonGeoDataset):
         self.locations = read_layout(root, self.sensor, previews)
         self.bands = self._readable_bands(bands)
         #: Scenes and places left out, with the reason.
-        self.dropped: list[str] = []
-        self._leave_out(_one_of('on_missing', on_missing, ('error', 'drop')))
+        self.locations, self.dropped = complete_places(
+            self.locations, () if previews else self.bands, dates
+        )
+        drop = _one_of('on_missing', on_missing, ('error', 'drop')) == 'drop'
+        if self.dropped and not (drop and self.locations):
+            raise ValueError(f'{root} is incomplete: {_listed(self.dropped)}')
         self.location_index = {place.name: i for i, place in enumerate(self.locations)}
-        self.classes, self.labels = self._read_labels()
+        self.classes, self.labels = read_labels(root)
         self.shape = self._read_shape()
         self._index = self._read_index()
 
@@ -280,48 +284,6 @@ class SeasonalArchive(NonGeoDataset):
             )
         return wanted
 
-    def _leave_out(self, on_missing: str) -> None:
-        """Drop or refuse scenes without a band and places with too few dates."""
-        kept = []
-        for place in self.locations:
-            complete = []
-            for scene in place.scenes:
-                lacking = [] if self.previews else [b for b in self.bands if b not in scene.files]
-                if lacking:
-                    self.dropped.append(f'{place.name}/{scene.name} lacks {", ".join(lacking)}')
-                else:
-                    complete.append(scene)
-            if len(complete) >= self.dates:
-                kept.append(place._replace(scenes=tuple(complete)))
-            else:
-                self.dropped.append(f'{place.name} has {len(complete)} of {self.dates} dates')
-        if self.dropped and (on_missing == 'error' or not kept):
-            listed = '; '.join(self.dropped[:_LISTED])
-            more = f' and {len(self.dropped) - _LISTED} more' if len(self.dropped) > _LISTED else ''
-            raise ValueError(
-                f'{self.root} is incomplete: {listed}{more}. Complete it, ask for fewer bands or '
-                "dates, or set on_missing='drop' to leave these out"
-            )
-        self.locations = kept
-
-    def _read_labels(self) -> tuple[list[str], dict[str, int]]:
-        """Class names in alphabetical order, and the class of each place."""
-        path = os.path.join(self.root, 'labels.csv')
-        if not os.path.exists(path):
-            return [], {}
-        table = pd.read_csv(path, dtype=str)
-        absent = {'location', 'label'} - set(table.columns)
-        if absent:
-            raise ValueError(f'{path} has no column {", ".join(sorted(absent))}; add it')
-        twice = table['location'][table['location'].duplicated()]
-        if len(twice):
-            raise ValueError(f'{path} lists location {twice.iloc[0]} twice; remove one row')
-        table = table.dropna(subset=['label'])
-        classes = sorted(table['label'].unique())
-        return classes, dict(
-            zip(table['location'], map(classes.index, table['label']), strict=True)
-        )
-
     def _read_shape(self) -> tuple[int, int]:
         """Height and width of every image, after the window."""
         self.shape = (0, 0)
@@ -394,6 +356,15 @@ class SeasonalArchive(NonGeoDataset):
 def _fits(other_dates: str, same_year: bool) -> bool:
     """Whether a date may stand beside the first one."""
     return other_dates == 'any' or same_year == (other_dates == 'same_year')
+
+
+def _listed(dropped: list[str]) -> str:
+    """The first of what is missing, their number, and the remedy."""
+    more = f' and {len(dropped) - _LISTED} more' if len(dropped) > _LISTED else ''
+    return (
+        f'{"; ".join(dropped[:_LISTED])}{more}. Complete it, ask for fewer bands or dates, or set '
+        "on_missing='drop' to leave these out"
+    )
 
 
 def _one_of(name: str, value: str, choices: Sequence[str]) -> str:

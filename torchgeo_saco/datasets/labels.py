@@ -1,0 +1,36 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Table of labels beside the places of an archive."""
+
+import os
+
+import pandas as pd
+from torchgeo.datasets.utils import Path
+
+
+def read_labels(root: Path) -> tuple[list[str], dict[str, int]]:
+    """Classes of an archive, and the class of each place.
+
+    Args:
+        root: Folder of the places; the table is its ``labels.csv``, and may be missing.
+
+    Returns:
+        Names of the classes in alphabetical order; and their positions by name of the place.
+
+    Raises:
+        ValueError: If a column is missing or a place is listed twice.
+    """
+    path = os.path.join(root, 'labels.csv')
+    if not os.path.exists(path):
+        return [], {}
+    table = pd.read_csv(path, dtype=str)
+    absent = {'location', 'label'} - set(table.columns)
+    if absent:
+        raise ValueError(f'{path} has no column {", ".join(sorted(absent))}; add it')
+    twice = table['location'][table['location'].duplicated()]
+    if len(twice):
+        raise ValueError(f'{path} lists location {twice.iloc[0]} twice; remove one row')
+    table = table.dropna(subset=['label'])
+    classes = sorted(table['label'].unique())
+    return classes, dict(zip(table['location'], map(classes.index, table['label']), strict=True))
