@@ -51,7 +51,7 @@ def write_archive(
         for number, date in enumerate(dates):
             for band in bands:
                 ratio = SIZES.get(band, 1)
-                level = levels[ALL_BANDS.index(band)]
+                level = levels[ALL_BANDS.index(band) if band in ALL_BANDS else 0]
                 image = (level + 0.2 * pattern[::ratio, ::ratio] + 0.02 * number) * top
                 noise = generator.normal(0, 0.01 * top, image.shape)
                 path = root / f'{location:06d}' / f'{date}{suffix}' / f'{band}.tif'

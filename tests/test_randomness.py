@@ -20,6 +20,7 @@ def test_seed_of_the_run(monkeypatch):
 def test_mixed_seeds_differ_by_part_and_place():
     seeds = {mixed_seed(a, b) for a in range(20) for b in range(20)}
     assert len(seeds) == 400
+    assert mixed_seed(3) != mixed_seed(3, 0)
 
 
 def test_block_is_seeded_and_leaves_no_trace():

@@ -18,7 +18,8 @@ def run_seed() -> int:
 
 def mixed_seed(*parts: int) -> int:
     """One seed from several non-negative numbers, such as run, epoch and index."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+    # Their count goes first, for SeedSequence drops zeros at the end.
+    return int(np.random.SeedSequence((len(parts), *parts)).generate_state(1, np.uint64)[0] >> 1)
 
 
 @contextmanager

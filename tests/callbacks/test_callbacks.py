@@ -145,7 +145,7 @@ def test_data_without_labels_are_said_once(tmp_path, caplog):
     probe = KNNProbe()
     with caplog.at_level('INFO'):
         fit(task(), data(root), tmp_path, [probe], epochs=2)
-    assert caplog.text.count('no kNN accuracy: the data have no labels') == 1
+    assert caplog.text.count('has no labels; add labels.csv') == 1
     assert not probe.rows
 
 

@@ -107,6 +107,36 @@ def test_probe_without_held_out_places(archive):
         module(archive, val_fraction=0).probe_dataloaders()
 
 
+def test_probe_without_a_labelled_place_held_out(tmp_path):
+    write_archive(tmp_path, bands=['B4'], size=6)
+    data = module(tmp_path, val_fraction=0.2)
+    held_out = next(iter(names(data.val_dataset)))
+    rows = [f'{i:06d},a' for i in range(6) if f'{i:06d}' != held_out]
+    (tmp_path / 'labels.csv').write_text('\n'.join(['location,label', *rows]))
+    with pytest.raises(ValueError, match=r'labels\.csv labels no held-out place; add some'):
+        module(tmp_path, val_fraction=0.2).probe_dataloaders()
+
+
+def test_nothing_held_out_is_no_loader(archive):
+    assert module(archive, val_fraction=0).val_dataloader() == []
+
+
+def test_floats_that_are_no_reflectance(tmp_path):
+    write_archive(tmp_path, bands=['B4'], dtype='float32', size=6)
+    with pytest.raises(
+        ValueError, match=r'holds floats up to .* which is no reflectance; set unit'
+    ):
+        module(tmp_path)
+    assert module(tmp_path, unit=10000).bands == ('B04',)
+
+
+def test_files_that_are_no_band_are_named(tmp_path, caplog):
+    write_archive(tmp_path, bands=['B4', 'B8B'], size=6)
+    with caplog.at_level('INFO'):
+        module(tmp_path)
+    assert 'passed over, for no band of Sentinel-2 L1C has such a name: B8B.tif' in caplog.text
+
+
 def test_plot(archive):
     data = SeasonalDataModule(root=archive, batch_size=4)
     assert data.plot({}) is None

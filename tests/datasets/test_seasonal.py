@@ -112,6 +112,7 @@ def test_place_without_a_label(tmp_path):
     [
         ('location,class\n000000,field\n', r'labels\.csv has no column label'),
         ('location,label\n000000,a\n000000,b\n', r'labels\.csv lists location 000000 twice'),
+        ('location,label\n0,a\n1,b\n', r"labels\.csv lists no place .* its first is '0': write"),
     ],
 )
 def test_wrong_table_of_labels(tmp_path, text, message):
@@ -141,6 +142,35 @@ def test_previews_are_rgb(tmp_path):
     data = SeasonalArchive(tmp_path, previews=True)
     assert data.bands == ('R', 'G', 'B')
     assert data[0]['image'][0, :, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_previews_give_the_bands_asked_for(tmp_path):
+    image = np.stack([np.full((8, 8), value, 'uint8') for value in (10, 20, 30)])
+    write_tif(tmp_path / 'a/20190301T1.tif', image)
+    data = SeasonalArchive(tmp_path, previews=True, bands=['blue', 'R'])
+    assert data[0]['image'][0, :, 0, 0].tolist() == [30, 10]
+
+
+@pytest.mark.parametrize('path', ['a/20190301/B8.tif', 'b/20190301/B4.tif'])
+def test_files_of_another_type(tmp_path, path):
+    for file in (
+        'a/20190301/B4.tif',
+        'a/20190301/B8.tif',
+        'b/20190301/B4.tif',
+        'b/20190301/B8.tif',
+    ):
+        write_tif(tmp_path / file, np.ones((8, 8), 'uint16' if file == path else 'uint8'))
+    name = path[-6:-4]
+    with pytest.raises(BandFileError, match=rf'{name}\.tif holds uint16, the first file .* uint8'):
+        SeasonalArchive(tmp_path)[1]
+
+
+def test_empty_place_and_scene_are_refused(tmp_path):
+    write_archive(tmp_path, locations=2, bands=['B4'], size=6)
+    (tmp_path / '000000' / '20200101').mkdir()
+    (tmp_path / '000002').mkdir()
+    with pytest.raises(ValueError, match=r'000000/20200101 lacks B04; 000002 has 0 of 1 dates'):
+        SeasonalArchive(tmp_path)
 
 
 def test_transform_is_applied(archive):

@@ -53,6 +53,15 @@ def test_geometry_keeps_the_range_of_values():
     assert views.max() <= IMAGE.max() + 1e-5
 
 
+def test_views_under_autocast_are_those_of_float32():
+    views, draws = ContrastiveViews(8), []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            draws.append(views(IMAGE))
+    assert torch.equal(*draws)
+
+
 def test_nothing_is_drawn_at_probability_zero():
     assert torch.allclose(ContrastiveViews(24, p=0.0)(IMAGE), IMAGE)
 

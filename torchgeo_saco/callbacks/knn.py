@@ -81,10 +81,14 @@ class KNNProbe(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Row of the untrained net."""
         datamodule: Any = getattr(trainer, 'datamodule', None)
-        if not getattr(datamodule, 'classes', None):
-            rank_zero_info('no kNN accuracy: the data have no labels (labels.csv)')
+        if not hasattr(datamodule, 'probe_dataloaders'):
+            rank_zero_info('no kNN accuracy: the datamodule has no probe_dataloaders')
             return
-        self._loaders = datamodule.probe_dataloaders(self.dates_per_location)
+        try:
+            self._loaders = datamodule.probe_dataloaders(self.dates_per_location)
+        except ValueError as reason:
+            rank_zero_info(f'no kNN accuracy: {reason}')
+            return
         if not self.rows:
             with _calibrated(pl_module, self._loaders[0], trainer):
                 self._probe(trainer, pl_module, 0)

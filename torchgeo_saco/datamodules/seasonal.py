@@ -86,6 +86,9 @@ class SeasonalDataModule(NonGeoDataModule):
         self.folder = archive_folder(archive, root)
         self.download = download
         self.pin_memory = pin_memory
+        self.dates = dates
+        #: Sensor of the bands, by name.
+        self.sensor = 'rgb' if previews else sensor
         self.kwargs = {
             'bands': bands,
             'dates': dates,
@@ -156,6 +159,9 @@ class SeasonalDataModule(NonGeoDataModule):
             )
         if not len(self.val_dataset):
             raise ValueError('no place is held out; set val_fraction above 0')
+        for part, name in ((self.train_dataset, 'training'), (self.val_dataset, 'held-out')):
+            if not self._labelled(part):
+                raise ValueError(f'{self.folder}/labels.csv labels no {name} place; add some')
         bank, held_out = (
             self._loader(part, _spread(part, dates_per_location))
             for part in (
@@ -164,6 +170,15 @@ class SeasonalDataModule(NonGeoDataModule):
             )
         )
         return bank, held_out
+
+    @property
+    def train_items(self) -> int:
+        """Training samples of an epoch, known after :meth:`setup`."""
+        return len(self.train_dataset) if self.train_dataset is not None else 0
+
+    def val_dataloader(self) -> Any:
+        """Loader of the places held out, or none."""
+        return super().val_dataloader() if self.val_dataset else []
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
         """Reflectance from stored numbers, on the device.
@@ -185,6 +200,7 @@ class SeasonalDataModule(NonGeoDataModule):
     def _list_archive(self) -> None:
         """Read the listing once and share it between the parts."""
         whole = SeasonalArchive(self.folder, **self.kwargs)
+        self._require_reflectance(whole)
         self.bands, self.classes = whole.bands, whole.classes
         names = sorted(
             (place.name for place in whole.locations),
@@ -203,6 +219,15 @@ class SeasonalDataModule(NonGeoDataModule):
         self.predict_dataset = whole.subset(names, 1, 'date')
         self._report(whole)
 
+    def _require_reflectance(self, whole: SeasonalArchive) -> None:
+        """Refuse floats that are plainly no reflectance."""
+        largest = whole[0]['image'].float().max().item()
+        if whole.dtype.is_floating_point and self.reflectance.unit is None and largest > 20:
+            raise ValueError(
+                f'{self.folder} holds floats up to {largest:g}, which is no reflectance; set unit '
+                'to the number stored for reflectance 1, such as 10000'
+            )
+
     def _report(self, whole: SeasonalArchive) -> None:
         """Say what was found, and what was left out."""
         train, val = self.train_dataset, self.val_dataset
@@ -211,8 +236,14 @@ class SeasonalDataModule(NonGeoDataModule):
         rank_zero_info(
             f'{self.folder}: {len(train.locations)} places to train on, {len(val.locations)} held '
             f'out, {len(train)} training items, {len(whole.bands)} bands '
-            f'({", ".join(whole.bands)}), {whole.shape[1]} x {whole.shape[0]} px, {whole.dtype}'
+            f'({", ".join(whole.bands)}), {whole.shape[1]} x {whole.shape[0]} px, '
+            f'{str(whole.dtype).removeprefix("torch.")}'
         )
+        if whole.passed_over:
+            rank_zero_info(
+                f'passed over, for no band of {whole.sensor.name} has such a name: '
+                f'{", ".join(whole.passed_over)}'
+            )
         for reason in whole.dropped:
             rank_zero_info(f'left out: {reason}')
 

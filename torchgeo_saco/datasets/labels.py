@@ -4,22 +4,24 @@
 """Table of labels beside the places of an archive."""
 
 import os
+from collections.abc import Container
 
 import pandas as pd
 from torchgeo.datasets.utils import Path
 
 
-def read_labels(root: Path) -> tuple[list[str], dict[str, int]]:
+def read_labels(root: Path, places: Container[str]) -> tuple[list[str], dict[str, int]]:
     """Classes of an archive, and the class of each place.
 
     Args:
         root: Folder of the places; the table is its ``labels.csv``, and may be missing.
+        places: Names of the places.
 
     Returns:
         Names of the classes in alphabetical order; and their positions by name of the place.
 
     Raises:
-        ValueError: If a column is missing or a place is listed twice.
+        ValueError: If a column is missing, a place is listed twice, or no place is listed.
     """
     path = os.path.join(root, 'labels.csv')
     if not os.path.exists(path):
@@ -32,5 +34,10 @@ def read_labels(root: Path) -> tuple[list[str], dict[str, int]]:
     if len(twice):
         raise ValueError(f'{path} lists location {twice.iloc[0]} twice; remove one row')
     table = table.dropna(subset=['label'])
+    if len(table) and not any(name in places for name in table['location']):
+        raise ValueError(
+            f'{path} lists no place of the archive; its first is {table["location"].iloc[0]!r}: '
+            'write locations as their folders are named'
+        )
     classes = sorted(table['label'].unique())
     return classes, dict(zip(table['location'], map(classes.index, table['label']), strict=True))

@@ -68,7 +68,9 @@ def scene_date(name: str) -> datetime.date:
     )
 
 
-def read_layout(root: Path, sensor: Sensor, previews: bool = False) -> list[Location]:
+def read_layout(
+    root: Path, sensor: Sensor, previews: bool = False
+) -> tuple[list[Location], list[str]]:
     """Places below a folder, by name, without opening any image.
 
     Args:
@@ -77,7 +79,7 @@ def read_layout(root: Path, sensor: Sensor, previews: bool = False) -> list[Loca
         previews: Look for one 3-band ``<location>/<scene id>.tif`` a scene, not for band files.
 
     Returns:
-        Places that hold at least one scene.
+        All places, also those without a scene; and the names of GeoTIFFs that are no band.
 
     Raises:
         FileNotFoundError: If the folder is missing or no folder.
@@ -93,12 +95,12 @@ def read_layout(root: Path, sensor: Sensor, previews: bool = False) -> list[Loca
     locations = []
     for folder in _folders(root):
         scenes = sorted(find(folder.path, sensor, shared), key=lambda scene: scene[1::-1])
-        if scenes:
-            locations.append(Location(folder.name, tuple(scenes)))
-    if not locations:
+        locations.append(Location(folder.name, tuple(scenes)))
+    if not any(scene.files for place in locations for scene in place.scenes):
         remedy = '' if previews else '; set previews=True if it holds only RGB previews'
         raise ValueError(f'{root} holds no place laid out as {LAYOUT}{remedy}')
-    return locations
+    no_band = {name for names, files in shared.items() for name in names - set(files.values())}
+    return locations, sorted(no_band)
 
 
 def complete_places(
@@ -163,7 +165,8 @@ def _band_scenes(
         # A million scenes share a handful of file lists; keep each list once.
         if names not in shared:
             shared[names] = _band_files(folder.path, sorted(names), sensor)
-        if shared[names]:
+        # A dated folder without bands is a scene that lacks all of them; others are no scenes.
+        if shared[names] or _has_date(folder.name):
             yield Scene(folder.name, _dated(folder.path), shared[names])
 
 
@@ -187,6 +190,15 @@ def _band_files(folder: str, names: list[str], sensor: Sensor) -> dict[str, str]
             raise ValueError(f'{folder} has two files of band {band}: {files[band]} and {name}')
         files[band] = name
     return files
+
+
+def _has_date(name: str) -> bool:
+    """Whether a name holds a date."""
+    try:
+        scene_date(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _dated(path: str) -> datetime.date:

@@ -103,13 +103,14 @@ class SeasonalArchive(NonGeoDataset):
         self.resampling = _one_of('resampling', resampling, [r.name for r in Resampling])
         self.max_nodata = max_nodata
         self.transforms = transforms
+        self._dtype: np.dtype | None = None
         self._cache: dict[tuple[str, int], Tensor] | None = {} if cache else None
         if not 0 <= max_nodata <= 1:
             raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
         if not isinstance(dates, int) or dates < 1:
             raise ValueError(f'dates must be a whole number of at least 1, got {dates!r}')
         self.dates = dates
-        self.locations = read_layout(root, self.sensor, previews)
+        self.locations, self.passed_over = read_layout(root, self.sensor, previews)
         self.bands = self._readable_bands(bands)
         #: Scenes and places left out, with the reason.
         self.locations, self.dropped = complete_places(
@@ -119,7 +120,7 @@ class SeasonalArchive(NonGeoDataset):
         if self.dropped and not (drop and self.locations):
             raise ValueError(f'{root} is incomplete: {_listed(self.dropped)}')
         self.location_index = {place.name: i for i, place in enumerate(self.locations)}
-        self.classes, self.labels = read_labels(root)
+        self.classes, self.labels = read_labels(root, self.location_index)
         self.shape = self._read_shape()
         self._index = self._read_index()
 
@@ -208,17 +209,19 @@ class SeasonalArchive(NonGeoDataset):
         finest = min(range(len(paths)), key=lambda i: self.sensor.bands[self.bands[i]])
         if self.previews:
             image = read_bands(paths[0], count=3, max_nodata=self.max_nodata)
+            image = image[band_index(list(self.sensor.bands), self.bands)]
+            self._require_dtype(paths[0], image)
         else:
             grid = read_bands(paths[finest], max_nodata=self.max_nodata)
             shape = (grid.shape[-2], grid.shape[-1])
-            image = np.concatenate(
-                [
-                    grid
-                    if i == finest
-                    else read_bands(path, 1, shape, self.resampling, self.max_nodata)
-                    for i, path in enumerate(paths)
-                ]
-            )
+            images = []
+            for i, path in enumerate(paths):
+                band = grid
+                if i != finest:
+                    band = read_bands(path, 1, shape, self.resampling, self.max_nodata)
+                self._require_dtype(path, band)
+                images.append(band)
+            image = np.concatenate(images)
         return torch.from_numpy(np.ascontiguousarray(self._window(image, paths[finest])))
 
     def band_paths(self, location: Location, scene: int) -> list[str]:
@@ -291,6 +294,15 @@ class SeasonalArchive(NonGeoDataset):
         #: Type of the stored numbers.
         self.dtype = image.dtype
         return (image.shape[-2], image.shape[-1])
+
+    def _require_dtype(self, path: str, image: np.ndarray) -> None:
+        """Refuse what would take its unit of reflectance from other files."""
+        self._dtype = self._dtype or image.dtype
+        if image.dtype != self._dtype:
+            raise BandFileError(
+                f'{path} holds {image.dtype}, the first file of the archive {self._dtype}; '
+                'store all in one type and unit'
+            )
 
     def _window(self, image: np.ndarray, path: str) -> np.ndarray:
         """Centred window, of the one size that all images of the archive share."""

@@ -16,8 +16,9 @@ class GroupImages(nn.Module):
     """Three-channel images of the groups of a multispectral image, standardised.
 
     First the spectral groups, then the textures: the local binary patterns of the same
-    groups. Every channel is standardised over places by running statistics, since
-    reflectances spread by hundredths and codes by tenths, and all share one backbone call.
+    groups. Every channel is standardised, by the statistics of the batch in training and by
+    running ones in evaluation, as BatchNorm does: reflectances spread by hundredths and codes
+    by tenths, and all share one backbone call.
 
     Shape:
         - Input: reflectance, :math:`(B, C, H, W)`
@@ -51,12 +52,14 @@ class GroupImages(nn.Module):
         self.spectral = SemanticGroups(bands, groups, sensor)
         formed = [group.name for group in self.spectral.groups]
         omitted = [group.name for group in self.spectral.omitted]
+        if isinstance(texture, str):
+            raise ValueError(f'texture must be true, false or a list of groups, got {texture!r}')
         textured = formed if texture is True else [] if texture is False else list(texture)
         unknown = [name for name in textured if name not in formed + omitted]
         if unknown:
             raise ValueError(
                 f'texture is asked of {", ".join(unknown)}, which is no group here; '
-                f'the groups are {", ".join(formed)}'
+                f'the groups are {", ".join(formed)}. Name some of them, or set texture to true'
             )
         self.textured = [name for name in textured if name in formed]
         self._textured_index = [formed.index(name) for name in self.textured]

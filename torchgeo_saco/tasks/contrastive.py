@@ -72,8 +72,9 @@ class ContrastiveTask(BaseTask):
         )
         self.images: GroupImages | None = None
         self._warned = False
+        self._followed = -1
         if self.hparams['bands'] is not None:
-            self.configure_bands(self.hparams['bands'])
+            self.configure_bands(self.hparams['bands'], self.hparams['sensor'])
 
     def configure_losses(self) -> None:
         """Initialize the loss criterion."""
@@ -91,34 +92,40 @@ class ContrastiveTask(BaseTask):
         trained = [weight for weight in self.parameters() if weight.requires_grad]
         return Adam(trained, self.hparams['lr'], weight_decay=self.hparams['weight_decay'])
 
-    def configure_bands(self, bands: Sequence[str]) -> None:
+    def configure_bands(self, bands: Sequence[str], sensor: str | None = None) -> None:
         """Form the groups from the channels of the images.
 
         Args:
             bands: Names of the channels.
+            sensor: Sensor of the bands, or None for the one of the task.
 
         Raises:
             ValueError: If no group can be formed, or other groups than were trained.
         """
+        sensor = sensor or self.hparams['sensor'] or 'sentinel2_l1c'
         images = GroupImages(
             bands,
             self.hparams['groups'],
-            self.hparams['sensor'],
+            sensor,
             self.hparams['texture'],
             self.hparams['texture_points'],
             self.hparams['texture_radius'],
         )
         if self.images is not None:
-            if images.names != self.images.names:
+            trained, here = self.images.spectral.groups, images.spectral.groups
+            if trained != here or images.names != self.images.names:
+                differ = [
+                    f'{name} ({" ".join(of)})' for name, of in trained if (name, of) not in here
+                ]
                 raise ValueError(
-                    f'the encoder was trained on the groups {", ".join(self.images.names)}; the '
-                    f'bands {", ".join(bands)} form {", ".join(images.names)}: read the bands '
-                    f'{", ".join(self.bands or ())}'
+                    f'the bands {", ".join(bands)} cannot form the groups that the encoder was '
+                    f'trained on: {", ".join(differ)}; read the bands {", ".join(self.bands or ())}'
                 )
             images.load_state_dict(self.images.state_dict())
         self.images = images.to(self.device).train(self.training)
         self.bands = tuple(bands)
         self.hparams['bands'] = list(bands)
+        self.hparams['sensor'] = sensor
 
     def setup(self, stage: str) -> None:
         """Take the bands from the datamodule, and refuse what cannot work.
@@ -131,12 +138,18 @@ class ContrastiveTask(BaseTask):
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
         bands = getattr(datamodule, 'bands', None)
+        sensor = getattr(datamodule, 'sensor', None)
+        if None not in (sensor, self.hparams['sensor']) and sensor != self.hparams['sensor']:
+            raise ValueError(
+                f'the task is set to sensor {self.hparams["sensor"]}, the data to {sensor}; set '
+                'model.init_args.sensor and data.init_args.sensor to the same'
+            )
         if bands is not None and tuple(bands) != self.bands:
-            self.configure_bands(bands)
+            self.configure_bands(bands, sensor)
         if self.images is None:
             raise ValueError('the datamodule does not name its bands; set bands of the task')
         self._report_groups(self.images)
-        items = len(getattr(datamodule, 'train_dataset', None) or ())
+        items = getattr(datamodule, 'train_items', 0)
         if stage == 'fit' and items and self.hparams['queue_size'] > items:
             raise ValueError(
                 f'queue_size={self.hparams["queue_size"]} is larger than the data set of {items} '
@@ -212,9 +225,12 @@ class ContrastiveTask(BaseTask):
         image, location = self._series(batch), self._locations(batch)
         # Before the net sees them, for BatchNorm would keep NaN for ever.
         self._require_finite('an image', image, location)
-        follow(self.model, self.model_momentum, self.hparams['momentum'])
-        follow(self.projector, self.projector_momentum, self.hparams['momentum'])
-        with torch_seeded(run_seed(), self.global_step, self.global_rank, device=self.device):
+        # Once a step of the optimizer, however many batches it takes.
+        if self._followed != self.global_step:
+            follow(self.model, self.model_momentum, self.hparams['momentum'])
+            follow(self.projector, self.projector_momentum, self.hparams['momentum'])
+            self._followed = self.global_step
+        with torch_seeded(run_seed(), self._batches, self.global_rank, device=self.device):
             losses, query, key = self.contrast(image, location)
         loss = torch.stack(list(losses.values())).sum()
         self._require_finite('the loss', loss, location)
@@ -311,7 +327,12 @@ class ContrastiveTask(BaseTask):
         if 'location' in batch:
             return batch['location']
         count = len(batch['image'])
-        return torch.arange(count, device=self.device) + self.global_step * count
+        return torch.arange(count, device=self.device) + self._batches * count
+
+    @property
+    def _batches(self) -> int:
+        """Training batches so far, also over a resume."""
+        return self.trainer.fit_loop.total_batch_idx if self._trainer else 0
 
     def _report_groups(self, images: GroupImages) -> None:
         """Say which groups the encoder sees, and which are left out."""

@@ -39,7 +39,7 @@ class SACo(ContrastiveTask):
         weights: WeightsEnum | str | bool | None = None,
         bands: Sequence[str] | None = None,
         groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        sensor: str = 'sentinel2_l1c',
+        sensor: str | None = None,
         texture: bool | Sequence[str] = True,
         texture_points: int = 16,
         texture_radius: float = 2.0,
@@ -73,7 +73,8 @@ class SACo(ContrastiveTask):
             bands: Names of the channels of the images, or None to take them from the datamodule.
             groups: Published groups by name, a mapping from names of your own to three bands
                 each, or None for all published groups. What the bands cannot form is left out.
-            sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`, or None
+                to take it from the datamodule, else Sentinel-2.
             texture: Whether the textures of the groups are groups too, or the names of the
                 groups whose textures are (the text of the paper; its code takes triplets of
                 bands in the order of file names).
@@ -105,6 +106,12 @@ class SACo(ContrastiveTask):
         self.weights = weights
         super().__init__()
 
+    def setup(self, stage: str) -> None:
+        """See :meth:`ContrastiveTask.setup`."""
+        super().setup(stage)
+        if stage == 'fit' and self.hparams['temporal']:
+            self._require_dates(getattr(getattr(self.trainer, 'datamodule', None), 'dates', 2))
+
     def contrast(self, image: Tensor, location: Tensor) -> Contrast:
         """Contrast with one or two keys, and alignment of the groups.
 
@@ -120,11 +127,7 @@ class SACo(ContrastiveTask):
         """
         this_date, other_date = image[:, 0], image[:, 1 if image.shape[1] > 1 else 0]
         if self.hparams['temporal']:
-            if image.shape[1] < 2:
-                raise ValueError(
-                    'temporal=True needs two dates a sample, got one; set dates=2 of the '
-                    'datamodule, or temporal=False of the task'
-                )
+            self._require_dates(image.shape[1])
             query_view = self.views.original(this_date)
             key_views = [self.views.augmented(this_date), self.views.augmented(other_date)]
         else:
@@ -143,3 +146,11 @@ class SACo(ContrastiveTask):
         losses['group_alignment'] = self.hparams['alignment_weight'] * self.align(query)
         self.queue.enqueue(torch.cat(keys), location.repeat(len(keys)))
         return Contrast(losses, query, keys[-1])
+
+    def _require_dates(self, dates: int) -> None:
+        """Refuse samples of one date where two keys are needed."""
+        if dates < 2:
+            raise ValueError(
+                f'temporal=True needs two dates a sample, got {dates}; set dates=2 of the '
+                'datamodule, or temporal=False of the task'
+            )

@@ -4,6 +4,7 @@
 """Views of one image for contrastive learning."""
 
 import kornia.augmentation as K
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -76,11 +77,14 @@ class ContrastiveViews(nn.Module):
         """The image at the size of a view."""
         if image.shape[-2:] == (self.size, self.size):
             return image
-        return F.interpolate(image, (self.size, self.size), mode='bilinear', antialias=True)
+        with torch.autocast(image.device.type, enabled=False):
+            return F.interpolate(image, (self.size, self.size), mode='bilinear', antialias=True)
 
     def augmented(self, image: Tensor) -> Tensor:
         """A random view; draws come from PyTorch's global generator."""
-        return self.original(self.augment(image))
+        # Coordinates in bfloat16 would bend the image.
+        with torch.autocast(image.device.type, enabled=False):
+            return self.original(self.augment(image))
 
     def forward(self, image: Tensor) -> Tensor:
         """See :meth:`augmented`."""
