@@ -173,6 +173,14 @@ def test_empty_place_and_scene_are_refused(tmp_path):
         SeasonalArchive(tmp_path)
 
 
+def test_cached_image_is_read_once(tmp_path):
+    write_archive(tmp_path, locations=1, bands=['B4'], size=6)
+    data = SeasonalArchive(tmp_path, cache=True)
+    first = data[1]['image']
+    (tmp_path / data.band_paths(data.locations[0], 1)[0]).unlink()
+    assert torch.equal(data[1]['image'], first)
+
+
 def test_transform_is_applied(archive):
     data = SeasonalArchive(archive, transforms=lambda sample: {'date': sample['date']})
     assert list(data[0]) == ['date']

@@ -306,7 +306,8 @@ class ContrastiveTask(BaseTask):
         if not torch.isfinite(values).all():
             raise ValueError(
                 f'{name} is NaN or infinite at step {self.global_step}, on the places number '
-                f'{sorted(set(location.tolist()))}; look at their files, or lower lr'
+                f'{sorted(set(location.tolist()))}, counted from 0 in the order of their folders; '
+                'look at their files, or lower lr'
             )
 
     def _series(self, batch: Sample) -> Tensor:
