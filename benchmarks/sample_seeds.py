@@ -85,6 +85,7 @@ def main() -> None:
     Console().print(table)
     if not arguments.quick:
         path = ROOT / 'benchmarks/results/sample_seeds.json'
+        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({**measured_on, 'seeds': rows}, indent=2) + '\n')
 
 
