@@ -196,7 +196,8 @@ def test_report_says_where_things_are(coloured, tmp_path, capsys):
     assert f'figures     {trainer.log_dir}/figures\n' in text
     assert f'tensorboard --logdir {trainer.log_dir}\n' in text
     assert f'weights: {saver.last_model_path}' in text
-    assert 'model: test_resnet' in text
+    assert 'Classification with `model: test_resnet`' in text
+    assert 'ChangeDetection (fcsiamdiff) with `backbone: test_resnet`' in text
 
 
 def test_report_without_a_checkpoint(coloured, tmp_path, capsys):

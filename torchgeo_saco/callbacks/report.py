@@ -28,7 +28,8 @@ class RunReport(Callback):
         if checkpoint:
             backbone = pl_module.hparams.get('model')
             lines += [
-                f'            give `weights: {checkpoint}` to Classification, SemanticSegmentation',
-                f'            or ChangeDetection of TorchGeo, with `model: {backbone}` and 3 bands',
+                f'            give `weights: {checkpoint}` and 3 bands to a task of TorchGeo:',
+                f'            Classification with `model: {backbone}`, or SemanticSegmentation (unet)',
+                f'            or ChangeDetection (fcsiamdiff) with `backbone: {backbone}`',
             ]
         Console(soft_wrap=True, highlight=False).print('\n'.join(lines))

@@ -159,17 +159,14 @@ class SeasonalDataModule(NonGeoDataModule):
             )
         if not len(self.val_dataset):
             raise ValueError('no place is held out; set val_fraction above 0')
+        loaders = []
         for part, name in ((self.train_dataset, 'training'), (self.val_dataset, 'held-out')):
-            if not self._labelled(part):
+            labelled = [place.name for place in part.locations if place.name in part.labels]
+            if not labelled:
                 raise ValueError(f'{self.folder}/labels.csv labels no {name} place; add some')
-        bank, held_out = (
-            self._loader(part, _spread(part, dates_per_location))
-            for part in (
-                self.train_dataset.subset(self._labelled(self.train_dataset), 1, 'date'),
-                self.val_dataset.subset(self._labelled(self.val_dataset), 1, 'date'),
-            )
-        )
-        return bank, held_out
+            chosen = part.subset(labelled, 1, 'date')
+            loaders.append(self._loader(chosen, _spread(chosen, dates_per_location)))
+        return loaders[0], loaders[1]
 
     @property
     def train_items(self) -> int:
@@ -221,8 +218,10 @@ class SeasonalDataModule(NonGeoDataModule):
 
     def _require_reflectance(self, whole: SeasonalArchive) -> None:
         """Refuse floats that are plainly no reflectance."""
-        largest = whole[0]['image'].float().max().item()
-        if whole.dtype.is_floating_point and self.reflectance.unit is None and largest > 20:
+        if not whole.dtype.is_floating_point or self.reflectance.unit is not None:
+            return
+        largest = whole[0]['image'].max().item()
+        if largest > 20:
             raise ValueError(
                 f'{self.folder} holds floats up to {largest:g}, which is no reflectance; set unit '
                 'to the number stored for reflectance 1, such as 10000'
@@ -268,11 +267,6 @@ class SeasonalDataModule(NonGeoDataModule):
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
         )
-
-    @staticmethod
-    def _labelled(dataset: SeasonalArchive) -> list[str]:
-        """Names of the places that have a label."""
-        return [place.name for place in dataset.locations if place.name in dataset.labels]
 
 
 def _spread(dataset: SeasonalArchive, dates_per_location: int) -> list[Draw]:
