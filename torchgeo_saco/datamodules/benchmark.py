@@ -1,0 +1,218 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What the datamodules of all downstream benchmarks share."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchgeo.datamodules import NonGeoDataModule
+from torchgeo.datasets import NonGeoDataset
+from torchgeo.datasets.utils import Path, Sample
+
+from ..bands import band_names
+from ..randomness import run_seed, torch_seeded
+from ..samplers import EpochOrder
+from ..synthesis import generate_sample_benchmark
+from ..transforms import Reflectance
+
+Split = Literal['train', 'val', 'test']
+
+#: Parts of every benchmark.
+SPLITS: tuple[Split, ...] = ('train', 'val', 'test')
+
+#: Value of pixels without a class, in every mask that a dataset of ours yields.
+IGNORED = -1
+
+
+class BenchmarkDataModule(NonGeoDataModule):
+    """Base class of the datamodules that tell what an encoder is worth.
+
+    Splits are those that the benchmark publishes. Images travel to the device as stored
+    integers and become reflectance there; what is drawn at random depends on seed and epoch.
+    A benchmark derives from it, names its sample, and makes its datasets.
+    """
+
+    #: Name of the sample tree, see :func:`~torchgeo_saco.synthesis.generate_sample_benchmark`.
+    sample: ClassVar[str]
+
+    #: Class names, in the order of the labels.
+    classes: Sequence[str]
+
+    def __init__(
+        self,
+        root: Path,
+        archive: Literal['official', 'sample'],
+        download: bool,
+        checksum: bool,
+        bands: Sequence[str],
+        sensor: str,
+        unit: float | None,
+        augment: bool,
+        batch_size: int,
+        num_workers: int,
+        pin_memory: bool,
+    ) -> None:
+        """Initialize a new BenchmarkDataModule instance.
+
+        Args:
+            root: Folder that holds the benchmark.
+            archive: The published data set, or the synthetic sample in its layout.
+            download: Download or generate the data where they are absent.
+            checksum: Verify the checksums of downloads.
+            bands: Bands to read, in any spelling.
+            sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            unit: Stored number of reflectance 1, or None to take it from the type of the files.
+            augment: Flip and turn the training images by quarters, at random.
+            batch_size: Size of each mini-batch.
+            num_workers: Number of workers for parallel data loading.
+            pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+
+        Raises:
+            ValueError: If an argument is out of range, or a band is unknown.
+        """
+        super().__init__(NonGeoDataset, batch_size, num_workers)
+        if archive not in ('official', 'sample'):
+            raise ValueError(f"archive must be 'official' or 'sample', got {archive!r}")
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be at least 1, got {batch_size}')
+        self.root = root
+        self.archive = archive
+        self.download = download
+        self.checksum = checksum
+        #: Sensor of the bands, by name.
+        self.sensor = sensor
+        #: Names of the channels.
+        self.bands = band_names(bands, sensor)
+        self.augment = augment
+        self.pin_memory = pin_memory
+        self.reflectance = Reflectance(unit)
+        self.train_dataset: Dataset[Sample] | None = None
+        self.val_dataset: Dataset[Sample] | None = None
+        self.test_dataset: Dataset[Sample] | None = None
+
+    @abstractmethod
+    def make_dataset(self, split: Split) -> NonGeoDataset:
+        """Dataset of one split, from files that are there."""
+
+    @abstractmethod
+    def obtain(self) -> None:
+        """Download the published data where they are absent."""
+
+    def prepare_data(self) -> None:
+        """Generate or download the data."""
+        if self.download and self.archive == 'sample':
+            generate_sample_benchmark(self.sample, self.root)
+        elif self.download:
+            self.obtain()
+
+    def setup(self, stage: str) -> None:
+        """Make the datasets of a stage.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            DatasetNotFoundError: If the data are missing.
+            ValueError: If a split is empty, or the data are not as published.
+        """
+        needed = {'fit': ('train', 'val'), 'validate': ('val',)}.get(stage, ('test',))
+        for split in needed:
+            if getattr(self, f'{split}_dataset') is None:
+                dataset = self.make_dataset(split)
+                if not len(dataset):
+                    raise ValueError(f'{self.root} has no image in split {split!r}')
+                setattr(self, f'{split}_dataset', dataset)
+
+    def ordered_dataloader(self, split: Split) -> DataLoader[Sample]:
+        """Loader of every image of a split once, in the order of the dataset.
+
+        Args:
+            split: One of 'train', 'val', or 'test'; its stage must be set up.
+
+        Returns:
+            The loader.
+        """
+        return self._loader(split, drop_last=False)
+
+    def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
+        """Reflectance from stored numbers, and turned images in training, on the device.
+
+        Args:
+            batch: A batch with stored numbers under ``image``, or with features already.
+            dataloader_idx: The index of the dataloader.
+
+        Returns:
+            The batch with reflectance, float32.
+        """
+        if 'image' not in batch:
+            return batch
+        batch = {**batch, 'image': self.reflectance(batch['image'])}
+        if self.augment and self.trainer is not None and self.trainer.training:
+            step = self.trainer.fit_loop.total_batch_idx
+            with torch_seeded(run_seed(), step, self.trainer.global_rank):
+                symmetries = torch.randint(8, (len(batch['image']),))
+            for key in ('image', 'mask'):
+                if key in batch:
+                    batch[key] = turned(batch[key], symmetries)
+        return batch
+
+    def plot(self, *args: Any, **kwargs: Any) -> Figure | None:
+        """See the ``plot`` method of the dataset."""
+        for split in ('val', 'test', 'train'):
+            dataset = getattr(self, f'{split}_dataset')
+            if hasattr(dataset, 'plot'):
+                return dataset.plot(*args, **kwargs)
+        return None
+
+    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
+        """Loader of a split, in seeded order for training."""
+        dataset = self._valid_attribute(f'{split}_dataset')
+        if split != 'train':
+            return self._loader(split, drop_last=False)
+        # Of a data set smaller than a batch, the only batch is kept.
+        drop_last = len(dataset) >= self.batch_size
+        return self._loader(split, drop_last, EpochOrder(len(dataset)))
+
+    def _loader(
+        self, split: str, drop_last: bool, order: EpochOrder | None = None
+    ) -> DataLoader[Sample]:
+        """Loader of a split in the order given."""
+        return DataLoader(
+            dataset=self._valid_attribute(f'{split}_dataset'),
+            batch_size=self.batch_size,
+            sampler=order,
+            num_workers=self.num_workers,
+            collate_fn=self.collate_fn,
+            drop_last=drop_last,
+            pin_memory=self.pin_memory,
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+def turned(images: Tensor, symmetries: Tensor) -> Tensor:
+    """Each image under one of the eight symmetries of the square.
+
+    Args:
+        images: Images or masks, (B, ..., H, W); H and W must be equal.
+        symmetries: Number of the symmetry of each, 0 to 7: quarter turns, and 4 for a flip.
+
+    Returns:
+        The images, same shape.
+
+    Example:
+        >>> turned(torch.tensor([[[1, 2], [3, 4]]]), torch.tensor([1]))
+        tensor([[[2, 4],
+                 [1, 3]]])
+    """
+    return torch.stack(
+        [
+            torch.rot90(image.flip(-1) if number >= 4 else image, number % 4, (-2, -1))
+            for image, number in zip(images, symmetries.tolist(), strict=True)
+        ]
+    )
