@@ -131,5 +131,5 @@ def test_unknown_weights():
 def test_weights_of_another_model(tmp_path):
     state = {f'model.{k}': v for k, v in create_backbone('resnet10t').state_dict().items()}
     torch.save({'state_dict': state, 'hyper_parameters': {'model': 'x'}}, tmp_path / 'a.ckpt')
-    with pytest.raises(ValueError, match=r'a\.ckpt.* do not fit test_resnet .* such as conv1'):
+    with pytest.raises(ValueError, match=r'a\.ckpt.* do not fit test_resnet: .* such as conv1'):
         create_backbone('test_resnet', str(tmp_path / 'a.ckpt'))

@@ -3,7 +3,34 @@
 
 """Models."""
 
-from .encoder import GroupEncoder, GroupImages, group_features
-from .weights import create_backbone
+from .decoder import LinearDecoder, UNetDecoder
+from .encoder import (
+    BandImages,
+    Fusion,
+    GroupEncoder,
+    GroupFusion,
+    GroupImages,
+    calibrate,
+    group_features,
+    group_maps,
+)
+from .pretrained import EncoderPlan, Pretrained, pretrained_encoder
+from .weights import Weights, create_backbone
 
-__all__ = ('GroupEncoder', 'GroupImages', 'create_backbone', 'group_features')
+__all__ = (
+    'BandImages',
+    'EncoderPlan',
+    'Fusion',
+    'GroupEncoder',
+    'GroupFusion',
+    'GroupImages',
+    'LinearDecoder',
+    'Pretrained',
+    'UNetDecoder',
+    'Weights',
+    'calibrate',
+    'create_backbone',
+    'group_features',
+    'group_maps',
+    'pretrained_encoder',
+)

@@ -1,15 +1,19 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Encoder of band groups: one three-channel backbone looks at every group."""
+"""Encoder of band groups: one backbone looks at every group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..transforms import LocalBinaryPattern, SemanticGroups
+from ..transforms import LocalBinaryPattern, SelectBands, SemanticGroups
+from .scaling import WeightScaling
+
+Fusion = Literal['mean', 'concat', 'learned']
 
 
 class GroupImages(nn.Module):
@@ -82,6 +86,51 @@ class GroupImages(nn.Module):
         return rearrange(self.standardize(groups), 'b (g c) h w -> b g c h w', c=3)
 
 
+class BandImages(nn.Module):
+    """All bands that weights were trained on as one image, scaled as they were.
+
+    Stands in for :class:`GroupImages` where a backbone takes other than groups.
+
+    Shape:
+        - Input: reflectance, :math:`(B, C, H, W)`
+        - Output: :math:`(B, 1, C', H, W)`
+    """
+
+    #: Groups with a texture.
+    textured: Sequence[str] = ()
+
+    def __init__(
+        self,
+        bands: Sequence[str],
+        wanted: Sequence[str],
+        sensor: str = 'sentinel2_l1c',
+        scaling: WeightScaling | None = None,
+    ) -> None:
+        """Initialize a new BandImages instance.
+
+        Args:
+            bands: Names of the channels of the image.
+            wanted: Names of the channels of the backbone, in its order.
+            sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            scaling: Scaling the weights were trained with, or None to standardise as
+                :class:`GroupImages` does.
+
+        Raises:
+            ValueError: If the image lacks a band.
+        """
+        super().__init__()
+        self.select = SelectBands(bands, wanted, sensor)
+        #: Names of the groups in the order of the output.
+        self.names = ['bands']
+        self.standardize: nn.Module = (
+            nn.BatchNorm2d(len(wanted), eps=1e-6, affine=False) if scaling is None else scaling
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Scaled bands of an image."""
+        return self.standardize(self.select(image))[:, None]
+
+
 def group_features(backbone: nn.Module, groups: Tensor) -> Tensor:
     """Features of every group, in one call of the backbone.
 
@@ -97,32 +146,136 @@ def group_features(backbone: nn.Module, groups: Tensor) -> Tensor:
     return rearrange(features, '(b g) d -> b g d', b=groups.shape[0])
 
 
+def group_maps(backbone: nn.Module, groups: Tensor) -> list[Tensor]:
+    """Feature maps of every group, in one call of the backbone.
+
+    Args:
+        backbone: A timm model that can yield intermediate features.
+        groups: Three-channel images, (B, G, 3, H, W).
+
+    Returns:
+        Maps from fine to coarse, each (B, G, C, h, w).
+
+    Raises:
+        ValueError: If the model yields no intermediate features.
+    """
+    if not hasattr(backbone, 'forward_intermediates'):
+        raise ValueError(
+            f'{type(backbone).__name__} yields no feature maps; choose a timm model that has '
+            'forward_intermediates, such as resnet18'
+        )
+    images = rearrange(groups, 'b g c h w -> (b g) c h w')
+    images = images.contiguous(memory_format=torch.channels_last)
+    maps: list[Tensor] = backbone.forward_intermediates(images, intermediates_only=True)
+    return [rearrange(map_, '(b g) c h w -> b g c h w', b=groups.shape[0]) for map_ in maps]
+
+
+class GroupFusion(nn.Module):
+    """One feature from those of all groups: their mean, all of them, or a learned mean.
+
+    Shape:
+        - Input: :math:`(B, G, C, ...)`
+        - Output: :math:`(B, C, ...)`, or :math:`(B, G C, ...)` for ``concat``
+    """
+
+    def __init__(self, fusion: Fusion, groups: int) -> None:
+        """Initialize a new GroupFusion instance.
+
+        Args:
+            fusion: ``mean``, ``concat``, or ``learned``: weights that start equal and sum to 1.
+            groups: Number of groups.
+
+        Raises:
+            ValueError: If *fusion* is unknown.
+        """
+        super().__init__()
+        if fusion not in ('mean', 'concat', 'learned'):
+            raise ValueError(f"fusion must be 'mean', 'concat' or 'learned', got {fusion!r}")
+        self.fusion = fusion
+        #: How many features one of a group becomes.
+        self.widening = groups if fusion == 'concat' else 1
+        self.weight = nn.Parameter(torch.zeros(groups)) if fusion == 'learned' else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Fused features."""
+        if self.weight is not None:
+            return torch.einsum('bg...,g->b...', features, self.weight.softmax(0))
+        return features.flatten(1, 2) if self.fusion == 'concat' else features.mean(1)
+
+
 class GroupEncoder(nn.Module):
-    """Band groups, shared backbone and fusion by mean, as one module.
+    """Band groups and shared backbone as one module.
 
     Shape:
         - Input: reflectance, :math:`(B, C, H, W)`
-        - Output: :math:`(B, D)`
+        - Output: :math:`(B, D)`, the cluster: the mean over groups
 
     References:
         SACo+, 2025, https://doi.org/10.1016/j.isprsjprs.2025.02.024
     """
 
-    def __init__(self, images: GroupImages, backbone: nn.Module) -> None:
+    def __init__(self, images: GroupImages | BandImages, backbone: nn.Module) -> None:
         """Initialize a new GroupEncoder instance.
 
         Args:
-            images: Makes the three-channel images of the groups.
+            images: Makes the images of the groups.
             backbone: Maps (N, 3, H, W) to (N, D), such as a timm model without classes.
         """
         super().__init__()
         self.images = images
         self.backbone = backbone
 
+    @property
+    def num_features(self) -> int:
+        """Length of the feature of a group."""
+        return int(self.backbone.num_features)  # type: ignore[arg-type]
+
+    @property
+    def map_channels(self) -> list[int]:
+        """Channels of the feature maps, from fine to coarse."""
+        info: Sequence[Mapping[str, int]] = self.backbone.feature_info  # type: ignore[assignment]
+        return [level['num_chs'] for level in info]
+
     def per_group(self, image: Tensor) -> Tensor:
         """Features of every group, (B, G, D)."""
         return group_features(self.backbone, self.images(image))
 
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """Feature maps of every group from fine to coarse, each (B, G, C, h, w)."""
+        return group_maps(self.backbone, self.images(image))
+
     def forward(self, image: Tensor) -> Tensor:
         """Cluster of the groups, (B, D)."""
         return self.per_group(image).mean(1)
+
+
+@torch.no_grad()
+def calibrate(encoder: GroupEncoder, images: Iterable[Tensor], backbone: bool = False) -> None:
+    """Take the statistics that standardise the groups from images; nothing else changes.
+
+    Args:
+        encoder: The encoder. One whose weights bring their own scaling keeps it.
+        images: Batches of reflectance, (B, C, H, W).
+        backbone: Whether the BatchNorm layers of the backbone are calibrated too, as one with
+            random weights needs, whose statistics are those of no image.
+    """
+    standardize = encoder.images.standardize
+    chosen = [standardize] if isinstance(standardize, nn.BatchNorm2d) else []
+    if backbone:
+        layers = encoder.backbone.modules()
+        chosen += [layer for layer in layers if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if not chosen:
+        return
+    training = {module: module.training for module in encoder.modules()}
+    momentum = {layer: layer.momentum for layer in chosen}
+    encoder.eval()
+    for layer in chosen:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over batches
+        layer.train()
+    for batch in images:
+        encoder(batch) if backbone else encoder.images(batch)
+    for layer, kept in momentum.items():
+        layer.momentum = kept
+    for module, mode in training.items():
+        module.training = mode

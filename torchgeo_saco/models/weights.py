@@ -8,55 +8,98 @@ import os
 from timm import create_model
 from torch import Tensor, nn
 from torchgeo.models import get_weight
-from torchgeo.tasks import utils
 from torchvision.models._api import WeightsEnum
 
+from ..checkpoint import part, read_checkpoint
 
-def create_backbone(model: str, weights: WeightsEnum | str | bool | None = None) -> nn.Module:
-    """Three-channel timm model without classes.
+Weights = WeightsEnum | str | bool | None
+
+
+def create_backbone(model: str, weights: Weights = None, in_channels: int = 3) -> nn.Module:
+    """Timm model without classes.
 
     Args:
         model: Name of the timm model.
         weights: A weight enum or its name, True for ImageNet weights, False or None for random
             ones, or the path of a checkpoint.
+        in_channels: Bands that it takes.
 
     Returns:
-        The model; it maps (N, 3, H, W) to (N, D).
+        The model; it maps (N, in_channels, H, W) to (N, D).
 
     Raises:
         ValueError: If *weights* is neither a file nor the name of a weight enum, or does not
             fit the model.
     """
-    backbone = create_model(model, in_chans=3, num_classes=0, pretrained=weights is True)
+    backbone = create_model(model, in_chans=in_channels, num_classes=0, pretrained=weights is True)
     if not weights or weights is True:
         return backbone
     if isinstance(weights, str) and os.path.isfile(weights):
-        _, state = utils.extract_backbone(weights)
+        state = _backbone_state(weights)
     else:
-        try:
-            enum = weights if isinstance(weights, WeightsEnum) else get_weight(weights)
-        except (KeyError, ValueError) as error:
-            raise ValueError(
-                f'weights {weights!r} is neither a file nor the name of a TorchGeo weight '
-                'such as ResNet18_Weights.SENTINEL2_RGB_SECO'
-            ) from error
+        enum = known_weights(weights)
         state = enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    _load_exactly(backbone, state, model, str(weights))
+    load_exactly(backbone, state, model, str(weights))
     return backbone
 
 
-def _load_exactly(backbone: nn.Module, state: dict[str, Tensor], model: str, name: str) -> None:
-    """Load every tensor of the backbone; TorchGeo would draw what does not fit at random."""
+def known_weights(weights: WeightsEnum | str) -> WeightsEnum:
+    """Weight enum of that name.
+
+    Args:
+        weights: Name such as ``ResNet18_Weights.SENTINEL2_RGB_SECO``, or an enum, which is
+            returned as it is.
+
+    Returns:
+        The enum.
+
+    Raises:
+        ValueError: If no weight has that name.
+    """
+    try:
+        return weights if isinstance(weights, WeightsEnum) else get_weight(weights)
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f'weights {weights!r} is neither a file nor the name of a TorchGeo weight '
+            'such as ResNet18_Weights.SENTINEL2_RGB_SECO'
+        ) from error
+
+
+def load_exactly(backbone: nn.Module, state: dict[str, Tensor], model: str, name: str) -> None:
+    """Load every tensor of the backbone; TorchGeo would draw what does not fit at random.
+
+    Args:
+        backbone: The backbone.
+        state: Its tensors. A classifier among them is passed over.
+        model: Name of the timm model, for the message.
+        name: Name of the weights, for the message.
+
+    Raises:
+        ValueError: If a tensor is missing, spare or of another shape.
+    """
     wanted = backbone.state_dict()
     state = {
-        key: value for key, value in state.items() if key in wanted or not key.startswith('fc.')
+        key: value
+        for key, value in state.items()
+        if key in wanted or not key.startswith(('fc.', 'head.', 'classifier.'))
     }
     wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     wrong += [key for key in state if key not in wanted]
     if wrong:
         raise ValueError(
-            f'weights {name!r} do not fit {model} with 3 channels: {len(wrong)} tensors are '
-            f'missing, spare or of another shape, such as {wrong[0]}; choose the model they were '
-            'trained with'
+            f'weights {name!r} do not fit {model}: {len(wrong)} tensors are missing, spare or of '
+            f'another shape, such as {wrong[0]}; choose the model they were trained with'
         )
     backbone.load_state_dict(state)
+
+
+def _backbone_state(path: str) -> dict[str, Tensor]:
+    """Tensors of the backbone in a checkpoint of ours, of TorchGeo, or a plain state dict."""
+    content = read_checkpoint(path)
+    state = content.get('state_dict', content)
+    # TorchGeo's MoCo and SimCLR keep the net as `backbone`, its BYOL and our tasks elsewhere.
+    for prefix in ('model.encoder.backbone.', 'model.backbone.model.', 'model.', 'backbone.'):
+        found = part(state, prefix)
+        if found:
+            return found
+    return state

@@ -6,8 +6,8 @@
 import torch
 from torch import Tensor, nn
 
-# SeCo stores reflectance x 255, Copernicus products reflectance x 10000.
-_UNITS = {torch.uint8: 255.0, torch.uint16: 10000.0, torch.int16: 10000.0, torch.int32: 10000.0}
+#: Stored number of reflectance 1 by type: SeCo stores it x 255, Copernicus products x 10000.
+UNITS = {torch.uint8: 255.0, torch.uint16: 10000.0, torch.int16: 10000.0, torch.int32: 10000.0}
 
 
 class Reflectance(nn.Module):
@@ -44,5 +44,5 @@ class Reflectance(nn.Module):
         Returns:
             Reflectance, float32, same shape.
         """
-        unit = _UNITS.get(image.dtype, 1.0) if self.unit is None else self.unit
+        unit = UNITS.get(image.dtype, 1.0) if self.unit is None else self.unit
         return (image.float() + self.offset) / unit

@@ -1,0 +1,265 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of encoders from any weights, matched by band name."""
+
+import hashlib
+
+import pytest
+import torch
+from timm import create_model
+from torch import nn
+from torchgeo.models import ResNet18_Weights
+
+from torchgeo_saco.bands import SENTINEL2_L1C, SENTINEL2_L2A
+from torchgeo_saco.checkpoint import CheckpointError
+from torchgeo_saco.models import BandImages, EncoderPlan, calibrate, pretrained_encoder
+from torchgeo_saco.models.scaling import weight_scaling
+from torchgeo_saco.tasks.saco import SACo
+
+L1C, L2A = list(SENTINEL2_L1C.bands), list(SENTINEL2_L2A.bands)
+PASTIS = ['B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12']
+
+
+def checkpoint(folder, bands=L2A, sensor='sentinel2_l2a', **arguments):
+    """Checkpoint of a task whose statistics count up from 0."""
+    task = SACo(
+        model='test_resnet', bands=bands, sensor=sensor, size=16, queue_size=8,
+        **({'texture': ['urban']} | arguments),
+    )  # fmt: skip
+    task.images.standardize.running_mean.copy_(torch.arange(3.0 * len(task.images.names)))
+    path = folder / 'last.ckpt'
+    torch.save({'state_dict': task.state_dict(), 'hyper_parameters': dict(task.hparams)}, path)
+    return task, str(path)
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Makes TorchGeo find a local file where it would download weights."""
+
+    def write(name, channels):
+        state = create_model('resnet18', in_chans=channels, num_classes=0).state_dict()
+        torch.save(state, tmp_path / 'weights.pth')
+        digest = hashlib.sha256((tmp_path / 'weights.pth').read_bytes()).hexdigest()[:8]
+        path = (tmp_path / 'weights.pth').rename(tmp_path / f'resnet18-{digest}.pth')
+        monkeypatch.setattr(ResNet18_Weights[name].value, 'url', path.as_uri())
+        monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+        return state
+
+    return write
+
+
+def test_random_encoder_sees_all_groups_and_their_textures():
+    encoder, plan, random, omitted, unfitted = pretrained_encoder(L1C, model='test_resnet')
+    assert random
+    assert not omitted
+    assert len(encoder.images.names) == len(unfitted) == 14
+    assert plan.groups['complementary_2'] == ['B07', 'B08', 'B10']
+    assert encoder(torch.rand(2, 13, 16, 16)).shape == (2, encoder.num_features)
+
+
+def test_groups_that_the_bands_cannot_form_are_left_out():
+    _, plan, _, omitted, _ = pretrained_encoder(PASTIS, 'sentinel2_l2a', 'test_resnet')
+    assert [group.name for group in omitted] == ['complementary_1', 'complementary_2']
+    assert 'B01' in omitted[0].reason
+    assert len(plan.groups) == 5
+
+
+def test_checkpoint_of_ours_gives_the_features_of_its_task(tmp_path):
+    task, path = checkpoint(tmp_path)
+    encoder, plan, random, omitted, unfitted = pretrained_encoder(
+        L2A, 'sentinel2_l2a', weights=path
+    )
+    assert (plan.model, random, omitted, unfitted) == ('test_resnet', False, [], [])
+    image = torch.rand(2, 12, 16, 16)
+    assert torch.equal(encoder.eval().per_group(image), task.eval().group_embeddings(image))
+
+
+def test_bands_in_another_order_give_the_same_features(tmp_path):
+    task, path = checkpoint(tmp_path)
+    encoder = pretrained_encoder(L2A[::-1], 'sentinel2_l2a', weights=path).encoder.eval()
+    image = torch.rand(2, 12, 16, 16)
+    assert torch.equal(encoder.per_group(image.flip(1)), task.eval().group_embeddings(image))
+
+
+def test_groups_are_matched_by_name_and_keep_their_statistics(tmp_path):
+    task, path = checkpoint(tmp_path)
+    encoder, _plan, _, omitted, unfitted = pretrained_encoder(PASTIS, 'sentinel2_l2a', weights=path)
+    assert [group.name for group in omitted] == ['complementary_1', 'complementary_2']
+    assert not unfitted
+    trained = task.images.names
+    wanted = [3.0 * trained.index(name) for name in encoder.images.names]
+    assert encoder.images.standardize.running_mean[::3].tolist() == wanted
+
+
+def test_trained_bands_are_taken_even_where_the_published_ones_are_there(tmp_path):
+    # Trained on B09 for B10; level 1C has both.
+    _, path = checkpoint(tmp_path)
+    plan = pretrained_encoder(L1C, 'sentinel2_l1c', weights=path).plan
+    assert plan.groups['complementary_2'] == ['B07', 'B08', 'B09']
+
+
+def test_group_of_another_sensor_has_no_statistics_yet(tmp_path):
+    _, path = checkpoint(tmp_path, texture=['natural_color'])
+    _, plan, _, omitted, unfitted = pretrained_encoder(['R', 'G', 'B'], 'rgb', weights=path)
+    assert plan.groups == {'natural_color': ['R', 'G', 'B']}
+    assert unfitted == ['natural_color', 'natural_color_texture']
+    assert len(omitted) == 6
+
+
+def test_some_groups_of_a_checkpoint(tmp_path):
+    _, path = checkpoint(tmp_path)
+    plan = pretrained_encoder(
+        L2A, 'sentinel2_l2a', weights=path, groups=['urban', 'agriculture'], texture=False
+    ).plan
+    assert (list(plan.groups), plan.texture) == (['urban', 'agriculture'], [])
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'bands': ['B01', 'B09']}, r'trained on natural_color.*bands B01, B09 form none'),
+        ({'model': 'resnet50'}, r'last.ckpt holds a test_resnet, but model=resnet50'),
+        ({'groups': ['moisture']}, r'was not trained on moisture; its groups are natural_color'),
+        ({'groups': {'own': ['B02', 'B03', 'B04']}}, r'brings its groups; list names'),
+        ({'texture': ['agriculture']}, r'not trained on textures of agriculture.*those of urban'),
+        ({'texture_points': 8}, r'other textures than .*8.*leave them out'),
+    ],
+)
+def test_checkpoint_refuses_what_it_was_not_trained_on(tmp_path, arguments, message):
+    _, path = checkpoint(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        pretrained_encoder(
+            **({'bands': L2A, 'sensor': 'sentinel2_l2a', 'weights': path} | arguments)
+        )
+
+
+def test_checkpoint_with_missing_tensors(tmp_path):
+    _, path = checkpoint(tmp_path)
+    content = torch.load(path)
+    del content['state_dict']['model.conv1.0.weight']
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r'do not fit test_resnet: 1 tensors are missing.*conv1'):
+        pretrained_encoder(L2A, 'sentinel2_l2a', weights=path)
+
+
+@pytest.mark.parametrize('in_channels', [3, 13])
+def test_published_weights_see_their_own_bands(published, in_channels):
+    name = 'SENTINEL2_RGB_SECO' if in_channels == 3 else 'SENTINEL2_ALL_MOCO'
+    state = published(name, in_channels)
+    encoder, plan, random, _, unfitted = pretrained_encoder(L1C, weights=f'ResNet18_Weights.{name}')
+    assert (plan.model, random, unfitted) == ('resnet18', False, [])
+    assert torch.equal(encoder.backbone.conv1.weight, state['conv1.weight'])
+    assert isinstance(encoder.images, BandImages)
+    wanted = ['B04', 'B03', 'B02'] if in_channels == 3 else L1C
+    image = torch.rand(2, 13, 8, 8)
+    index = [L1C.index(band) for band in wanted]
+    scaled = weight_scaling(ResNet18_Weights[name])(image[:, index])
+    assert torch.equal(encoder.images(image), scaled[:, None])
+
+
+def test_published_weights_of_three_bands_on_groups(published):
+    published('SENTINEL2_RGB_MOCO', 3)
+    enum = ResNet18_Weights.SENTINEL2_RGB_MOCO
+    encoder = pretrained_encoder(L1C, weights=enum, groups=['urban'], texture=True).encoder
+    assert encoder.images.names == ['urban', 'urban_texture']
+    encoder = pretrained_encoder(L1C, weights=enum, texture=True).encoder
+    assert encoder.images.names == ['bands', 'bands_texture']
+
+
+def test_published_weights_refuse_what_they_do_not_take(published):
+    published('SENTINEL2_ALL_MOCO', 13)
+    enum = ResNet18_Weights.SENTINEL2_ALL_MOCO
+    with pytest.raises(ValueError, match=r'takes 13 bands, not groups of three'):
+        pretrained_encoder(L1C, weights=enum, groups=['urban'])
+    with pytest.raises(ValueError, match=r'B10'):
+        pretrained_encoder(L2A, 'sentinel2_l2a', weights=enum)
+    with pytest.raises(ValueError, match=r'neither a file nor the name of a TorchGeo weight'):
+        pretrained_encoder(L1C, weights='nonsense')
+
+
+def test_seco_is_scaled_as_it_was_trained():
+    # 8-bit quantiles of SeCo: B04 0-129, B03 2-103, B02 3-88; then ImageNet's mean and deviation.
+    scaling = weight_scaling(ResNet18_Weights.SENTINEL2_RGB_SECO)
+    image = torch.tensor([[0.0, 129, 200], [2, 103, 0], [3, 88, 45.5]])[None, :, None] / 255
+    stretched = torch.tensor([[0, 1, 1], [0, 1, 0], [0, 1, 0.5]])
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    wanted = (stretched - mean[:, None]) / std[:, None]
+    torch.testing.assert_close(scaling(image)[0, :, 0], wanted)
+
+
+@pytest.mark.parametrize('name', ['SENTINEL2_ALL_MOCO', 'SENTINEL2_RGB_MOCO'])
+def test_scaling_equals_the_transforms_of_torchgeo(name):
+    weights = ResNet18_Weights[name]
+    numbers = torch.randint(0, 10000, (2, weights.meta['in_chans'], 300, 300)).float()
+    ours = nn.Sequential(weights.transforms[0], weights.transforms[1])(numbers) / 10000
+    torch.testing.assert_close(
+        weight_scaling(weights)(ours), weights.transforms(numbers.clone()), atol=1e-6, rtol=1e-5
+    )
+
+
+def test_weights_for_other_than_reflectance_take_the_statistics_of_the_images():
+    assert weight_scaling(ResNet18_Weights.LANDSAT_TM_TOA_MOCO) is None
+
+
+def test_plan_makes_the_same_encoder_again(published):
+    published('SENTINEL2_RGB_SECO', 3)
+    enum = ResNet18_Weights.SENTINEL2_RGB_SECO
+    for plan in (
+        pretrained_encoder(L1C, weights=enum).plan,
+        pretrained_encoder(L1C, model='test_resnet', groups=['urban'], texture_points=8).plan,
+    ):
+        again = EncoderPlan(**plan._asdict())
+        image = torch.rand(2, 13, 8, 8)
+        assert torch.equal(again.images()(image), plan.images()(image))
+
+
+def test_calibration_gives_groups_of_mean_zero_and_deviation_one():
+    encoder = pretrained_encoder(L1C, model='test_resnet', groups=['urban'], texture=[]).encoder
+    weights = [weight.clone() for weight in encoder.parameters()]
+    image = torch.rand(8, 13, 16, 16) * 0.1 + 0.2
+    calibrate(encoder.train(), image.split(4))
+    assert all(torch.equal(a, b) for a, b in zip(weights, encoder.parameters(), strict=True))
+    assert encoder.training
+    groups = encoder.eval().images(image)
+    assert groups.mean((0, 1, 3, 4)).abs().max() < 1e-4
+    assert (groups.std((0, 1, 3, 4)) - 1).abs().max() < 0.02
+    assert encoder.backbone.bn1.running_mean.abs().max() == 0
+
+
+def test_calibration_of_a_random_backbone():
+    encoder = pretrained_encoder(L1C, model='test_resnet', groups=['urban'], texture=[]).encoder
+    image = torch.rand(8, 13, 16, 16)
+    calibrate(encoder.eval(), [image], backbone=True)
+    assert not encoder.training
+    assert encoder.backbone.bn1.running_mean.abs().max() > 0
+    once = encoder(image)
+    calibrate(encoder, [image], backbone=True)
+    assert torch.equal(encoder(image), once)
+
+
+def test_checkpoint_that_holds_code(tmp_path):
+    torch.save({'state_dict': nn.Linear(1, 1)}, tmp_path / 'bad.ckpt')
+    with pytest.raises(CheckpointError, match=r'bad.ckpt holds more than tensors.*could run code'):
+        pretrained_encoder(L1C, weights=str(tmp_path / 'bad.ckpt'))
+
+
+def test_checkpoint_written_before_training(tmp_path):
+    task = SACo(model='test_resnet', queue_size=8)
+    content = {'state_dict': task.state_dict(), 'hyper_parameters': dict(task.hparams)}
+    torch.save(content, tmp_path / 'early.ckpt')
+    with pytest.raises(CheckpointError, match=r'before its bands were known'):
+        pretrained_encoder(L1C, weights=str(tmp_path / 'early.ckpt'))
+
+
+@pytest.mark.parametrize('prefix', ['', 'model.', 'backbone.', 'model.backbone.model.'])
+def test_checkpoint_of_torchgeo_or_plain(tmp_path, prefix):
+    state = create_model('test_resnet', num_classes=5).state_dict()
+    named = {f'{prefix}{key}': value for key, value in state.items()}
+    torch.save({'state_dict': named, 'hyper_parameters': {'model': 'x'}} if prefix else named,
+               tmp_path / 'other.ckpt')  # fmt: skip
+    encoder = pretrained_encoder(
+        L1C, model='test_resnet', weights=str(tmp_path / 'other.ckpt')
+    ).encoder
+    loaded = encoder.backbone.state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in loaded)

@@ -1,0 +1,325 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Encoders for other bands and tasks than they were trained on, matched by band name."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from torchvision.models._api import WeightsEnum
+
+from ..bands import OmittedGroup, available_groups, known_sensor
+from ..checkpoint import CheckpointError, part, read_checkpoint
+from .encoder import BandImages, GroupEncoder, GroupImages
+from .scaling import WeightScaling, weight_scaling
+from .weights import Weights, create_backbone, known_weights, load_exactly
+
+Groups = Sequence[str] | Mapping[str, Sequence[str]]
+
+
+class EncoderPlan(NamedTuple):
+    """All that makes an encoder but its weights, as plain types for a checkpoint."""
+
+    #: Name of the timm model.
+    model: str
+
+    #: Channels of the images.
+    bands: list[str]
+
+    #: Sensor of the bands.
+    sensor: str
+
+    #: Three bands of each group, or None for a backbone that takes *inputs*.
+    groups: dict[str, list[str]] | None = None
+
+    #: Names of the groups that have a texture too.
+    texture: list[str] | None = None
+
+    #: Neighbours on the circle of the local binary pattern.
+    texture_points: int = 16
+
+    #: Its radius, in pixels.
+    texture_radius: float = 2.0
+
+    #: Channels of a backbone that takes no groups, in its order.
+    inputs: list[str] | None = None
+
+    #: Scaling its weights were trained with, or None for the statistics of images.
+    scaling: dict[str, list[float]] | None = None
+
+    def images(self) -> GroupImages | BandImages:
+        """What the backbone is shown."""
+        if self.groups is None:
+            scaling = None if self.scaling is None else WeightScaling(**self.scaling)
+            return BandImages(self.bands, self.inputs or self.bands, self.sensor, scaling)
+        return GroupImages(
+            self.bands,
+            self.groups,
+            self.sensor,
+            self.texture or [],
+            self.texture_points,
+            self.texture_radius,
+        )
+
+    def encoder(self, weights: Weights = None) -> GroupEncoder:
+        """The encoder, its backbone with these weights."""
+        channels = 3 if self.groups is not None else len(self.inputs or self.bands)
+        return GroupEncoder(self.images(), create_backbone(self.model, weights, channels))
+
+
+class Pretrained(NamedTuple):
+    """An encoder, and what to know of it."""
+
+    #: The encoder.
+    encoder: GroupEncoder
+
+    #: What makes it again.
+    plan: EncoderPlan
+
+    #: Whether the weights are random.
+    random: bool
+
+    #: Groups it was trained on, or that were asked for, but the bands cannot form.
+    omitted: list[OmittedGroup]
+
+    #: Groups and textures whose statistics the weights do not bring.
+    unfitted: list[str]
+
+
+def pretrained_encoder(
+    bands: Sequence[str],
+    sensor: str = 'sentinel2_l1c',
+    model: str | None = None,
+    weights: Weights = None,
+    groups: Groups | None = None,
+    texture: bool | Sequence[str] | None = None,
+    texture_points: int | None = None,
+    texture_radius: float | None = None,
+) -> Pretrained:
+    """Encoder of images with these bands, from any weights.
+
+    A checkpoint of ours brings its groups, textures and statistics; what the bands at hand
+    cannot form is left out. Weights of TorchGeo for other than three bands, or without *groups*,
+    see the bands they were trained on, scaled as they were. Anything else sees all groups.
+
+    Args:
+        bands: Names of the channels of the images.
+        sensor: Their sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+        model: Name of the timm model, or None for the one of the weights, else ResNet-18.
+        weights: A weight enum or its name, True for ImageNet weights, False or None for random
+            ones, or the path of a checkpoint.
+        groups: Groups as for :class:`GroupImages`; of those a checkpoint of ours was trained on,
+            some. None for all.
+        texture: Textures as for :class:`GroupImages`, of the groups that there are. None for
+            those of the checkpoint, else all.
+        texture_points: Neighbours on the circle, or None for those of the checkpoint, else 16.
+        texture_radius: Its radius in pixels, or None for that of the checkpoint, else 2.
+
+    Returns:
+        The encoder, its plan, and what was left out.
+
+    Raises:
+        ValueError: If bands and weights have nothing in common, or the model is another one.
+        CheckpointError: If a file is no usable checkpoint.
+    """
+    asked = {'texture_points': texture_points, 'texture_radius': texture_radius}
+    circle = {name: value for name, value in asked.items() if value is not None}
+    plan = EncoderPlan(model or 'resnet18', list(bands), sensor)
+    if isinstance(weights, str) and os.path.isfile(weights):
+        content = read_checkpoint(weights)
+        trained = _trained_plan(content)
+        if trained is not None:
+            if model not in (None, trained.model):
+                raise ValueError(
+                    f'{weights} holds a {trained.model}, but model={model} is asked for; leave '
+                    'model out'
+                )
+            return _adapted(weights, content, trained, plan, groups, texture, circle)
+    elif weights and weights is not True:
+        return _published(known_weights(weights), model, plan, groups, texture, circle)
+    plan, omitted = _grouped(plan._replace(**circle), groups, texture)
+    encoder = plan.encoder(weights)
+    return Pretrained(encoder, plan, not weights, omitted, list(encoder.images.names))
+
+
+def _grouped(
+    plan: EncoderPlan, groups: Groups | None, texture: bool | Sequence[str] | None
+) -> tuple[EncoderPlan, list[OmittedGroup]]:
+    """The plan with the groups that its bands form."""
+    formed, omitted = available_groups(plan.bands, groups, plan.sensor)
+    texture = True if texture is None else texture
+    # Refuses textures of unknown groups.
+    textured = GroupImages(plan.bands, groups, plan.sensor, texture).textured
+    named = {name: list(of) for name, of in formed}
+    return plan._replace(groups=named, texture=textured), omitted
+
+
+def _published(
+    weights: WeightsEnum,
+    model: str | None,
+    plan: EncoderPlan,
+    groups: Groups | None,
+    texture: bool | Sequence[str] | None,
+    circle: dict[str, Any],
+) -> Pretrained:
+    """Encoder with weights of TorchGeo."""
+    plan = plan._replace(model=model or weights.meta.get('model') or plan.model)
+    inputs = weights.meta.get('bands') or known_sensor('rgb').bands
+    if groups is None and not texture:
+        scaling = weight_scaling(weights)
+        plan = plan._replace(
+            inputs=list(inputs), scaling=None if scaling is None else scaling.arguments()
+        )
+        encoder = plan.encoder(weights)
+        return Pretrained(encoder, plan, False, [], [] if scaling else encoder.images.names)
+    if weights.meta.get('in_chans') != 3:
+        raise ValueError(
+            f'{weights} takes {weights.meta.get("in_chans")} bands, not groups of three; leave out '
+            'groups and texture'
+        )
+    groups = {'bands': inputs} if groups is None else groups
+    plan, omitted = _grouped(plan._replace(**circle), groups, texture or False)
+    encoder = plan.encoder(weights)
+    return Pretrained(encoder, plan, False, omitted, encoder.images.names)
+
+
+def _trained_plan(content: Mapping[str, Any]) -> EncoderPlan | None:
+    """Plan of the encoder in a checkpoint of ours, or None if it is none of ours."""
+    if 'encoder' in content:
+        return EncoderPlan(**content['encoder'])
+    arguments = content.get('hyper_parameters', {})
+    if not {'model', 'groups', 'texture', 'sensor', 'bands'} <= arguments.keys():
+        return None
+    if arguments['bands'] is None:
+        raise CheckpointError('the checkpoint was written before its bands were known; train first')
+    plan = EncoderPlan(
+        arguments['model'],
+        list(arguments['bands']),
+        arguments['sensor'] or 'sentinel2_l1c',
+        texture_points=arguments['texture_points'],
+        texture_radius=arguments['texture_radius'],
+    )
+    return _grouped(plan, arguments['groups'], arguments['texture'])[0]
+
+
+def _adapted(
+    path: str,
+    content: Mapping[str, Any],
+    trained: EncoderPlan,
+    plan: EncoderPlan,
+    groups: Groups | None,
+    texture: bool | Sequence[str] | None,
+    circle: dict[str, Any],
+) -> Pretrained:
+    """Encoder of a checkpoint of ours, for the bands at hand."""
+    if trained.groups is None:
+        if groups is not None or texture:
+            raise ValueError(f'{path} takes bands, not groups; leave out groups and texture')
+        plan = trained._replace(bands=plan.bands, sensor=plan.sensor)
+        omitted: list[OmittedGroup] = []
+    else:
+        matched, omitted = _matched(path, trained, plan, groups)
+        textured = _textures(path, trained, texture)
+        plan = trained._replace(
+            bands=plan.bands,
+            sensor=plan.sensor,
+            groups=matched,
+            texture=[name for name in textured if name in matched],
+        )
+        differ = {name: value for name, value in circle.items() if getattr(trained, name) != value}
+        if differ:
+            raise ValueError(f'{path} was trained on other textures than {differ}; leave them out')
+    encoder = plan.encoder()
+    backbone = 'model.encoder.backbone.' if 'encoder' in content else 'model.'
+    images = 'model.encoder.images.' if 'encoder' in content else 'images.'
+    load_exactly(encoder.backbone, part(content['state_dict'], backbone), plan.model, path)
+    statistics = part(part(content['state_dict'], images), 'standardize.')
+    unfitted = _load_statistics(encoder.images, statistics, trained, plan)
+    return Pretrained(encoder, plan, False, omitted, unfitted)
+
+
+def _matched(
+    path: str, trained: EncoderPlan, plan: EncoderPlan, groups: Groups | None
+) -> tuple[dict[str, list[str]], list[OmittedGroup]]:
+    """Groups the encoder was trained on that the bands at hand form, and the others."""
+    known = trained.groups or {}
+    if isinstance(groups, Mapping):
+        raise ValueError(f'{path} brings its groups; list names of them: {", ".join(known)}')
+    unknown = [name for name in groups or () if name not in known]
+    if unknown:
+        raise ValueError(
+            f'{path} was not trained on {", ".join(unknown)}; its groups are {", ".join(known)}'
+        )
+    matched: dict[str, list[str]] = {}
+    omitted: list[OmittedGroup] = []
+    for name in known if groups is None else groups:
+        bands = _bands_here(name, known[name], trained.sensor, plan)
+        if bands:
+            matched[name] = bands
+        else:
+            omitted.append(OmittedGroup(name, f'the images lack some of {", ".join(known[name])}'))
+    if not matched:
+        raise ValueError(
+            f'{path} was trained on {", ".join(known)}, and the bands {", ".join(plan.bands)} form '
+            'none of these groups; read more bands'
+        )
+    return matched, omitted
+
+
+def _bands_here(
+    name: str, trained: Sequence[str], trained_sensor: str, plan: EncoderPlan
+) -> list[str] | None:
+    """Bands of a trained group in the images at hand, or of their sensor's group of that name."""
+    published = known_sensor(plan.sensor).groups
+    # Sensors that share a table share the meaning of band names.
+    if known_sensor(trained_sensor).groups == published and set(trained) <= set(plan.bands):
+        return list(trained)
+    if name not in published:
+        return None
+    try:
+        (formed,), _ = available_groups(plan.bands, [name], plan.sensor)
+    except ValueError:
+        return None
+    return list(formed.bands)
+
+
+def _textures(
+    path: str, trained: EncoderPlan, texture: bool | Sequence[str] | None
+) -> Sequence[str]:
+    """Names of groups with a texture that were trained, and are asked for."""
+    known = trained.texture or []
+    if texture is None or texture is True:
+        return known
+    unknown = [name for name in texture or () if name not in known]
+    if unknown:
+        raise ValueError(
+            f'{path} was not trained on textures of {", ".join(unknown)}; it knows those of '
+            f'{", ".join(known) or "no group"}'
+        )
+    return texture or []
+
+
+def _load_statistics(
+    images: GroupImages | BandImages,
+    statistics: dict[str, Tensor],
+    trained: EncoderPlan,
+    plan: EncoderPlan,
+) -> list[str]:
+    """Take over the statistics of groups of the same bands; names of the others."""
+    if not isinstance(images, GroupImages):
+        images.standardize.load_state_dict(statistics, strict=False)
+        return []
+    known, here = trained.groups or {}, plan.groups or {}
+    names = [*known, *(f'{name}_texture' for name in trained.texture or ())]
+    unfitted = []
+    for position, name in enumerate(images.names):
+        group = name.removesuffix('_texture')
+        if known[group] != here[group]:
+            unfitted.append(name)
+            continue
+        theirs, ours = (slice(3 * i, 3 * i + 3) for i in (names.index(name), position))
+        for buffer in ('running_mean', 'running_var'):
+            getattr(images.standardize, buffer)[ours] = statistics[buffer][theirs]
+    return unfitted

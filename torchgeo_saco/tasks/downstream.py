@@ -1,0 +1,405 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What all downstream tasks share: an encoder of groups, frozen or not, under a head."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from matplotlib import pyplot as plt
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torchgeo.datasets import RGBBandsMissingError, unbind_samples
+from torchgeo.datasets.utils import Sample
+from torchgeo.tasks import BaseTask
+from torchgeo.tasks.mixins import ClassificationMixin
+from torchmetrics import Metric
+
+from ..datamodules.benchmark import IGNORED, BenchmarkDataModule
+from ..models import EncoderPlan, GroupEncoder, calibrate, pretrained_encoder
+from .features import collate_features, extracted
+
+
+class GroupHead(nn.Module):
+    """An encoder and what is trained on its features. Base class."""
+
+    def __init__(self, encoder: GroupEncoder) -> None:
+        """Initialize a new GroupHead instance.
+
+        Args:
+            encoder: The encoder.
+        """
+        super().__init__()
+        self.encoder = encoder
+
+    @abstractmethod
+    def features(self, image: Tensor) -> list[Tensor]:
+        """All that the head needs of images, (B, ...)."""
+
+    @abstractmethod
+    def scores(self, features: Sequence[Tensor], batch: Sample) -> Tensor:
+        """Scores (logits) of every class, (B, classes, ...)."""
+
+
+class GroupTask(ClassificationMixin, BaseTask):
+    """Base class of the tasks that tell what an encoder of groups is worth.
+
+    A task derives from it, lists its arguments, and builds its head in :meth:`head`. Bands and
+    class names come from the datamodule unless they are given. Frozen means frozen: BatchNorm of
+    the encoder stays in evaluation mode, and features are taken once, not once an epoch.
+    """
+
+    monitor = 'val_loss'
+
+    #: Key of the truth in a batch.
+    truth = 'mask'
+
+    #: Confusion matrix of the last test, (C, C), rows truth; None before it, or if labels overlap.
+    test_confusion: Tensor | None = None
+
+    #: Encoder and head, or None until the bands are known.
+    model: GroupHead | None
+
+    def configure_models(self) -> None:
+        """Initialize the model, if its bands are known already."""
+        self.model = None
+        self.plan: EncoderPlan | None = None
+        self._random = False
+        self.register_buffer('calibrated', torch.tensor(False))
+        if self.hparams['bands'] is not None and self.hparams['num_classes'] is not None:
+            self.configure_bands(self.hparams['bands'], self.hparams['sensor'])
+
+    def configure_losses(self) -> None:
+        """Initialize the loss criterion, in which pixels without a class do not count."""
+        self.hparams.setdefault('task', 'multiclass')
+        self.hparams['ignore_index'] = None if self.hparams['task'] == 'multilabel' else IGNORED
+        self.hparams.setdefault('pos_weight', None)
+        super().configure_losses()
+
+    def configure_metrics(self) -> None:
+        """Initialize the performance metrics, if the classes are known already."""
+        self.val_metrics: Metric | None = None
+        self.test_metrics: Metric | None = None
+        if self.hparams['num_classes'] is not None:
+            self._configure_classes()
+
+    def configure_optimizers(self) -> Any:
+        """Initialize the optimizer and learning rate scheduler.
+
+        Returns:
+            Adam whose learning rate falls to zero along a cosine, epoch by epoch.
+        """
+        trained = [weight for weight in self.parameters() if weight.requires_grad]
+        optimizer = Adam(trained, self.hparams['lr'], weight_decay=self.hparams['weight_decay'])
+        epochs = self.trainer.max_epochs if self._trainer else None
+        if not epochs or epochs < 1:
+            return optimizer
+        return {'optimizer': optimizer, 'lr_scheduler': CosineAnnealingLR(optimizer, epochs)}
+
+    @abstractmethod
+    def head(self, encoder: GroupEncoder) -> GroupHead:
+        """Encoder and head for ``self.hparams``."""
+
+    @abstractmethod
+    def scores_metric(self) -> Metric:
+        """Metric of the published protocol, whose ``compute`` is a dictionary."""
+
+    def configure_bands(self, bands: Sequence[str], sensor: str | None = None) -> None:
+        """Build encoder and head for images with these channels.
+
+        Args:
+            bands: Names of the channels.
+            sensor: Their sensor, or None for Sentinel-2 level 1C.
+
+        Raises:
+            ValueError: If bands and weights have nothing in common.
+        """
+        pretrained = pretrained_encoder(
+            bands,
+            sensor or 'sentinel2_l1c',
+            self.hparams['model'],
+            self.weights,
+            self.hparams['groups'],
+            self.hparams['texture'],
+            self.hparams['texture_points'],
+            self.hparams['texture_radius'],
+        )
+        self._random = pretrained.random
+        if self.hparams['statistics'] == 'weights' and pretrained.unfitted:
+            raise ValueError(
+                f'statistics=weights is set, but the weights bring none of '
+                f'{", ".join(pretrained.unfitted)}; set statistics=data'
+            )
+        rank_zero_info(f'the encoder sees: {", ".join(pretrained.encoder.images.names)}')
+        for group in pretrained.omitted:
+            rank_zero_info(f'left out: group {group.name}, for {group.reason}')
+        self._build(pretrained.encoder, pretrained.plan)
+
+    def setup(self, stage: str) -> None:
+        """Take bands and classes from the datamodule.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            ValueError: If bands or classes are unknown, or others than the model was built for.
+        """
+        datamodule = getattr(self.trainer, 'datamodule', None)
+        bands, classes = getattr(datamodule, 'bands', None), getattr(datamodule, 'classes', None)
+        if self.hparams['num_classes'] is None:
+            if not classes:
+                raise ValueError('the datamodule does not name its classes; set num_classes')
+            self.hparams['num_classes'], self.hparams['labels'] = len(classes), list(classes)
+            self._configure_classes()
+        elif classes and len(classes) != self.hparams['num_classes']:
+            raise ValueError(
+                f'the task has {self.hparams["num_classes"]} classes, the data {len(classes)}: '
+                f'{", ".join(classes)}; leave num_classes out to take those of the data'
+            )
+        if self.model is None:
+            if bands is None:
+                raise ValueError('the datamodule does not name its bands; set bands of the task')
+            self.configure_bands(bands, getattr(datamodule, 'sensor', self.hparams['sensor']))
+        elif bands is not None and self.plan is not None and list(bands) != self.plan.bands:
+            raise ValueError(
+                f'the model was built for the bands {", ".join(self.plan.bands)}, the data have '
+                f'{", ".join(bands)}; read the same'
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what makes the encoder again.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        checkpoint['encoder'] = self.plan._asdict() if self.plan is not None else None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the encoder that the checkpoint holds.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        if self.model is None:
+            plan = EncoderPlan(**checkpoint['encoder'])
+            self._build(plan.encoder(), plan)
+
+    def train(self, mode: bool = True) -> 'GroupTask':
+        """Set the mode of the head, and of the encoder unless that is frozen."""
+        super().train(mode)
+        if self.model is not None and self.hparams['freeze_backbone']:
+            self.model.encoder.eval()
+        return self
+
+    def on_fit_start(self) -> None:
+        """Take statistics from the training images, and the features of a frozen encoder."""
+        if self.hparams['freeze_backbone']:
+            # Lightning warns of what is meant here.
+            warnings.filterwarnings('ignore', r'Found \d+ module\(s\) in eval mode')
+        datamodule = getattr(self.trainer, 'datamodule', None)
+        if not isinstance(datamodule, BenchmarkDataModule):
+            return
+        if self.hparams['statistics'] == 'data' and not self.calibrated:
+            calibrate(self._model.encoder, self._images(datamodule), self._random)
+            self.calibrated.fill_(True)
+        if self.hparams['freeze_backbone'] and not datamodule.augment:
+            for split in ('train', 'val'):
+                dataset = extracted(self, datamodule, split, self.hparams['cache_gib'])
+                if dataset is None:
+                    return
+                setattr(datamodule, f'{split}_dataset', dataset)
+            datamodule.collate_fn = collate_features
+
+    def features(self, batch: Sample) -> list[Tensor]:
+        """All that the head needs of a batch; without gradient if the encoder is frozen."""
+        with torch.set_grad_enabled(
+            torch.is_grad_enabled() and not self.hparams['freeze_backbone']
+        ):
+            return self._model.features(self._checked(batch))
+
+    def forward(self, batch: Sample) -> Tensor:
+        """Scores (logits) of every class.
+
+        Args:
+            batch: ``image`` as reflectance, or ``features`` already taken.
+
+        Returns:
+            Scores, (B, classes, ...).
+        """
+        number = sum(key.startswith('features_') for key in batch)
+        features = [batch[f'features_{i}'].float() for i in range(number)] or self.features(batch)
+        return self._model.scores(features, batch)
+
+    def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Compute the training loss.
+
+        Args:
+            batch: The output of your DataLoader.
+            batch_idx: Integer displaying index of this batch.
+            dataloader_idx: Index of the current dataloader.
+
+        Returns:
+            The loss tensor.
+        """
+        loss = self.loss(self(batch), self.taught(batch[self.truth]))
+        self.log('train_loss', loss.detach(), prog_bar=True, batch_size=len(batch[self.truth]))
+        return loss
+
+    def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Compute the validation loss and additional metrics.
+
+        Args:
+            batch: The output of your DataLoader.
+            batch_idx: Integer displaying index of this batch.
+            dataloader_idx: Index of the current dataloader.
+        """
+        scores = self._evaluate(batch, 'val')
+        if batch_idx == 0 and 'image' in batch:
+            self._plot({**batch, 'prediction': self.predicted(scores)})
+
+    def test_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Compute the test loss and additional metrics.
+
+        Args:
+            batch: The output of your DataLoader.
+            batch_idx: Integer displaying index of this batch.
+            dataloader_idx: Index of the current dataloader.
+        """
+        self._evaluate(batch, 'test')
+
+    def predict_step(
+        self, batch: Sample, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Compute the predicted classes and their probabilities.
+
+        Args:
+            batch: The output of your DataLoader.
+            batch_idx: Integer displaying index of this batch.
+            dataloader_idx: Index of the current dataloader.
+
+        Returns:
+            ``prediction``, (B, ...), and ``probabilities``, (B, classes, ...).
+        """
+        scores = self(batch)
+        many = self.hparams['task'] == 'multilabel'
+        probabilities = scores.sigmoid() if many else scores.softmax(1)
+        return {'prediction': self.predicted(scores), 'probabilities': probabilities}
+
+    def on_train_epoch_end(self) -> None:
+        """Nothing: training is not scored."""
+
+    def on_validation_epoch_end(self) -> None:
+        """Log validation metrics."""
+        self._log_metrics('val', self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log test metrics, and keep the confusion matrix."""
+        matrix = getattr(self.test_metrics, 'matrix', None)
+        self.test_confusion = None if matrix is None else matrix.detach().cpu().clone()
+        self._log_metrics('test', self.test_metrics)
+
+    def loss(self, scores: Tensor, truth: Tensor) -> Tensor:
+        """Loss of scores (B, classes, ...) against classes (B, ...)."""
+        classes = self.hparams['num_classes']
+        if self.hparams['task'] != 'multilabel' and int(truth.max()) >= classes:
+            raise ValueError(
+                f'{self.truth} holds class {int(truth.max())}, but there are {classes} classes, '
+                'counted from 0; mend the labels, or set num_classes'
+            )
+        if not (truth != IGNORED).any():
+            # The mean over no pixel would be NaN.
+            return scores.sum() * 0
+        truth = truth.float() if self.hparams['loss'] == 'bce' else truth
+        loss: Tensor = self.criterion(scores, truth)
+        return loss
+
+    def taught(self, truth: Tensor) -> Tensor:
+        """The truth as far as it enters the loss."""
+        return truth
+
+    def predicted(self, scores: Tensor) -> Tensor:
+        """Classes from scores: the largest, or all more likely than not."""
+        many = self.hparams['task'] == 'multilabel'
+        return (scores > 0).long() if many else scores.argmax(1)
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Names of the classes, or their numbers."""
+        names: Sequence[str] | None = self.hparams['labels']
+        return [str(i) for i in range(self.hparams['num_classes'])] if names is None else names
+
+    @property
+    def _model(self) -> GroupHead:
+        """Encoder and head, once there are any."""
+        if self.model is None:
+            raise ValueError('the model is unknown; set bands and num_classes of the task')
+        return self.model
+
+    def _build(self, encoder: GroupEncoder, plan: EncoderPlan) -> None:
+        """Put a head on the encoder."""
+        self.plan = plan
+        self.hparams['bands'], self.hparams['sensor'] = list(plan.bands), plan.sensor
+        self.model = self.head(encoder).to(self.device)
+        if self.hparams['freeze_backbone']:
+            encoder.requires_grad_(False)
+        self.train(self.training)
+
+    def _configure_classes(self) -> None:
+        """Make the metrics of these classes."""
+        self.val_metrics, self.test_metrics = self.scores_metric(), self.scores_metric()
+
+    def _images(self, datamodule: BenchmarkDataModule) -> Any:
+        """Training images as the encoder takes them."""
+        for batch in datamodule.ordered_dataloader('train'):
+            moved = self.trainer.strategy.batch_to_device(batch)
+            image = datamodule.on_after_batch_transfer(moved, 0)['image']
+            yield image.flatten(0, 1) if image.ndim == 5 else image
+
+    def _checked(self, batch: Sample) -> Tensor:
+        """The image, if it is one of the bands that the model takes."""
+        image, bands = batch['image'], self.plan.bands if self.plan is not None else []
+        if image.shape[-3] != len(bands):
+            raise ValueError(
+                f'image has {image.shape[-3]} channels where the bands {", ".join(bands)} are '
+                'expected; read these bands'
+            )
+        mask = batch.get('mask')
+        if mask is not None and mask.shape[-2:] != image.shape[-2:]:
+            raise ValueError(
+                f'mask is {tuple(mask.shape[-2:])} px where the image is '
+                f'{tuple(image.shape[-2:])}; crop or resample one to the other'
+            )
+        return image
+
+    def _evaluate(self, batch: Sample, stage: Literal['val', 'test']) -> Tensor:
+        """Log the loss, and count what is right."""
+        scores, truth = self(batch), batch[self.truth]
+        self.log(f'{stage}_loss', self.loss(scores, self.taught(truth)), batch_size=len(truth))
+        metric: Any = self.val_metrics if stage == 'val' else self.test_metrics
+        many = self.hparams['task'] == 'multilabel'
+        metric.update(scores.sigmoid() if many else self.predicted(scores), truth)
+        return scores
+
+    def _log_metrics(self, stage: str, metric: Any) -> None:
+        """Log and reset a metric."""
+        self.log_dict({f'{stage}_{name}': value for name, value in metric.compute().items()})
+        metric.reset()
+
+    def _plot(self, batch: Sample) -> None:
+        """Draw the first image of a batch in TensorBoard."""
+        datamodule = getattr(self.trainer, 'datamodule', None)
+        experiment = getattr(self.logger, 'experiment', None)
+        if not hasattr(datamodule, 'plot') or not hasattr(experiment, 'add_figure'):
+            return
+        sample = unbind_samples({key: value[:1].cpu() for key, value in batch.items()})[0]
+        try:
+            figure = datamodule.plot(sample)
+        except RGBBandsMissingError:
+            return
+        experiment.add_figure('prediction', figure, self.global_step)
+        plt.close(figure)

@@ -1,0 +1,112 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Features of a frozen encoder, taken once and kept for all epochs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset, default_collate
+from torchgeo.datasets.utils import Sample
+
+from ..datamodules.benchmark import BenchmarkDataModule, Split
+
+if TYPE_CHECKING:
+    from .downstream import GroupTask
+
+# What the head needs beside the features.
+_KEPT = ('label', 'mask', 'length')
+
+
+class Features(Dataset[Sample]):
+    """Features of every image of a split, in memory."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        """Initialize a new Features instance.
+
+        Args:
+            samples: ``features_0``, ``features_1``, ... and the truth of every image.
+        """
+        self.samples = samples
+
+    def __getitem__(self, index: int) -> Sample:
+        """Features and truth of an image.
+
+        Args:
+            index: index to return
+
+        Returns:
+            features and truth
+        """
+        return self.samples[index]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.samples)
+
+
+@torch.no_grad()
+def extracted(
+    task: 'GroupTask', datamodule: BenchmarkDataModule, split: Split, gib: float
+) -> Features | None:
+    """Features of every image of a split.
+
+    Args:
+        task: The task with the encoder.
+        datamodule: The data, set up.
+        split: Which part of them.
+        gib: Largest size in memory, in GiB.
+
+    Returns:
+        The features, or None if they are larger: then every epoch takes them anew.
+    """
+    dataset = getattr(datamodule, f'{split}_dataset')
+    if isinstance(dataset, Features):
+        return dataset
+    samples: list[Sample] = []
+    for batch in datamodule.ordered_dataloader(split):
+        batch = datamodule.on_after_batch_transfer(task.trainer.strategy.batch_to_device(batch), 0)
+        # Half precision halves the memory; it is finer than what BatchNorm leaves of it.
+        features = [feature.half().cpu() for feature in task.features(batch)]
+        if not samples:
+            size = sum(feature[0].nbytes for feature in features) * len(dataset) / 2**30
+            if size > gib:
+                rank_zero_info(
+                    f'features of {split} would take {size:.1f} GiB, more than cache_gib={gib}; '
+                    'they are taken anew every epoch'
+                )
+                return None
+        kept = {key: batch[key].cpu() for key in _KEPT if key in batch}
+        samples += _unbound(features, kept)
+    return Features(samples)
+
+
+def collate_features(samples: Sequence[Sample]) -> Sample:
+    """A batch of features; series of dates are padded to the longest.
+
+    Args:
+        samples: Samples of :class:`Features`.
+
+    Returns:
+        The batch.
+    """
+    batch: Sample = {}
+    for key in samples[0]:
+        values = [sample[key] for sample in samples]
+        same = all(value.shape == values[0].shape for value in values)
+        batch[key] = default_collate(values) if same else pad_sequence(values, batch_first=True)
+    return batch
+
+
+def _unbound(features: Sequence[Tensor], kept: Sample) -> list[Sample]:
+    """One sample an image; of a series only the dates there are."""
+    samples = []
+    for i in range(len(features[0])):
+        dates = int(kept['length'][i]) if 'length' in kept else None
+        sample = {f'features_{n}': feature[i, :dates].clone() for n, feature in enumerate(features)}
+        samples.append({**sample, **{key: value[i].clone() for key, value in kept.items()}})
+    return samples

@@ -1,0 +1,193 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Segmentation of images and of time series by an encoder of band groups."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torchgeo.datasets.utils import Sample
+from torchmetrics import Metric
+from torchvision.models._api import WeightsEnum
+
+from ..datamodules.benchmark import IGNORED
+from ..metrics import ConfusionScores
+from ..models import Fusion, GroupEncoder, GroupFusion, LinearDecoder, UNetDecoder
+from .downstream import GroupHead, GroupTask
+
+Decoder = Literal['unet', 'linear']
+
+
+class GroupSegmenter(GroupHead):
+    """Decoder of the feature maps of the groups; scores of dates are averaged."""
+
+    def __init__(
+        self,
+        encoder: GroupEncoder,
+        classes: int,
+        fusion: Fusion = 'mean',
+        decoder: Decoder = 'unet',
+        widths: Sequence[int] | None = None,
+        dates: Literal['late_mean', 'early_mean'] = 'late_mean',
+    ) -> None:
+        """Initialize a new GroupSegmenter instance.
+
+        Args:
+            encoder: The encoder.
+            classes: Number of classes.
+            fusion: How the groups become one, see :class:`~torchgeo_saco.models.GroupFusion`.
+            decoder: ``unet``, or ``linear`` for a linear classifier of every pixel.
+            widths: Channels of the U-Net after each enlargement, or None for 256 halved.
+            dates: Whether the scores or the feature maps of the dates are averaged.
+
+        Raises:
+            ValueError: If an argument is unknown.
+        """
+        super().__init__(encoder)
+        if decoder not in ('unet', 'linear'):
+            raise ValueError(f"decoder must be 'unet' or 'linear', got {decoder!r}")
+        if dates not in ('late_mean', 'early_mean'):
+            raise ValueError(f"dates must be 'late_mean' or 'early_mean', got {dates!r}")
+        self.fusion = GroupFusion(fusion, len(encoder.images.names))
+        self.dates = dates
+        channels = [width * self.fusion.widening for width in encoder.map_channels]
+        self.decoder = (
+            LinearDecoder(channels, classes)
+            if decoder == 'linear'
+            else UNetDecoder(channels, classes, widths)
+        )
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Feature maps, each (B, C, h, w) or (B, T, C, h, w); with G before C if fusion learns."""
+        series = image if image.ndim == 5 else image[:, None]
+        maps = self.encoder.maps(series.flatten(0, 1))
+        maps = maps if self.fusion.weight is not None else [self.fusion(map_) for map_ in maps]
+        maps = [map_.unflatten(0, series.shape[:2]) for map_ in maps]
+        return maps if image.ndim == 5 else [map_[:, 0] for map_ in maps]
+
+    def scores(self, features: Sequence[Tensor], batch: Sample) -> Tensor:
+        """Scores of every pixel, (B, classes, H, W)."""
+        size = tuple(batch['mask' if 'mask' in batch else 'image'].shape[-2:])
+        single = 4 if self.fusion.weight is None else 5
+        if features[0].ndim == single:
+            return self._decoded(features, size)
+        weights = self._date_weights(features[0], batch.get('length'))
+        if self.dates == 'early_mean':
+            means = [torch.einsum('bt...,bt->b...', map_, weights) for map_ in features]
+            return self._decoded(means, size)
+        there = weights > 0
+        scores = self._decoded([map_[there] for map_ in features], size)
+        series = scores.new_zeros(*there.shape, *scores.shape[1:])
+        series[there] = scores
+        return torch.einsum('bt...,bt->b...', series, weights)
+
+    def _decoded(self, maps: Sequence[Tensor], size: tuple[int, ...]) -> Tensor:
+        """Scores of single images."""
+        if self.fusion.weight is not None:
+            maps = [self.fusion(map_) for map_ in maps]
+        scores: Tensor = self.decoder(maps, size)
+        return scores
+
+    @staticmethod
+    def _date_weights(map_: Tensor, length: Tensor | None) -> Tensor:
+        """Weight of each date, (B, T): equal for those there are, 0 for padding."""
+        dates = torch.arange(map_.shape[1], device=map_.device)
+        if length is None:
+            length = torch.full((len(map_),), map_.shape[1], device=map_.device)
+        there = (dates < length[:, None]).to(map_.dtype)
+        return there / length[:, None]
+
+
+class GroupSegmentation(GroupTask):
+    """Semantic segmentation by an encoder of band groups, of one date or of a time series.
+
+    Every date of a series is an image of its own; the scores of the dates are averaged.
+
+    If you use this task in your research, please cite:
+
+    * SACo+: https://doi.org/10.1016/j.isprsjprs.2025.02.024
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        weights: WeightsEnum | str | bool | None = None,
+        bands: Sequence[str] | None = None,
+        groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        sensor: str | None = None,
+        texture: bool | Sequence[str] | None = None,
+        texture_points: int | None = None,
+        texture_radius: float | None = None,
+        fusion: Fusion = 'mean',
+        decoder: Decoder = 'unet',
+        decoder_widths: Sequence[int] | None = None,
+        dates: Literal['late_mean', 'early_mean'] = 'late_mean',
+        protocol: Literal['segmentation', 'pastis'] = 'segmentation',
+        void_classes: Sequence[int] = (),
+        num_classes: int | None = None,
+        labels: Sequence[str] | None = None,
+        loss: Literal['ce', 'focal', 'dice'] = 'ce',
+        class_weights: Sequence[float] | None = None,
+        statistics: Literal['data', 'weights'] = 'data',
+        freeze_backbone: bool = True,
+        cache_gib: float = 4.0,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-4,
+    ) -> None:
+        """Initialize a new GroupSegmentation instance.
+
+        Args:
+            model: See :class:`GroupClassification`, as for all arguments that are not here.
+            weights: See :class:`GroupClassification`.
+            bands: See :class:`GroupClassification`.
+            groups: See :class:`GroupClassification`.
+            sensor: See :class:`GroupClassification`.
+            texture: See :class:`GroupClassification`.
+            texture_points: See :class:`GroupClassification`.
+            texture_radius: See :class:`GroupClassification`.
+            fusion: How the groups become one feature map: ``mean``, ``concat``, or ``learned``.
+            decoder: ``unet``, or ``linear`` for a linear classifier of every pixel.
+            decoder_widths: Channels of the U-Net after each enlargement, or None for 256 halved
+                each time.
+            dates: Whether the scores (``late_mean``) or the feature maps (``early_mean``, as many
+                times cheaper as there are dates) of a series are averaged.
+            protocol: Metrics of ``segmentation``, or those of PASTIS in both its conventions.
+            void_classes: Classes that are not taught, such as 19 of PASTIS.
+            num_classes: See :class:`GroupClassification`.
+            labels: See :class:`GroupClassification`.
+            loss: One of 'ce', 'focal', or 'dice'.
+            class_weights: See :class:`GroupClassification`.
+            statistics: See :class:`GroupClassification`.
+            freeze_backbone: Train the decoder alone, on feature maps that are taken once.
+            cache_gib: Largest size of these maps in memory, in GiB.
+            lr: See :class:`GroupClassification`.
+            weight_decay: Weight decay of Adam.
+
+        Raises:
+            ValueError: If an argument is out of range, or weights and bands do not match.
+        """
+        self.weights = weights
+        super().__init__()
+
+    def head(self, encoder: GroupEncoder) -> GroupSegmenter:
+        """See :meth:`GroupTask.head`."""
+        return GroupSegmenter(
+            encoder,
+            self.hparams['num_classes'],
+            self.hparams['fusion'],
+            self.hparams['decoder'],
+            self.hparams['decoder_widths'],
+            self.hparams['dates'],
+        )
+
+    def scores_metric(self) -> Metric:
+        """See :meth:`GroupTask.scores_metric`."""
+        return ConfusionScores(self.labels, self.hparams['protocol'])
+
+    def taught(self, truth: Tensor) -> Tensor:
+        """See :meth:`GroupTask.taught`."""
+        for void in self.hparams['void_classes']:
+            truth = truth.where(truth != void, IGNORED)
+        return truth
