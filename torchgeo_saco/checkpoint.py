@@ -5,6 +5,7 @@
 
 import os
 import pickle
+import zipfile
 from typing import Any
 
 import torch
@@ -32,15 +33,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f'{path} is not a file; give the path of a checkpoint')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:
+        # PyTorch's reader of pickles raises anything on damaged files.
+        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
+            raise CheckpointError(
+                f'{path} holds more than tensors, numbers and text, and is not loaded, for that '
+                'could run code; save its state_dict alone'
+            ) from error
         raise CheckpointError(
-            f'{path} holds more than tensors, numbers and text, and is not loaded, for that could '
-            'run code; save its state_dict alone'
-        ) from error
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise CheckpointError(
-            f'{path} cannot be read as a checkpoint ({error}); it may be truncated or of another '
-            'format: write it again'
+            f'{path} cannot be read as a checkpoint ({type(error).__name__}); it may be truncated '
+            'or of another format: write it again'
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f'{path} holds a {type(content).__name__}, no dictionary of tensors')

@@ -140,17 +140,16 @@ def test_checkpoint_comes_back(tmp_path):
     assert 'test_OverallAccuracy' in runner.callback_metrics
 
 
+@pytest.mark.filterwarnings('ignore:The dirpath has changed')
 def test_resumed_run_keeps_its_statistics(tmp_path):
     saver = ModelCheckpoint(tmp_path, save_last=True)
     runner = trainer(tmp_path, callbacks=[saver], enable_checkpointing=True)
     runner.fit(GroupClassification(**SMALL), Memory(labelled()))
-    task = GroupClassification(**SMALL)
-    again = ModelCheckpoint(tmp_path / 'again', save_last=True)
-    runner = trainer(tmp_path, epochs=2, callbacks=[again], enable_checkpointing=True)
-    runner.fit(task, Memory(labelled(seed=1)), ckpt_path=saver.last_model_path)
-    mean = torch.load(saver.last_model_path)['state_dict'][
-        'model.encoder.images.standardize.running_mean'
-    ]
+    path = saver.last_model_path
+    task, saver = GroupClassification(**SMALL), ModelCheckpoint(tmp_path / 'again')
+    runner = trainer(tmp_path, epochs=2, callbacks=[saver], enable_checkpointing=True)
+    runner.fit(task, Memory(labelled(seed=1)), ckpt_path=path)
+    mean = torch.load(path)['state_dict']['model.encoder.images.standardize.running_mean']
     assert torch.equal(task.model.encoder.images.standardize.running_mean, mean)
 
 

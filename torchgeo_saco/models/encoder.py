@@ -4,7 +4,7 @@
 """Encoder of band groups: one backbone looks at every group."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -166,7 +166,8 @@ def group_maps(backbone: nn.Module, groups: Tensor) -> list[Tensor]:
         )
     images = rearrange(groups, 'b g c h w -> (b g) c h w')
     images = images.contiguous(memory_format=torch.channels_last)
-    maps: list[Tensor] = backbone.forward_intermediates(images, intermediates_only=True)
+    taps: Any = backbone.forward_intermediates
+    maps: list[Tensor] = taps(images, intermediates_only=True)
     return [rearrange(map_, '(b g) c h w -> b g c h w', b=groups.shape[0]) for map_ in maps]
 
 
@@ -260,10 +261,10 @@ def calibrate(encoder: GroupEncoder, images: Iterable[Tensor], backbone: bool = 
             random weights needs, whose statistics are those of no image.
     """
     standardize = encoder.images.standardize
-    chosen = [standardize] if isinstance(standardize, nn.BatchNorm2d) else []
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    chosen = [standardize] if isinstance(standardize, norms) else []
     if backbone:
-        layers = encoder.backbone.modules()
-        chosen += [layer for layer in layers if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+        chosen += [layer for layer in encoder.backbone.modules() if isinstance(layer, norms)]
     if not chosen:
         return
     training = {module: module.training for module in encoder.modules()}

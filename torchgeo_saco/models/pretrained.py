@@ -125,7 +125,7 @@ def pretrained_encoder(
         CheckpointError: If a file is no usable checkpoint.
     """
     asked = {'texture_points': texture_points, 'texture_radius': texture_radius}
-    circle = {name: value for name, value in asked.items() if value is not None}
+    circle: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     plan = EncoderPlan(model or 'resnet18', list(bands), sensor)
     if isinstance(weights, str) and os.path.isfile(weights):
         content = read_checkpoint(weights)
@@ -179,7 +179,7 @@ def _published(
             f'{weights} takes {weights.meta.get("in_chans")} bands, not groups of three; leave out '
             'groups and texture'
         )
-    groups = {'bands': inputs} if groups is None else groups
+    groups = {'bands': list(inputs)} if groups is None else groups
     plan, omitted = _grouped(plan._replace(**circle), groups, texture or False)
     encoder = plan.encoder(weights)
     return Pretrained(encoder, plan, False, omitted, encoder.images.names)

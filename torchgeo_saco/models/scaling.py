@@ -50,8 +50,8 @@ class WeightScaling(nn.Module):
         """
         super().__init__()
         for name, values in (('mean', mean), ('std', std), ('low', low), ('high', high)):
-            values = torch.tensor(values, dtype=torch.float32)
-            self.register_buffer(name, values[:, None, None], persistent=False)
+            numbers = torch.tensor(values, dtype=torch.float32)
+            self.register_buffer(name, numbers[:, None, None], persistent=False)
 
     def arguments(self) -> dict[str, list[float]]:
         """Arguments that make an equal scaling, as plain numbers."""

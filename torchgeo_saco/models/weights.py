@@ -12,7 +12,8 @@ from torchvision.models._api import WeightsEnum
 
 from ..checkpoint import part, read_checkpoint
 
-Weights = WeightsEnum | str | bool | None
+#: Initial weights, by any name that a task takes.
+type Weights = WeightsEnum | str | bool | None
 
 
 def create_backbone(model: str, weights: Weights = None, in_channels: int = 3) -> nn.Module:

@@ -65,6 +65,9 @@ class GroupTask(ClassificationMixin, BaseTask):
     #: Encoder and head, or None until the bands are known.
     model: GroupHead | None
 
+    #: Whether the statistics were taken already.
+    calibrated: Tensor
+
     def configure_models(self) -> None:
         """Initialize the model, if its bands are known already."""
         self.model = None
@@ -83,8 +86,8 @@ class GroupTask(ClassificationMixin, BaseTask):
 
     def configure_metrics(self) -> None:
         """Initialize the performance metrics, if the classes are known already."""
-        self.val_metrics: Metric | None = None
-        self.test_metrics: Metric | None = None
+        self.val_scores: Metric | None = None
+        self.test_scores: Metric | None = None
         if self.hparams['num_classes'] is not None:
             self._configure_classes()
 
@@ -295,13 +298,13 @@ class GroupTask(ClassificationMixin, BaseTask):
 
     def on_validation_epoch_end(self) -> None:
         """Log validation metrics."""
-        self._log_metrics('val', self.val_metrics)
+        self._log_metrics('val', self.val_scores)
 
     def on_test_epoch_end(self) -> None:
         """Log test metrics, and keep the confusion matrix."""
-        matrix = getattr(self.test_metrics, 'matrix', None)
+        matrix = getattr(self.test_scores, 'matrix', None)
         self.test_confusion = None if matrix is None else matrix.detach().cpu().clone()
-        self._log_metrics('test', self.test_metrics)
+        self._log_metrics('test', self.test_scores)
 
     def loss(self, scores: Tensor, truth: Tensor) -> Tensor:
         """Loss of scores (B, classes, ...) against classes (B, ...)."""
@@ -351,7 +354,7 @@ class GroupTask(ClassificationMixin, BaseTask):
 
     def _configure_classes(self) -> None:
         """Make the metrics of these classes."""
-        self.val_metrics, self.test_metrics = self.scores_metric(), self.scores_metric()
+        self.val_scores, self.test_scores = self.scores_metric(), self.scores_metric()
 
     def _images(self, datamodule: BenchmarkDataModule) -> Any:
         """Training images as the encoder takes them."""
@@ -380,7 +383,7 @@ class GroupTask(ClassificationMixin, BaseTask):
         """Log the loss, and count what is right."""
         scores, truth = self(batch), batch[self.truth]
         self.log(f'{stage}_loss', self.loss(scores, self.taught(truth)), batch_size=len(truth))
-        metric: Any = self.val_metrics if stage == 'val' else self.test_metrics
+        metric: Any = self.val_scores if stage == 'val' else self.test_scores
         many = self.hparams['task'] == 'multilabel'
         metric.update(scores.sigmoid() if many else self.predicted(scores), truth)
         return scores
@@ -392,8 +395,8 @@ class GroupTask(ClassificationMixin, BaseTask):
 
     def _plot(self, batch: Sample) -> None:
         """Draw the first image of a batch in TensorBoard."""
-        datamodule = getattr(self.trainer, 'datamodule', None)
-        experiment = getattr(self.logger, 'experiment', None)
+        datamodule: Any = getattr(self.trainer, 'datamodule', None)
+        experiment: Any = getattr(self.logger, 'experiment', None)
         if not hasattr(datamodule, 'plot') or not hasattr(experiment, 'add_figure'):
             return
         sample = unbind_samples({key: value[:1].cpu() for key, value in batch.items()})[0]
