@@ -1,4 +1,5 @@
 # make fit    pre-train on the sample archive
+# make report compare encoders on the five sample benchmarks, over three seeds
 # make test   run all tests, with coverage
 # make lint   format, lint and types
 # ARGS adds arguments: make fit ARGS='--seed_everything 1'
@@ -8,10 +9,23 @@ BIN := $(VENV)/bin
 PYTHON := $(shell for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: fit test lint python
+.PHONY: fit report test lint python
+
+# Encoders of the report, as <method>-<seed>; those that are there are not trained again.
+ENCODERS := $(foreach method,moco sa_moco saco,$(foreach seed,0 1 2,logs/report/encoders/$(method)-$(seed).ckpt))
 
 fit: $(VENV)/.installed
 	$(BIN)/torchgeo fit --config configs/saco.yaml $(ARGS)
+
+report: $(ENCODERS)
+	$(BIN)/torchgeo-saco evaluate --config configs/report.yaml $(ARGS)
+
+logs/report/encoders/%.ckpt: | $(VENV)/.installed
+	rm -rf logs/report/runs/$*
+	$(BIN)/torchgeo fit --config configs/saco.yaml --config configs/report/$(word 1,$(subst -, ,$*)).yaml \
+		--seed_everything $(word 2,$(subst -, ,$*)) --trainer.logger.init_args.save_dir logs/report/runs \
+		--trainer.logger.init_args.name $* --trainer.logger.init_args.version fit
+	mkdir -p $(@D) && mv logs/report/runs/$*/fit/checkpoints/last.ckpt $@
 
 test: $(VENV)/.installed-tests
 	$(BIN)/pytest -n 2 --cov=torchgeo_saco --cov-report=term --cov-fail-under=95 $(ARGS)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from torchgeo_saco.datasets.features import Features
 from torchgeo_saco.models import pretrained_encoder
 from torchgeo_saco.tasks import GroupChangeDetection, GroupClassification, GroupSegmentation
-from torchgeo_saco.tasks.features import Features
 
 from .benchmarks import BANDS, Memory, changed, images, labelled, masked, trainer
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 class LinearDecoder(nn.Module):
     """Linear classifier of the features of a pixel on all levels: what they hold as they are.
 
-    Every level is standardised, scored by a 1 x 1 convolution and enlarged bilinearly; the
-    scores are summed, as of one linear layer on the joined levels.
+    Every level is standardised, scored by a 1 x 1 convolution and enlarged bilinearly to the
+    finest; the sum, as of one linear layer on the joined levels, is enlarged to the image.
 
     Shape:
         - Input: maps, each :math:`(B, C_i, h_i, w_i)`
@@ -41,8 +41,9 @@ class LinearDecoder(nn.Module):
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Scores at a height and width of *size*."""
         scores = [level(map_) for level, map_ in zip(self.levels, maps, strict=True)]
-        enlarged = [F.interpolate(score, size, mode='bilinear') for score in scores]
-        return torch.stack(enlarged).sum(0)
+        finest = scores[0].shape[-2:]
+        enlarged = [F.interpolate(score, finest, mode='bilinear') for score in scores[1:]]
+        return F.interpolate(torch.stack([scores[0], *enlarged]).sum(0), size, mode='bilinear')
 
 
 class UNetDecoder(nn.Module):

@@ -12,6 +12,7 @@ from torchgeo.datasets.utils import Sample
 from torchmetrics import Metric
 from torchvision.models._api import WeightsEnum
 
+from ..datasets.features import kept_features
 from ..metrics import ConfusionScores, MultilabelScores
 from ..models import Fusion, GroupEncoder, GroupFusion
 from ..transforms import LBPHistogram
@@ -168,10 +169,10 @@ class GroupClassification(GroupTask):
         """Embedding of the images: the mean of the groups, as the encoder leaves it.
 
         Args:
-            batch: ``image`` as reflectance, (B, C, H, W).
+            batch: ``image`` as reflectance, (B, C, H, W), or features already taken.
 
         Returns:
             Embeddings, (B, D).
         """
-        embedding: Tensor = self._model.encoder(self._checked(batch))
-        return embedding
+        groups, *_ = kept_features(batch) or [self._model.encoder.per_group(self._checked(batch))]
+        return groups.mean(1)

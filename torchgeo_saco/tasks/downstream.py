@@ -20,9 +20,10 @@ from torchgeo.tasks import BaseTask
 from torchgeo.tasks.mixins import ClassificationMixin
 from torchmetrics import Metric
 
-from ..datamodules.benchmark import IGNORED, BenchmarkDataModule
+from ..datamodules.benchmark import IGNORED, BenchmarkDataModule, Split
+from ..datasets.features import kept_features
 from ..models import EncoderPlan, GroupEncoder, calibrate, pretrained_encoder
-from .features import collate_features, extracted
+from .features import extracted
 
 
 class GroupHead(nn.Module):
@@ -210,13 +211,22 @@ class GroupTask(ClassificationMixin, BaseTask):
         if self.hparams['statistics'] == 'data' and not self.calibrated:
             calibrate(self._model.encoder, self._images(datamodule), self._random)
             self.calibrated.fill_(True)
-        if self.hparams['freeze_backbone'] and not datamodule.augment:
-            for split in ('train', 'val'):
-                dataset = extracted(self, datamodule, split, self.hparams['cache_gib'])
-                if dataset is None:
-                    return
-                setattr(datamodule, f'{split}_dataset', dataset)
-            datamodule.collate_fn = collate_features
+        if not datamodule.augment:
+            self.keep_features(datamodule, 'train')
+            self.keep_features(datamodule, 'val')
+
+    def keep_features(self, datamodule: BenchmarkDataModule, split: Split) -> None:
+        """Put the features of a frozen encoder in place of the images, if they fit in memory.
+
+        Args:
+            datamodule: The data, set up.
+            split: Which part of them. Its loader must not have been asked for yet.
+        """
+        if not self.hparams['freeze_backbone']:
+            return
+        dataset = extracted(self, datamodule, split, self.hparams['cache_gib'])
+        if dataset is not None:
+            setattr(datamodule, f'{split}_dataset', dataset)
 
     def features(self, batch: Sample) -> list[Tensor]:
         """All that the head needs of a batch; without gradient if the encoder is frozen."""
@@ -234,9 +244,7 @@ class GroupTask(ClassificationMixin, BaseTask):
         Returns:
             Scores, (B, classes, ...).
         """
-        number = sum(key.startswith('features_') for key in batch)
-        features = [batch[f'features_{i}'].float() for i in range(number)] or self.features(batch)
-        return self._model.scores(features, batch)
+        return self._model.scores(kept_features(batch) or self.features(batch), batch)
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the training loss.

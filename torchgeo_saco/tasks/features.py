@@ -9,44 +9,16 @@ from typing import TYPE_CHECKING
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset, default_collate
 from torchgeo.datasets.utils import Sample
 
 from ..datamodules.benchmark import BenchmarkDataModule, Split
+from ..datasets.features import Features
 
 if TYPE_CHECKING:
     from .downstream import GroupTask
 
 # What the head needs beside the features.
 _KEPT = ('label', 'mask', 'length')
-
-
-class Features(Dataset[Sample]):
-    """Features of every image of a split, in memory."""
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        """Initialize a new Features instance.
-
-        Args:
-            samples: ``features_0``, ``features_1``, ... and the truth of every image.
-        """
-        self.samples = samples
-
-    def __getitem__(self, index: int) -> Sample:
-        """Features and truth of an image.
-
-        Args:
-            index: index to return
-
-        Returns:
-            features and truth
-        """
-        return self.samples[index]
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.samples)
 
 
 @torch.no_grad()
@@ -83,23 +55,6 @@ def extracted(
         kept = {key: batch[key].cpu() for key in _KEPT if key in batch}
         samples += _unbound(features, kept)
     return Features(samples)
-
-
-def collate_features(samples: Sequence[Sample]) -> Sample:
-    """A batch of features; series of dates are padded to the longest.
-
-    Args:
-        samples: Samples of :class:`Features`.
-
-    Returns:
-        The batch.
-    """
-    batch: Sample = {}
-    for key in samples[0]:
-        values = [sample[key] for sample in samples]
-        same = all(value.shape == values[0].shape for value in values)
-        batch[key] = default_collate(values) if same else pad_sequence(values, batch_first=True)
-    return batch
 
 
 def _unbound(features: Sequence[Tensor], kept: Sample) -> list[Sample]:

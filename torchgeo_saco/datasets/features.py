@@ -1,0 +1,61 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Features of images in place of the images."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset, default_collate
+from torchgeo.datasets.utils import Sample
+
+
+class Features(Dataset[Sample]):
+    """Features of every image of a split, in memory."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        """Initialize a new Features instance.
+
+        Args:
+            samples: ``features_0``, ``features_1``, ... and the truth of every image.
+        """
+        self.samples = samples
+
+    def __getitem__(self, index: int) -> Sample:
+        """Features and truth of an image.
+
+        Args:
+            index: index to return
+
+        Returns:
+            features and truth
+        """
+        return self.samples[index]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.samples)
+
+
+def kept_features(batch: Sample) -> list[Tensor]:
+    """Features in a batch of :class:`Features`; none in one of images."""
+    number = sum(key.startswith('features_') for key in batch)
+    return [batch[f'features_{i}'].float() for i in range(number)]
+
+
+def collate_features(samples: Sequence[Sample]) -> Sample:
+    """A batch of features; series of dates are padded to the longest.
+
+    Args:
+        samples: Samples of :class:`Features`.
+
+    Returns:
+        The batch.
+    """
+    batch: Sample = {}
+    for key in samples[0]:
+        values = [sample[key] for sample in samples]
+        same = all(value.shape == values[0].shape for value in values)
+        batch[key] = default_collate(values) if same else pad_sequence(values, batch_first=True)
+    return batch
