@@ -2,13 +2,7 @@
 # Licensed under the MIT License.
 
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +23,6 @@ def contents(root: Path) -> dict[str, bytes]:
 
 def scenes(root: Path, kind: str = 'seasonal') -> list[Path]:
     return sorted(scene for scene in (root / kind).glob('*/*') if scene.is_dir())
-
-
-def neighbours(root: Path) -> list[str]:
-    return sorted(entry.name for entry in root.parent.iterdir() if entry != root)
 
 
 def test_files_do_not_depend_on_the_number_of_processes(small_archive: Path, tmp_path: Path):
@@ -148,7 +138,7 @@ def test_marker_holds_the_parameters(small_archive: Path):
 
 
 def test_complete_archive_is_left_alone(small_archive: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(archive, '_write_one', None)
+    monkeypatch.setattr(archive, 'write_location', None)
     assert generate_sample_archive(str(small_archive), **SMALL) == small_archive
 
 
@@ -161,17 +151,6 @@ def test_other_version_is_an_error(small_archive: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(archive, 'VERSION', VERSION + 1)
     with pytest.raises(ValueError, match=f'version {VERSION}, but version {VERSION + 1} is'):
         generate_sample_archive(small_archive, **SMALL)
-
-
-@pytest.mark.parametrize('kind', ['file', 'folder'])
-def test_foreign_root_is_refused_and_kept(tmp_path: Path, kind: str):
-    root = tmp_path / 'mine'
-    precious = root / 'thesis.txt' if kind == 'folder' else root
-    precious.parent.mkdir(exist_ok=True)
-    precious.write_text('mine')
-    with pytest.raises(FileExistsError, match='not a sample archive; name another folder'):
-        generate_sample_archive(root, **SMALL)
-    assert precious.read_text() == 'mine'
 
 
 @pytest.mark.parametrize(
@@ -191,102 +170,6 @@ def test_arguments_out_of_range_are_refused(tmp_path: Path, argument: dict, mess
     with pytest.raises(ValueError, match=message):
         generate_sample_archive(tmp_path / 'a', **argument)
     assert not any(tmp_path.iterdir())
-
-
-class Stop(Exception):
-    pass
-
-
-def stop(*_: object) -> None:
-    raise Stop
-
-
-def test_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(archive, '_write_tables', stop)
-    tiny = {'locations': 1, 'dates_per_year': 1, 'size': 24, 'workers': 1, 'progress': False}
-    with pytest.raises(Stop):
-        generate_sample_archive(tmp_path / 'a', **tiny)
-    assert not any(tmp_path.iterdir())
-
-
-def test_leftovers_of_dead_runs_only_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with subprocess.Popen([sys.executable, '-c', '']) as ended:
-        pass
-    host = socket.gethostname()
-    pids = [ended.pid, os.getpid(), os.getppid(), 1]
-    for name in (*(f'{host}-{pid}' for pid in pids), 'elsewhere-1', f'{host}-note'):
-        (tmp_path / f'a.partial-{name}').mkdir()
-    kill = os.kill
-
-    def answer(pid: int, number: int) -> None:
-        if pid == 1:
-            raise PermissionError
-        kill(pid, number)
-
-    monkeypatch.setattr(os, 'kill', answer)
-    archive._remove_leftovers(tmp_path / 'a')
-    kept = [f'{host}-{os.getppid()}', f'{host}-1', 'elsewhere-1', f'{host}-note']
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f'a.partial-{n}' for n in kept)
-
-
-@pytest.mark.parametrize('when', ['before', 'during'])
-def test_loser_of_a_race_discards_its_own(
-    small_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
-):
-    root = tmp_path / 'a'
-    write_tables, rename = archive._write_tables, Path.rename
-
-    def winner_before(*arguments: object) -> None:
-        write_tables(*arguments)
-        shutil.copytree(small_archive, root)
-
-    def winner_during(self: Path, target: Path) -> Path:
-        shutil.copytree(small_archive, root)
-        return rename(self, target)
-
-    if when == 'before':
-        monkeypatch.setattr(archive, '_write_tables', winner_before)
-    else:
-        root.mkdir()
-        monkeypatch.setattr(Path, 'rename', winner_during)
-    assert generate_sample_archive(root, **SMALL, workers=1, progress=False) == root
-    assert contents(root) == contents(small_archive)
-    assert neighbours(root) == []
-
-
-def test_failed_rename_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(*_: object) -> None:
-        raise OSError('disk full')
-
-    monkeypatch.setattr(Path, 'rename', full)
-    with pytest.raises(OSError, match='disk full'):
-        generate_sample_archive(
-            tmp_path / 'a', 1, dates_per_year=1, size=24, workers=1, progress=False
-        )
-    assert not any(tmp_path.iterdir())
-
-
-def test_dead_worker_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    class Dead:
-        def __init__(self, *_: object, **__: object) -> None:
-            raise BrokenProcessPool
-
-    monkeypatch.setattr(archive, 'ProcessPoolExecutor', Dead)
-    with pytest.raises(RuntimeError, match=r"__name__ == '__main__': or with workers=1"):
-        generate_sample_archive(tmp_path / 'a', 2, workers=2, progress=False)
-
-
-@pytest.mark.parametrize('progress', [True, False])
-def test_report_is_one_line_at_each_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], progress: bool
-):
-    generate_sample_archive(
-        tmp_path / 'a', 1, dates_per_year=1, size=24, workers=1, progress=progress
-    )
-    captured = capsys.readouterr()
-    assert captured.out == ''
-    assert captured.err.count('archive') >= 2 * progress
-    assert bool(captured.err) == progress
 
 
 def test_every_ten_locations_have_every_label():

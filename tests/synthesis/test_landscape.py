@@ -14,6 +14,7 @@ from torchgeo_saco.synthesis.patterns import (
     edges,
     grain,
     grid_parcels,
+    line_distance,
     meander_distance,
     noise,
     stripes,
@@ -108,6 +109,32 @@ def test_parcels_share_choices_as_asked():
     choices = [('grass', 'grass', 3.0), ('water', 'water', 1.0)]
     place.paint_parcels(rng(), np.ones((64, 64), bool), parcels, choices)
     assert place.cover_of('water').mean() == pytest.approx(0.25, abs=0.01)
+
+
+def test_paste_takes_the_chosen_cells_of_another_place():
+    lake, field = Landscape(8), Landscape(6)
+    lake.paint(rng(), np.ones((8, 8), bool), 'water', 'water')
+    field.paint(rng(), np.ones((6, 6), bool), 'winter crop', 'wheat')
+    field.paint(rng(), np.indices((6, 6))[0] == 0, 'paved', 'asphalt')
+    field.relief[:] = 0.5
+    mask = np.ones((4, 5), bool)
+    mask[0, 0] = False
+    lake.paste(field, mask, 3, 2)
+    chosen = np.zeros((8, 8), bool)
+    chosen[3:7, 2:7] = mask
+    assert np.array_equal(lake.cover_of('water'), ~chosen)
+    assert np.array_equal(lake.relief == 0.5, chosen)
+    assert np.array_equal(np.argwhere(lake.cover_of('paved')), [(3, c) for c in range(3, 7)])
+    assert lake.surfaces == ['water', 'wheat', 'asphalt']
+    assert lake.delays[1:] == field.delays
+
+
+def test_line_runs_in_its_direction_and_bends_as_asked():
+    straight = line_distance(rng(), 100, 0.0, 0)
+    assert np.ptp(straight, axis=1).max() < 1e-9
+    np.testing.assert_allclose(np.abs(np.diff(straight[-20:, 0])), 5)
+    middle = line_distance(rng(), 200, 0.0, 60).argmin(0)
+    assert 60 < np.ptp(middle) * 5 <= 125
 
 
 @pytest.mark.parametrize(

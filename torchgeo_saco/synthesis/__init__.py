@@ -4,7 +4,15 @@
 """Synthetic but satellite-like images of places over seasons and years."""
 
 from .archive import VERSION, generate_sample_archive
+from .benchmarks import BENCHMARKS, generate_sample_benchmark
 from .landcover import COVERS
 from .scenery import LABELS
 
-__all__ = ('COVERS', 'LABELS', 'VERSION', 'generate_sample_archive')
+__all__ = (
+    'BENCHMARKS',
+    'COVERS',
+    'LABELS',
+    'VERSION',
+    'generate_sample_archive',
+    'generate_sample_benchmark',
+)

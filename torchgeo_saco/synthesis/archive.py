@@ -4,33 +4,22 @@
 """Generation of the sample archive on disk."""
 
 import csv
-import json
-import multiprocessing
 import os
-import shutil
-import socket
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import NamedTuple
-
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .geotiff import write_location
 from .landcover import COVERS
 from .places import Location, location
+from .publication import Tree, publish
 from .scenes import LocationScenes
 from .spectra import SOURCES, SPECTRUM_SOURCES
 
 #: Version of the generator. Archives of other versions hold other pixels.
 VERSION = 1
 
-_MARKER = 'archive.json'
 _SMALLEST = 24
 
 _README = """\
@@ -105,23 +94,18 @@ def generate_sample_archive(
         FileExistsError: If *root* holds anything else.
         RuntimeError: If a worker process dies.
     """
-    root = Path(root).expanduser().absolute()
     wanted = _Parameters(VERSION, seed, locations, list(years), dates_per_year, size)
     _require_sound(wanted)
-    if workers is not None and workers < 1:
-        raise ValueError(f'workers must be at least 1 or None, got {workers}')
-    if _is_complete(root, wanted):
-        return root
-    report = Console(stderr=True, quiet=not progress)
-    report.print(f'Generating the synthetic sample archive, {locations} locations, in {root}')
-    start = monotonic()
-    _remove_leftovers(root)
-    with _workplace(root) as partial_root:
-        labels = _write_locations(partial_root, wanted, workers or os.cpu_count() or 1, report)
-        _write_tables(partial_root, wanted, labels)
-        _publish(partial_root, root, wanted)
-    report.print(f'Sample archive complete after {monotonic() - start:.0f} s: {root}')
-    return root
+    tree = Tree(
+        'sample archive',
+        'archive.json',
+        wanted._asdict(),
+        locations,
+        'locations',
+        partial(_write_one, wanted),
+        partial(_write_tables, wanted),
+    )
+    return publish(tree, root, workers, progress)
 
 
 def _require_sound(wanted: _Parameters) -> None:
@@ -141,58 +125,7 @@ def _require_sound(wanted: _Parameters) -> None:
         raise ValueError(f'seed must not be negative, got {wanted.seed}')
 
 
-def _is_complete(root: Path, wanted: _Parameters) -> bool:
-    """Whether *root* holds the wanted archive; an error if it holds anything else."""
-    marker = root / _MARKER
-    if not os.path.lexists(root) or (root.is_dir() and not any(root.iterdir())):
-        return False
-    if not marker.is_file():
-        raise FileExistsError(
-            f'{root} exists and is not a sample archive; name another folder or remove it'
-        )
-    found = json.loads(marker.read_text(encoding='utf-8'))
-    other = {name: value for name, value in wanted._asdict().items() if found.get(name) != value}
-    if other:
-        there = ', '.join(f'{name} {found.get(name)}' for name in other)
-        asked = ', '.join(f'{name} {value}' for name, value in other.items())
-        raise ValueError(
-            f'{root} holds a sample archive of {there}, but {asked} is asked for; '
-            'name another folder or remove it'
-        )
-    return True
-
-
-def _write_locations(
-    root: Path, wanted: _Parameters, workers: int, report: Console
-) -> list[Location]:
-    """Write the files of all locations."""
-    write = partial(_write_one, root, wanted)
-    indices = range(wanted.locations)
-    workers = min(workers, wanted.locations)
-    with Progress(
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=report,
-        disable=not report.is_terminal,
-        transient=True,
-    ) as bar:
-        if workers == 1:
-            return list(bar.track(map(write, indices), len(indices), description='locations'))
-        # A fresh process inherits neither threads nor CUDA state of the caller.
-        context = multiprocessing.get_context('spawn')
-        try:
-            with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                results = pool.map(write, indices, chunksize=2)
-                return list(bar.track(results, len(indices), description='locations'))
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                'a process that generates the sample archive died; in a script, call it under '
-                "if __name__ == '__main__': or with workers=1"
-            ) from error
-
-
-def _write_one(root: Path, wanted: _Parameters, index: int) -> Location:
+def _write_one(wanted: _Parameters, root: Path, index: int) -> Location:
     """Write the files of one location."""
     place = location(wanted.seed, index, wanted.size)
     scenes = LocationScenes(place, wanted.years, wanted.dates_per_year, wanted.seed)
@@ -200,8 +133,8 @@ def _write_one(root: Path, wanted: _Parameters, index: int) -> Location:
     return place
 
 
-def _write_tables(root: Path, wanted: _Parameters, places: list[Location]) -> None:
-    """Write labels, classes, description and, last, the marker."""
+def _write_tables(wanted: _Parameters, root: Path, places: list[Location]) -> None:
+    """Write labels, classes and description."""
     (root / 'change').mkdir(exist_ok=True)
     with (root / 'seasonal' / 'labels.csv').open('w', newline='', encoding='utf-8') as file:
         table = csv.writer(file, lineterminator='\n')
@@ -216,7 +149,6 @@ def _write_tables(root: Path, wanted: _Parameters, places: list[Location]) -> No
             table.writerow((cover.value, cover.name, '#{:02x}{:02x}{:02x}'.format(*cover.color)))
     readme = _README.format(**wanted._asdict(), sources=_spectra_by_source())
     (root / 'README.md').write_text(readme, encoding='utf-8')
-    (root / _MARKER).write_text(json.dumps(wanted._asdict(), indent=2) + '\n', encoding='utf-8')
 
 
 def _spectra_by_source() -> str:
@@ -226,50 +158,3 @@ def _spectra_by_source() -> str:
         materials = [name for name, source in SPECTRUM_SOURCES.items() if source == key]
         lines.append(f'- {publication}: {", ".join(materials)}')
     return '\n'.join(lines)
-
-
-@contextmanager
-def _workplace(root: Path) -> Iterator[Path]:
-    """A folder beside *root* for this process, removed at the end unless it was renamed."""
-    folder = root.with_name(f'{root.name}.partial-{socket.gethostname()}-{os.getpid()}')
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _publish(partial_root: Path, root: Path, wanted: _Parameters) -> None:
-    """Give the finished archive its name, unless another process was faster."""
-    if _is_complete(root, wanted):
-        return
-    try:
-        if root.exists():
-            root.rmdir()
-        partial_root.rename(root)
-    except OSError:
-        if not _is_complete(root, wanted):
-            raise
-
-
-def _remove_leftovers(root: Path) -> None:
-    """Remove what runs on this machine left that died before they were done."""
-    prefix = f'{root.name}.partial-{socket.gethostname()}-'
-    for folder in root.parent.glob(f'{prefix}*'):
-        process = folder.name.removeprefix(prefix)
-        if process.isdigit() and not _is_alive(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    """Whether another process of that number runs."""
-    # On Windows, signal 0 is no question but a command.
-    if process == os.getpid() or os.name == 'nt':
-        return process != os.getpid()
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

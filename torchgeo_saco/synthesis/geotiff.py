@@ -3,11 +3,15 @@
 
 """Georeferenced files of one location."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio import Affine
+from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
 
 from .landcover import COVERS
 from .places import Location
@@ -74,6 +78,38 @@ def write_band(
         if names:
             file.update_tags(**names)
         file.write(band, 1)
+
+
+def write_raster(
+    path: Path, image: NDArray[np.generic], crs: CRS | None = None, transform: Affine | None = None
+) -> None:
+    """Write an image as a plain GeoTIFF, uncompressed and interleaved by pixel.
+
+    Args:
+        path: File to write; its folder is made.
+        image: Numbers to store, ``(bands, rows, columns)``.
+        crs: Coordinate reference system, or None for an image without a place on Earth.
+        transform: Pixel to map coordinates.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = image.shape
+    with warnings.catch_warnings():
+        # Rasterio warns of images without a place; some benchmarks publish theirs so.
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        with rasterio.open(
+            path,
+            'w',
+            driver='GTiff',
+            height=height,
+            width=width,
+            count=count,
+            dtype=image.dtype,
+            crs=crs,
+            transform=transform,
+            interleave='pixel',
+            photometric='RGB' if count == 3 else 'MINISBLACK',
+        ) as file:
+            file.write(image)
 
 
 def _write_scene(folder: Path, scene: Scene, place: Location) -> None:

@@ -61,11 +61,7 @@ class Landscape:
             cover: Land cover, a name in :data:`COVERS`.
             surface: Surface, a name in the calendars of phenology.
         """
-        self.surfaces.append(surface)
-        self.covers.append(COVERS[cover].value)
-        self.delays.append(rng.normal(0, 6))
-        self.vigour.append(rng.uniform(0.82, 1.0))
-        self.patches[mask] = len(self.surfaces) - 1
+        self._paint(rng, np.flatnonzero(mask), cover, surface)
 
     def paint_parcels(
         self, rng: Generator, mask: Mask, parcels: Labels, choices: list[tuple[str, str, float]]
@@ -83,10 +79,40 @@ class Landscape:
         # Systematic draw: the shares are met as closely as whole parcels allow.
         levels = (rng.permutation(count) + rng.random()) / count
         picks = np.searchsorted(np.cumsum(shares) / shares.sum(), levels % 1.0, side='right')
-        for parcel, pick in enumerate(picks):
-            cells = mask & (parcels == parcel)
-            if cells.any():
-                self.paint(rng, cells, choices[pick][0], choices[pick][1])
+        inside = np.flatnonzero(mask)
+        numbers = parcels.ravel()[inside]
+        by_parcel = inside[np.argsort(numbers, kind='stable')]
+        ends = np.cumsum(np.bincount(numbers, minlength=count))
+        for cells, pick in zip(np.split(by_parcel, ends[:-1]), picks, strict=True):
+            if cells.size:
+                self._paint(rng, cells, choices[pick][0], choices[pick][1])
+
+    def _paint(self, rng: Generator, cells: Labels, cover: str, surface: str) -> None:
+        """Lay one new patch over cells given by their place in the flat canvas."""
+        self.surfaces.append(surface)
+        self.covers.append(COVERS[cover].value)
+        self.delays.append(rng.normal(0, 6))
+        self.vigour.append(rng.uniform(0.82, 1.0))
+        np.put(self.patches, cells, len(self.surfaces) - 1)
+
+    def paste(self, other: Landscape, mask: Mask, top: int = 0, left: int = 0) -> None:
+        """Lay part of another landscape over some cells.
+
+        Args:
+            other: The landscape to take from.
+            mask: Cells of it to take, a window from its upper left corner.
+            top: Row of this canvas where the window starts.
+            left: Column of this canvas where the window starts.
+        """
+        height, width = mask.shape
+        window = np.s_[top : top + height, left : left + width]
+        first = len(self.surfaces)
+        self.surfaces += other.surfaces
+        self.covers += other.covers
+        self.delays += other.delays
+        self.vigour += other.vigour
+        self.patches[window][mask] = other.patches[:height, :width][mask] + first
+        self.relief[window][mask] = other.relief[:height, :width][mask]
 
     def roughen(self, mask: Mask, texture: Field, strength: float) -> None:
         """Vary the brightness of some cells.

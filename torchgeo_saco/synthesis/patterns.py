@@ -5,6 +5,7 @@
 
 import itertools
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
@@ -129,15 +130,15 @@ def cells(rng: Generator, side: int, spacing: float) -> tuple[Labels, Field]:
     squares = math.ceil(side * CELL / spacing) + 8
     seeds = np.indices((squares, squares)) + 0.5 + rng.uniform(-0.45, 0.45, (2, squares, squares))
     col, row = col / spacing + squares / 2, row / spacing + squares / 2
-    home_row, home_col = row.astype(int), col.astype(int)
+    seed_row, seed_col = seeds.reshape(2, -1)
+    home = row.astype(int) * squares + col.astype(int)
     nearest, second = np.full(row.shape, np.inf), np.full(row.shape, np.inf)
     parcel = np.zeros(row.shape, int)
     for down, right in itertools.product(range(-2, 3), repeat=2):
-        at = home_row + down, home_col + right
-        squared = (row - seeds[0][at]) ** 2 + (col - seeds[1][at]) ** 2
-        closer = squared < nearest
-        np.minimum(second, np.where(closer, nearest, squared), out=second)
-        np.copyto(parcel, at[0] * squares + at[1], where=closer)
+        at = home + (down * squares + right)
+        squared = (row - seed_row.take(at)) ** 2 + (col - seed_col.take(at)) ** 2
+        np.copyto(parcel, at, where=squared < nearest)
+        np.minimum(second, np.maximum(nearest, squared), out=second)
         np.minimum(nearest, squared, out=nearest)
     return _renumbered(parcel), spacing * (np.sqrt(second) - np.sqrt(nearest)) / 2
 
@@ -168,6 +169,26 @@ def meander_distance(rng: Generator, side: int, angle: float) -> Field:
     return np.sqrt(squared)
 
 
+def line_distance(rng: Generator, side: int, angle: float, bend: float) -> Field:
+    """Distance to a gently bent line near the middle of the canvas.
+
+    Args:
+        rng: Source of randomness.
+        side: Cells along the canvas.
+        angle: General direction of the line, in radians.
+        bend: How far the line leaves the straight one, in metres; at most a tenth of the canvas,
+            or the distance is no longer nearly right.
+
+    Returns:
+        Distance in metres, ``(side, side)``.
+    """
+    reach = side * CELL
+    along, across = coordinates(side, angle)
+    wave = 2 * np.pi * along / (reach * rng.uniform(0.8, 1.4)) + rng.uniform(0, 2 * np.pi)
+    offset = reach * rng.uniform(-0.2, 0.2)
+    return np.abs(across - offset - bend * np.sin(wave))
+
+
 def edges(labels: Labels) -> Mask:
     """Cells whose right or lower neighbour belongs to another parcel, two cells wide."""
     mask = np.zeros(labels.shape, bool)
@@ -189,15 +210,19 @@ def top_share(field: Field, share: float, within: Mask | None = None) -> Mask:
     Returns:
         The chosen cells; fewer than asked where *within* holds fewer.
     """
-    candidates = np.flatnonzero(np.ones(field.size, bool) if within is None else within.ravel())
+    candidates = np.flatnonzero(np.ones(field.size, bool) if within is None else within)
     wanted = min(round(share * field.size), candidates.size)
-    # A stable order makes ties fall the same way everywhere.
-    order = np.argsort(-field.ravel()[candidates], kind='stable')
     mask = np.zeros(field.size, bool)
-    mask[candidates[order[:wanted]]] = True
+    if wanted:
+        values = field.ravel()[candidates]
+        least = np.partition(values, -wanted)[-wanted]
+        higher, equal = candidates[values > least], candidates[values == least]
+        # Of ties, the first cells are taken, so that they fall the same way everywhere.
+        mask[higher] = mask[equal[: wanted - higher.size]] = True
     return mask.reshape(field.shape)
 
 
+@lru_cache(maxsize=8)
 def _frequency(side: int, cell: float) -> Field:
     """Spatial frequency in cycles per metre, for a real transform of the canvas."""
     return np.hypot(np.fft.fftfreq(side, cell)[:, None], np.fft.rfftfreq(side, cell)[None, :])
@@ -213,4 +238,7 @@ def _filtered(rng: Generator, side: int, response: Field) -> Field:
 
 def _renumbered(labels: Labels) -> Labels:
     """The same parcels, numbered from 0 without gaps."""
-    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    labels = labels - labels.min()
+    used = np.zeros(int(labels.max()) + 1, bool)
+    used[labels] = True
+    return (np.cumsum(used) - 1)[labels]

@@ -113,6 +113,26 @@ def location(seed: int, number: int, size: int) -> Location:
     rng = generator(seed, number, 0)
     east, north = _REGIONS[rng.integers(len(_REGIONS))]
     longitude, latitude = east + rng.uniform(-0.6, 0.6), north + rng.uniform(-0.6, 0.6)
+    label, changed = _drawn_label(seed, number), _drawn_change(seed, number)
+    return placed(number, label, changed, longitude, latitude, size)
+
+
+def placed(
+    number: int, label: str, changed: bool, longitude: float, latitude: float, size: int
+) -> Location:
+    """A location around a point on Earth.
+
+    Args:
+        number: Number of the location.
+        label: Kind of place.
+        changed: Whether part of it is put to another use.
+        longitude: Centre, in degrees east.
+        latitude: Centre, in degrees north.
+        size: Pixels of 10 m along a scene.
+
+    Returns:
+        The location, with its corner on multiples of 60 m in its UTM zone.
+    """
     zone = int((longitude + 180) // 6) + 1
     epsg = 32600 + zone
     easting, northing = _transformer(epsg).transform(longitude, latitude)
@@ -121,8 +141,8 @@ def location(seed: int, number: int, size: int) -> Location:
     corner = (60.0 * round((easting - half) / 60), 60.0 * round((northing + half) / 60))
     return Location(
         number,
-        _drawn_label(seed, number),
-        _drawn_change(seed, number),
+        label,
+        changed,
         round(longitude, 5),
         round(latitude, 5),
         epsg,

@@ -20,7 +20,7 @@ _LOOKS = 4.4
 def backscatter(
     place: Landscape, day: int, moisture: float, rng: Generator
 ) -> dict[str, NDArray[np.int16]]:
-    """Radar scene of a place.
+    """Radar scene of a place, as whole numbers.
 
     Args:
         place: The place in the year of the scene.
@@ -31,13 +31,32 @@ def backscatter(
     Returns:
         Backscatter in dB times 100 on 10 m pixels, under ``VV`` and ``VH``.
     """
+    return {
+        polarization: np.round(1000 * np.log10(power)).astype(np.int16)
+        for polarization, power in backscattered(place, day, moisture, rng).items()
+    }
+
+
+def backscattered(
+    place: Landscape, day: int, moisture: float, rng: Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Radar scene of a place.
+
+    Args:
+        place: The place in the year of the scene.
+        day: Day of the year.
+        moisture: Soil moisture, 0-1; wet soil scatters more.
+        rng: Source of speckle.
+
+    Returns:
+        Backscatter as a ratio of powers on 10 m pixels, under ``VV`` and ``VH``.
+    """
     days = day - np.asarray(place.delays)
-    leaves = np.array(
-        [
-            green_share(surface, days[patch : patch + 1])[0] * place.vigour[patch]
-            for patch, surface in enumerate(place.surfaces)
-        ]
-    )
+    leaves = np.array(place.vigour)
+    surfaces = np.asarray(place.surfaces)
+    for surface in set(place.surfaces):
+        patches = surfaces == surface
+        leaves[patches] *= green_share(surface, days[patches])
     scene = {}
     for polarization in ('VV', 'VH'):
         ends = [getattr(BACKSCATTER[surface], polarization.lower()) for surface in place.surfaces]
@@ -45,5 +64,5 @@ def backscatter(
         decibel = bare + leaves * (leafy - bare) + 2.0 * (moisture - 0.3) * (1 - leaves)
         power = aggregated((10 ** (decibel / 10)).astype(np.float32)[place.patches], 2)
         speckle = rng.gamma(_LOOKS, 1 / _LOOKS, power.shape)
-        scene[polarization] = np.round(1000 * np.log10(power * speckle)).astype(np.int16)
+        scene[polarization] = power * speckle
     return scene

@@ -29,7 +29,7 @@ from .patterns import (
 
 _WINTER_CROPS = [('winter crop', 'wheat', 0.65), ('winter crop', 'rapeseed', 0.35)]
 _SUMMER_CROPS = [('summer crop', 'maize', 0.65), ('summer crop', 'beet', 0.35)]
-_ROOFS = [
+ROOFS = [
     ('building', 'tile_roof', 0.5),
     ('building', 'slate_roof', 0.35),
     ('building', 'metal_roof', 0.15),
@@ -74,23 +74,23 @@ def next_year(place: Landscape, rng: Generator, changes: bool) -> Landscape:
     return later
 
 
-def _everywhere(place: Landscape) -> Mask:
+def everywhere(place: Landscape) -> Mask:
     """All cells of the canvas."""
     return np.ones((place.side, place.side), bool)
 
 
-def _angle(rng: Generator) -> float:
+def direction(rng: Generator) -> float:
     """A direction, in radians."""
     return rng.uniform(0, np.pi)
 
 
-def _forest(
+def forest(
     place: Landscape, rng: Generator, stands: Labels, texture: Field, conifers: float
 ) -> None:
     """Stands of two species and clearings, one tenth of the area, with a canopy texture."""
     place.paint_parcels(
         rng,
-        _everywhere(place),
+        everywhere(place),
         stands,
         [
             ('conifer trees', 'conifer', 0.9 * conifers),
@@ -106,29 +106,29 @@ def _forest(
 def _natural_forest(place: Landscape, rng: Generator) -> None:
     """Irregular stands, round crowns without direction."""
     stands, _ = cells(rng, place.side, 130)
-    _forest(place, rng, stands, grain(rng, place.side, 45), rng.uniform(0.35, 0.6))
+    forest(place, rng, stands, grain(rng, place.side, 45), rng.uniform(0.35, 0.6))
 
 
 def _plantation(place: Landscape, rng: Generator) -> None:
     """Straight compartments, trees in rows."""
-    angle = _angle(rng)
+    angle = direction(rng)
     stands = grid_parcels(rng, place.side, angle, 130, 200)
     rows = stripes(rng, place.side, angle, rng.uniform(42, 55))
     texture = 0.8 * rows + 0.6 * grain(rng, place.side, 25)
-    _forest(place, rng, stands, texture, rng.uniform(0.4, 0.65))
+    forest(place, rng, stands, texture, rng.uniform(0.4, 0.65))
 
 
 def _arable(place: Landscape, rng: Generator, crops: list, others: list, parcels: Labels) -> None:
     """Fields of two groups of crops, some grass, tracks along a few field edges."""
     place.paint_parcels(
         rng,
-        _everywhere(place),
+        everywhere(place),
         parcels,
         [(cover, surface, 0.7 * share) for cover, surface, share in crops]
         + [(cover, surface, 0.15 * share) for cover, surface, share in others]
         + [('grass', 'grass', 0.15)],
     )
-    place.roughen(_everywhere(place), noise(rng, place.side, 60), 0.05)
+    place.roughen(everywhere(place), noise(rng, place.side, 60), 0.05)
     border = edges(parcels)
     tracks = border & (noise(rng, place.side, 400) > 0.6)
     place.paint(rng, border & (noise(rng, place.side, 300) > 1.0), 'broadleaf trees', 'broadleaf')
@@ -137,27 +137,27 @@ def _arable(place: Landscape, rng: Generator, crops: list, others: list, parcels
 
 def _winter_crops(place: Landscape, rng: Generator) -> None:
     """Mostly winter crops, in blocks."""
-    parcels = grid_parcels(rng, place.side, _angle(rng), 210, 260, bend=12)
+    parcels = grid_parcels(rng, place.side, direction(rng), 210, 260, bend=12)
     _arable(place, rng, _WINTER_CROPS, _SUMMER_CROPS, parcels)
 
 
 def _summer_crops(place: Landscape, rng: Generator) -> None:
     """Mostly summer crops, in long strips."""
-    parcels = grid_parcels(rng, place.side, _angle(rng), 110, 450, bend=12)
+    parcels = grid_parcels(rng, place.side, direction(rng), 110, 450, bend=12)
     _arable(place, rng, _SUMMER_CROPS, _WINTER_CROPS, parcels)
 
 
-def _meadows(place: Landscape, rng: Generator, parcels: Labels) -> None:
+def meadows(place: Landscape, rng: Generator, parcels: Labels) -> None:
     """Grass parcels that are mown at different times."""
-    place.paint_parcels(rng, _everywhere(place), parcels, [('grass', 'grass', 1.0)])
+    place.paint_parcels(rng, everywhere(place), parcels, [('grass', 'grass', 1.0)])
     place.delays[:] = [delay + rng.normal(0, 10) for delay in place.delays]
-    place.roughen(_everywhere(place), noise(rng, place.side, 30), 0.06)
+    place.roughen(everywhere(place), noise(rng, place.side, 30), 0.06)
 
 
 def _pasture(place: Landscape, rng: Generator) -> None:
     """Irregular grass parcels, hedges around them and clumps of trees within."""
     parcels, border = cells(rng, place.side, 230)
-    _meadows(place, rng, parcels)
+    meadows(place, rng, parcels)
     hedges = np.exp(-border / 12) + 0.45 * noise(rng, place.side, 45)
     trees = top_share(hedges, rng.uniform(0.28, 0.36))
     place.paint(rng, trees, 'broadleaf trees', 'broadleaf')
@@ -166,9 +166,9 @@ def _pasture(place: Landscape, rng: Generator) -> None:
 
 def _orchard(place: Landscape, rng: Generator) -> None:
     """Grass under rows of trees and windbreaks, the rows turned from block to block."""
-    angle = _angle(rng)
+    angle = direction(rng)
     parcels = grid_parcels(rng, place.side, angle, 260, 340)
-    _meadows(place, rng, parcels)
+    meadows(place, rng, parcels)
     period = rng.uniform(55, 70)
     first = stripes(rng, place.side, angle, period)
     second = stripes(rng, place.side, angle + np.pi / 2, period)
@@ -179,33 +179,33 @@ def _orchard(place: Landscape, rng: Generator) -> None:
     place.roughen(trees, grain(rng, place.side, 30), 0.15)
 
 
-def _settlement(place: Landscape, rng: Generator, streets: Mask, roofs: Field) -> None:
+def settlement(place: Landscape, rng: Generator, streets: Mask, roofs: Field) -> None:
     """Streets, buildings, gardens and trees in fixed shares."""
     gardens, _ = cells(rng, place.side, 90)
-    place.paint_parcels(rng, _everywhere(place), gardens, [('grass', 'grass', 1.0)])
+    place.paint_parcels(rng, everywhere(place), gardens, [('grass', 'grass', 1.0)])
     trees = top_share(noise(rng, place.side, 25), 0.28)
     place.paint(rng, trees, 'broadleaf trees', 'broadleaf')
     built = top_share(roofs, rng.uniform(0.26, 0.32), ~streets)
     houses, _ = cells(rng, place.side, 40)
     quarters = rng.integers(0, 48, int(houses.max()) + 1)[houses]
-    place.paint_parcels(rng, built, quarters, _ROOFS)
+    place.paint_parcels(rng, built, quarters, ROOFS)
     place.roughen(built, noise(rng, place.side, 10), 0.2)
     place.paint(rng, streets, 'paved', 'asphalt')
 
 
 def _town(place: Landscape, rng: Generator) -> None:
     """Straight streets that cross at right angles, houses along them."""
-    blocks = grid_parcels(rng, place.side, _angle(rng), 105, 130)
+    blocks = grid_parcels(rng, place.side, direction(rng), 105, 130)
     streets = edges(blocks)
     roofs = -_distance_to(streets) + 1.2 * noise(rng, place.side, 20)
-    _settlement(place, rng, streets, roofs)
+    settlement(place, rng, streets, roofs)
 
 
 def _village(place: Landscape, rng: Generator) -> None:
     """Winding lanes, houses scattered beside them."""
     lanes = top_share(-np.abs(noise(rng, place.side, 130)), 0.17)
     roofs = noise(rng, place.side, 28)
-    _settlement(place, rng, lanes, roofs)
+    settlement(place, rng, lanes, roofs)
 
 
 def _distance_to(mask: Mask) -> Field:
@@ -225,16 +225,16 @@ def _distance_to(mask: Mask) -> Field:
 
 def _waterside(place: Landscape, rng: Generator, closeness: Field) -> None:
     """Mixed farmland around water, with trees along the bank."""
-    parcels = grid_parcels(rng, place.side, _angle(rng), 150, 220, bend=15)
+    parcels = grid_parcels(rng, place.side, direction(rng), 150, 220, bend=15)
     place.paint_parcels(
         rng,
-        _everywhere(place),
+        everywhere(place),
         parcels,
         [(cover, surface, 0.3 * share) for cover, surface, share in _WINTER_CROPS]
         + [(cover, surface, 0.3 * share) for cover, surface, share in _SUMMER_CROPS]
         + [('grass', 'grass', 0.4)],
     )
-    place.roughen(_everywhere(place), noise(rng, place.side, 40), 0.05)
+    place.roughen(everywhere(place), noise(rng, place.side, 40), 0.05)
     share = rng.uniform(0.3, 0.4)
     trees = top_share(closeness + 0.25 * noise(rng, place.side, 30), share + 0.14)
     place.paint(rng, trees, 'broadleaf trees', 'broadleaf')
@@ -254,7 +254,7 @@ def _lake(place: Landscape, rng: Generator) -> None:
 
 def _river(place: Landscape, rng: Generator) -> None:
     """A wide river in loops."""
-    distance = meander_distance(rng, place.side, _angle(rng))
+    distance = meander_distance(rng, place.side, direction(rng))
     reach = 5.0 * place.side
     _waterside(place, rng, -10 * distance / reach + 0.15 * noise(rng, place.side, 150))
 
@@ -277,8 +277,8 @@ def _change(place: Landscape, rng: Generator) -> None:
         place.roughen(area, noise(rng, side, 25), 0.12)
     else:
         place.paint(rng, area, 'paved', 'concrete')
-        halls = grid_parcels(rng, side, _angle(rng), 60, 90)
-        place.paint_parcels(rng, area & ~edges(halls) & (halls % 3 > 0), halls, _ROOFS)
+        halls = grid_parcels(rng, side, direction(rng), 60, 90)
+        place.paint_parcels(rng, area & ~edges(halls) & (halls % 3 > 0), halls, ROOFS)
     place.changed = area
 
 

@@ -99,13 +99,29 @@ class LocationScenes:
         self, number: int, day: int, late: float, rng: np.random.Generator
     ) -> dict[str, NDArray[np.uint8]]:
         """Bands of one Sentinel-2 scene."""
-        land = self.landscapes[number]
-        ground = Ground(self._light_soil, rng.uniform(0, 0.9), rng.uniform(0, 1))
-        spectra = surface_spectra(
-            land.surfaces,
-            day - late - np.asarray(land.delays),
-            np.asarray(land.vigour) * rng.uniform(0.8, 1.0),
-            ground,
-        ).astype(np.float32)
-        image: Image = spectra.T[:, land.patches] * land.relief.astype(np.float32)
-        return observe(image, self._terrain, sky(rng, self.place.latitude, day), rng)
+        ground = ground_image(self.landscapes[number], day - late, self._light_soil, rng)
+        return observe(ground, self._terrain, sky(rng, self.place.latitude, day), rng)
+
+
+def ground_image(
+    place: Landscape, day: float, light_soil: float, rng: np.random.Generator
+) -> Image:
+    """Reflectance of a place on one date, before light and air.
+
+    Args:
+        place: The place.
+        day: Day of the year, less the days by which the year is late.
+        light_soil: Share (0-1) of light soil in its soil.
+        rng: Source of moisture, turbidity and vigour.
+
+    Returns:
+        Reflectance (0-1) of the 5 m cells, bands by rows by columns.
+    """
+    ground = Ground(light_soil, rng.uniform(0, 0.9), rng.uniform(0, 1))
+    spectra = surface_spectra(
+        place.surfaces,
+        day - np.asarray(place.delays),
+        np.asarray(place.vigour) * rng.uniform(0.8, 1.0),
+        ground,
+    ).astype(np.float32)
+    return spectra.T[:, place.patches] * place.relief.astype(np.float32)

@@ -21,7 +21,7 @@ Image = NDArray[np.float32]
 PIXEL = 10.0
 
 # https://sentiwiki.copernicus.eu/web/s2-mission, central wavelengths of Sentinel-2A, nm
-_WAVELENGTHS = {
+WAVELENGTHS = {
     'B01': 442.7,
     'B02': 492.7,
     'B03': 559.8,
@@ -36,11 +36,11 @@ _WAVELENGTHS = {
     'B12': 2202.4,
 }
 
-_WAVELENGTH = np.array([_WAVELENGTHS[band] for band in BANDS])
+_WAVELENGTH = np.array([WAVELENGTHS[band] for band in BANDS])
 
 # Haze left by the atmospheric correction falls with wavelength, about as fine aerosol does
 # (Angstrom exponent near 1.5).
-_HAZE = ((_WAVELENGTH / _WAVELENGTHS['B01']) ** -1.5).astype(np.float32)
+_HAZE = ((_WAVELENGTH / WAVELENGTHS['B01']) ** -1.5).astype(np.float32)
 
 # Clouds are white in the visible and darker where ice and droplets absorb.
 _CLOUD = np.interp(_WAVELENGTH, [440, 950, 1600, 2200], [0.72, 0.7, 0.5, 0.38]).astype(np.float32)
@@ -108,12 +108,48 @@ def observe(
     Returns:
         Reflectance times 255 by band, each on its native grid of 10, 20 or 60 m.
     """
+    image = illuminated(ground, terrain, weather, rng)
+    return {
+        band: np.round(recorded(band, layer, rng) * 255).astype(np.uint8)
+        for band, layer in zip(BANDS, image, strict=True)
+    }
+
+
+def illuminated(ground: Image, terrain: NDArray[np.float64], weather: Sky, rng: Generator) -> Image:
+    """Light that comes from each 10 m pixel, through haze and clouds.
+
+    Args:
+        ground: Reflectance (0-1) of the 5 m cells, bands by rows by columns.
+        terrain: Height of the 10 m pixels in any unit with a standard deviation of one.
+        weather: Illumination and air.
+        rng: Source of randomness.
+
+    Returns:
+        Reflectance (0-1) of the 10 m pixels, bands by rows by columns.
+    """
     image = spread(ground)
-    octaves = np.log2(_WAVELENGTH / _WAVELENGTHS['B04'])
+    octaves = np.log2(_WAVELENGTH / WAVELENGTHS['B04'])
     gain = (weather.gain * (1 + weather.tilt * octaves)).astype(np.float32)
     image *= gain[:, None, None] * _shading(terrain, weather)
-    image = _through_air(image, weather, rng)
-    return {band: _digitized(band, layer, rng) for band, layer in zip(BANDS, image, strict=True)}
+    return _through_air(image, weather, rng)
+
+
+def recorded(band: str, layer: Image, rng: Generator) -> Image:
+    """One band on its native grid, with sensor noise.
+
+    Args:
+        band: Name of the band.
+        layer: Reflectance (0-1) of the 10 m pixels.
+        rng: Source of the noise.
+
+    Returns:
+        Reflectance (0-1) of the pixels of 10, 20 or 60 m.
+    """
+    layer = aggregated(layer, round(SENTINEL2_L2A.bands[band] / PIXEL))
+    # Signal to noise of Sentinel-2 is 50-170; level 2A adds errors of its own.
+    deviation = 0.0012 + 0.01 * layer
+    layer = layer + deviation * rng.standard_normal(layer.shape, np.float32)
+    return np.clip(layer, 0, 1)
 
 
 def spread(ground: Image) -> Image:
@@ -168,12 +204,3 @@ def _through_air(image: Image, weather: Sky, rng: Generator) -> Image:
         image = image * (1 - 0.6 * shadow)
         image = image * (1 - opacity) + opacity * _CLOUD[:, None, None]
     return image
-
-
-def _digitized(band: str, layer: Image, rng: Generator) -> NDArray[np.uint8]:
-    """One band on its native grid, with sensor noise, as reflectance times 255."""
-    layer = aggregated(layer, round(SENTINEL2_L2A.bands[band] / PIXEL))
-    # Signal to noise of Sentinel-2 is 50-170; level 2A adds errors of its own.
-    deviation = 0.0012 + 0.01 * layer
-    layer = layer + deviation * rng.standard_normal(layer.shape, np.float32)
-    return np.round(np.clip(layer, 0, 1) * 255).astype(np.uint8)
