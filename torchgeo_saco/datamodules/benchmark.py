@@ -16,6 +16,8 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import band_names
+from ..datasets import pixels
+from ..datasets.features import Features, collate_features
 from ..randomness import run_seed, torch_seeded
 from ..samplers import EpochOrder
 from ..synthesis import generate_sample_benchmark
@@ -27,7 +29,7 @@ Split = Literal['train', 'val', 'test']
 SPLITS: tuple[Split, ...] = ('train', 'val', 'test')
 
 #: Value of pixels without a class, in every mask that a dataset of ours yields.
-IGNORED = -1
+IGNORED = pixels.IGNORED
 
 
 class BenchmarkDataModule(NonGeoDataModule):
@@ -76,7 +78,8 @@ class BenchmarkDataModule(NonGeoDataModule):
         Raises:
             ValueError: If an argument is out of range, or a band is unknown.
         """
-        super().__init__(NonGeoDataset, batch_size, num_workers)
+        # The class is TorchGeo's to make datasets of, which make_dataset does here.
+        super().__init__(NonGeoDataset, batch_size, num_workers)  # type: ignore[type-abstract]
         if archive not in ('official', 'sample'):
             raise ValueError(f"archive must be 'official' or 'sample', got {archive!r}")
         if batch_size < 1:
@@ -121,8 +124,8 @@ class BenchmarkDataModule(NonGeoDataModule):
             DatasetNotFoundError: If the data are missing.
             ValueError: If a split is empty, or the data are not as published.
         """
-        needed = {'fit': ('train', 'val'), 'validate': ('val',)}.get(stage, ('test',))
-        for split in needed:
+        stages: dict[str, tuple[Split, ...]] = {'fit': ('train', 'val'), 'validate': ('val',)}
+        for split in stages.get(stage, ('test',)):
             if getattr(self, f'{split}_dataset') is None:
                 dataset = self.make_dataset(split)
                 if not len(dataset):
@@ -154,7 +157,8 @@ class BenchmarkDataModule(NonGeoDataModule):
             return batch
         batch = {**batch, 'image': self.reflectance(batch['image'])}
         if self.augment and self.trainer is not None and self.trainer.training:
-            step = self.trainer.fit_loop.total_batch_idx
+            # Batches counted so far; this one is counted after its transfer.
+            step = self.trainer.fit_loop.total_batch_idx + 1
             with torch_seeded(run_seed(), step, self.trainer.global_rank):
                 symmetries = torch.randint(8, (len(batch['image']),))
             for key in ('image', 'mask'):
@@ -171,7 +175,8 @@ class BenchmarkDataModule(NonGeoDataModule):
         return None
 
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
-        """Loader of a split, in seeded order for training."""
+        """Loader of a split, in seeded order for training; of the test split for prediction."""
+        split = 'test' if split == 'predict' else split
         dataset = self._valid_attribute(f'{split}_dataset')
         if split != 'train':
             return self._loader(split, drop_last=False)
@@ -183,15 +188,18 @@ class BenchmarkDataModule(NonGeoDataModule):
         self, split: str, drop_last: bool, order: EpochOrder | None = None
     ) -> DataLoader[Sample]:
         """Loader of a split in the order given."""
+        dataset = self._valid_attribute(f'{split}_dataset')
+        in_memory = isinstance(dataset, Features)
+        workers = 0 if in_memory else self.num_workers
         return DataLoader(
-            dataset=self._valid_attribute(f'{split}_dataset'),
+            dataset=dataset,
             batch_size=self.batch_size,
             sampler=order,
-            num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
+            num_workers=workers,
+            collate_fn=collate_features if in_memory else self.collate_fn,
             drop_last=drop_last,
             pin_memory=self.pin_memory,
-            persistent_workers=self.num_workers > 0,
+            persistent_workers=workers > 0,
         )
 
 

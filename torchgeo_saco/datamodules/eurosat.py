@@ -1,0 +1,102 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Datamodule of EuroSAT."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torchgeo.datasets import DatasetNotFoundError, EuroSAT, EuroSATSpatial
+from torchgeo.datasets.utils import Path
+
+from ..datasets.eurosat import EuroSATBands
+from ..datasets.scenes import require_disjoint
+from .benchmark import SPLITS, BenchmarkDataModule, Split
+
+
+class EuroSATBandsDataModule(BenchmarkDataModule):
+    """LightningDataModule implementation for EuroSAT with bands by name."""
+
+    sample: ClassVar[str] = 'eurosat'
+    classes = EuroSATBands.classes
+
+    def __init__(
+        self,
+        root: Path = 'data/eurosat',
+        archive: Literal['official', 'sample'] = 'official',
+        download: bool = False,
+        checksum: bool = True,
+        bands: Sequence[str] | None = None,
+        spatial: bool = False,
+        augment: bool = False,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        """Initialize a new EuroSATBandsDataModule instance.
+
+        Args:
+            root: Folder that holds the data set.
+            archive: The published data set, or the synthetic sample in its layout.
+            download: Download or generate the data where they are absent.
+            checksum: Verify the checksums of downloads.
+            bands: Bands to read, in any spelling, or None for all 13.
+            spatial: Split by longitude. The other split puts neighbours on both sides.
+            augment: Flip and turn the training images by quarters, at random.
+            batch_size: Size of each mini-batch.
+            num_workers: Number of workers for parallel data loading.
+            pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+
+        Raises:
+            ValueError: If an argument is out of range, or a band is unknown.
+        """
+        super().__init__(
+            root,
+            archive,
+            download,
+            checksum,
+            EuroSAT.all_band_names if bands is None else bands,
+            'sentinel2_l1c',
+            10000,
+            augment,
+            batch_size,
+            num_workers,
+            pin_memory,
+        )
+        self.spatial = spatial
+
+    def make_dataset(self, split: Split) -> EuroSATBands:
+        """Dataset of one split, from files that are there."""
+        return EuroSATBands(self.root, split, self.bands, self.spatial)
+
+    def obtain(self) -> None:
+        """Download the images, and the lists that are absent."""
+        source = EuroSATSpatial if self.spatial else EuroSAT
+        for split in SPLITS:
+            try:
+                self.make_dataset(split)
+            except DatasetNotFoundError:
+                source(self.root, split, download=True, checksum=self.checksum)
+
+    def setup(self, stage: str) -> None:
+        """Make the datasets of a stage, and name the classes that a split lacks.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            DatasetNotFoundError: If the data are missing.
+            ValueError: If a split is empty, or the data are not as published, or two splits
+                share images.
+        """
+        super().setup(stage)
+        parts = (self.train_dataset, self.val_dataset, self.test_dataset)
+        made = [part for part in parts if isinstance(part, EuroSATBands)]
+        require_disjoint(made)
+        for part in made:
+            if part.absent_classes:
+                rank_zero_info(
+                    f'{self.root}: split {part.split!r} has no image of '
+                    f'{", ".join(part.absent_classes)}; means over classes leave them out'
+                )
