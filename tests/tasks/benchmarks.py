@@ -37,7 +37,7 @@ class Memory(BenchmarkDataModule):
     def __init__(self, samples, classes: Sequence[str] = ('dark', 'bright'), **arguments):
         defaults = {
             'root': 'memory', 'archive': 'official', 'download': False, 'checksum': False,
-            'bands': BANDS, 'sensor': 'sentinel2_l2a', 'unit': None, 'augment': False,
+            'bands': BANDS, 'sensor': 'sentinel2_l2a', 'unit': 10000.0, 'augment': False,
             'batch_size': 4, 'num_workers': 0, 'pin_memory': False,
         }  # fmt: skip
         super().__init__(**(defaults | arguments))

@@ -367,8 +367,8 @@ class GroupTask(ClassificationMixin, BaseTask):
     def _images(self, datamodule: BenchmarkDataModule) -> Any:
         """Training images as the encoder takes them."""
         for batch in datamodule.ordered_dataloader('train'):
-            moved = self.trainer.strategy.batch_to_device(batch)
-            image = datamodule.on_after_batch_transfer(moved, 0)['image']
+            # Makes reflectance too, for it calls the hooks of the datamodule.
+            image = self.trainer.strategy.batch_to_device(batch)['image']
             yield image.flatten(0, 1) if image.ndim == 5 else image
 
     def _checked(self, batch: Sample) -> Tensor:

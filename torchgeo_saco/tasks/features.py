@@ -41,7 +41,7 @@ def extracted(
         return dataset
     samples: list[Sample] = []
     for batch in datamodule.ordered_dataloader(split):
-        batch = datamodule.on_after_batch_transfer(task.trainer.strategy.batch_to_device(batch), 0)
+        batch = task.trainer.strategy.batch_to_device(batch)
         # Half precision halves the memory; it is finer than what BatchNorm leaves of it.
         features = [feature.half().cpu() for feature in task.features(batch)]
         if not samples:
