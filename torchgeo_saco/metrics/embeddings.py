@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor
 
-from .losses import unit
+from ..losses import unit
 
 
 def feature_std(features: Tensor) -> Tensor:

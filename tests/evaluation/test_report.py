@@ -1,0 +1,187 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of tables and figures."""
+
+import csv
+import io
+import json
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from rich.console import Console
+
+from torchgeo_saco.evaluation import Report, Settings, plan_cells
+
+from .fakes import benchmark
+from .test_results import result
+
+ENCODERS = {'random': {}, 'SACo+': {'lr': 0.1}}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close('all')
+
+
+def report(tmp_path, values, metrics=('test_OverallAccuracy',), archive='official', **parts):
+    """Report of two encoders on two benchmarks; values are those of the first benchmark."""
+    first, second = benchmark(metrics=list(metrics)), benchmark('mask')
+    first['data']['init_args']['archive'] = archive
+    settings = Settings(
+        str(tmp_path), range(len(values['random'])), ENCODERS, {'First': first, 'Second': second}
+    )
+    pairs = []
+    for cell in plan_cells(settings):
+        value = values[cell.encoder][cell.seed] if cell.benchmark == 'First' else 0.25
+        pairs.append((cell, result(metrics={'test_OverallAccuracy': value, 'test_loss': 2.0,
+                                            'test_Accuracy_a': 0.1}, **parts)))  # fmt: skip
+    return Report(settings, pairs)
+
+
+VALUES = {'random': [0.5, 0.6, 0.7], 'SACo+': [0.9, 0.95, math.nan]}
+
+
+def test_markdown_by_hand(tmp_path):
+    text = report(tmp_path, VALUES, ['test_OverallAccuracy', 'test_loss']).markdown()
+    assert text.splitlines() == [
+        '# Evaluation',
+        '',
+        'Mean ± sample standard deviation over seeds, in per cent.',
+        '',
+        'Measured on m, 2 CPU cores, with torch 2.',
+        '',
+        '## All benchmarks',
+        '',
+        '| encoder | First<br>test OverallAccuracy | Second<br>test OverallAccuracy |',
+        '| :-- | --: | --: |',
+        # Of 0.5, 0.6, 0.7 the sample standard deviation is 0.1; of 0.9, 0.95 it is 0.0354.
+        '| random | 60.0 ± 10.0 | 25.0 ± 0.0 |',
+        '| SACo+ | 92.5 ± 3.5 | 25.0 ± 0.0 |',
+        '',
+        '## First',
+        '',
+        '| encoder | test OverallAccuracy | test loss | seeds |',
+        '| :-- | --: | --: | --: |',
+        '| random | 60.0 ± 10.0 | 2 ± 0 | 3 |',
+        '| SACo+ | 92.5 ± 3.5 | 2 ± 0 | 3 |',
+        '',
+        '## Second',
+        '',
+        '| encoder | test OverallAccuracy | seeds |',
+        '| :-- | --: | --: |',
+        '| random | 25.0 ± 0.0 | 3 |',
+        '| SACo+ | 25.0 ± 0.0 | 3 |',
+    ]
+
+
+def test_table_of_a_terminal(tmp_path):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(report(tmp_path, VALUES, archive='sample').table())
+    text = console.file.getvalue()
+    assert 'synthetic samples: First\n' in re.sub(' +\n', '\n', text)
+    assert re.search('SACo\\+ .* 92.5 ± 3.5 .* 25.0 ± 0.0', text)
+
+
+def test_one_seed_has_no_spread_and_what_is_missing_is_a_dash(tmp_path):
+    text = report(tmp_path, {'random': [0.5], 'SACo+': [math.nan]}).markdown()
+    assert '| random | 50.0 | 1 |' in text
+    assert '| SACo+ | - | 1 |' in text
+
+
+def test_one_benchmark_needs_no_overview(tmp_path):
+    settings = Settings(str(tmp_path), [0], {'x': {}}, {'Only': benchmark()})
+    text = Report(settings, [(cell, result()) for cell in plan_cells(settings)]).markdown()
+    assert 'All benchmarks' not in text
+    assert '## Only' in text
+
+
+def test_synthetic_data_are_said_to_be_so(tmp_path):
+    text = report(tmp_path, VALUES, archive='sample').markdown()
+    assert '| encoder | First (synthetic sample)<br>' in text
+    assert '## First (synthetic sample)' in text
+    assert '## Second\n' in text
+    assert 'their numbers say nothing of real data' in text
+
+
+def test_columns_are_the_overall_scores_unless_named(tmp_path):
+    made = report(tmp_path, VALUES)
+    assert made.columns('Second') == ['test_OverallAccuracy']
+    assert made.columns('First') == ['test_OverallAccuracy']
+    of_loss = [(cell, replace(found, metrics={'test_loss': 1.0})) for cell, found in made.results]
+    assert Report(made.settings, of_loss).columns('Second') == ['test_loss']
+
+
+def test_machines_of_all_cells_are_named(tmp_path):
+    made = report(tmp_path, VALUES)
+    cell, found = made.results[0]
+    other = replace(found, environment={'machine': 'other', 'torch': '2', 'commit': 'abc'})
+    text = Report(made.settings, [(cell, other), *made.results[1:]]).markdown()
+    assert 'Measured on other or m, 2 CPU cores, with torch 2, commit abc.' in text
+
+
+def test_csv_has_a_line_a_score(tmp_path):
+    made = report(tmp_path, VALUES)
+    lines = list(csv.DictReader(made.csv().splitlines()))
+    assert len(lines) == 2 * 2 * 3 * 3
+    assert lines[0] == {
+        'encoder': 'random', 'benchmark': 'First', 'seed': '0', 'metric': 'test_OverallAccuracy',
+        'value': '0.5', 'seconds': '1.5', 'key': made.results[0][0].key,
+    }  # fmt: skip
+    values = [line['value'] for line in lines
+              if (line['encoder'], line['benchmark'], line['metric'])
+              == ('SACo+', 'First', 'test_OverallAccuracy')]  # fmt: skip
+    assert values == ['0.9', '0.95', '']
+
+
+def test_files(tmp_path):
+    paths = report(tmp_path, VALUES).write()
+    assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}
+    assert {path.name for path in paths} == {
+        'results.csv', 'results.md', 'run.json', 'panels_First.png', 'panels_Second.png',
+        'confusion_First_random.png', 'confusion_First_SACo+.png',
+        'confusion_Second_random.png', 'confusion_Second_SACo+.png',
+    }  # fmt: skip
+    record = json.loads((tmp_path / 'run.json').read_text())
+    assert 'CPU cores' in record['machine']
+    assert record['settings']['encoders'] == ENCODERS
+    assert list(record['settings']['benchmarks']) == ['First', 'Second']
+    assert not plt.get_fignums()
+
+
+def test_confusion_matrices_are_summed_over_seeds(tmp_path):
+    figures = dict(report(tmp_path, VALUES, archive='sample').figures())
+    axis = figures['confusion_First_random'].axes[0]
+    assert axis.get_title() == 'First (synthetic sample) · random · 3 seeds'
+    # Counts of 1 2 / 3 4, three times.
+    assert [label.get_text() for label in axis.get_yticklabels()] == ['a  (9)', 'b  (21)']
+
+
+def test_panels_show_all_encoders(tmp_path):
+    figures = dict(report(tmp_path, VALUES).figures())
+    titles = [axis.get_title() for axis in figures['panels_Second'].axes[:4]]
+    assert titles == ['image', 'truth', 'random', 'SACo+']
+    assert figures['panels_Second'].get_suptitle() == 'Second · seed 0'
+
+
+def test_names_of_files_have_no_spaces(tmp_path):
+    made = report(tmp_path, VALUES)
+    named = [(replace(cell, encoder='MoCo v2'), found) for cell, found in made.results]
+    settings = replace(made.settings, encoders={'MoCo v2': {}})
+    assert 'confusion_First_MoCo_v2' in dict(Report(settings, named).figures())
+
+
+def test_results_without_pictures_have_none(tmp_path):
+    made = report(tmp_path, VALUES, confusion=None, panels=[])
+    assert dict(made.figures()) == {}
+
+
+def test_one_matrix_is_of_one_seed(tmp_path):
+    made = report(tmp_path, {'random': [0.5], 'SACo+': [0.5]}, confusion=np.eye(2, dtype=int))
+    figures = dict(made.figures())
+    assert figures['confusion_Second_SACo+'].axes[0].get_title() == 'Second · SACo+ · 1 seed'

@@ -1,0 +1,127 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Training and test of one cell."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from torch import Tensor
+
+from ..probes import knn_scores, linear_probe
+from .environment import environment
+from .panels import panel_sample
+from .plan import Cell
+from .results import Result
+
+_NEIGHBOURS = 5
+
+
+def run_cell(cell: Cell) -> Result:
+    """Train the task of a cell, test it, and probe its features.
+
+    The task is trained and tested by Lightning. Features and panels come from a new datamodule,
+    for a frozen task may have put features in place of the images of the first. The test split
+    decides nothing: the last weights are tested.
+
+    Args:
+        cell: What to run.
+
+    Returns:
+        ``test_*`` of the task; and where the task has ``embed``, ``knn5_*`` of
+        :func:`~torchgeo_saco.probes.knn_scores` and ``linear_*`` of
+        :func:`~torchgeo_saco.probes.linear_probe`, with the strength chosen as ``linear_C``.
+
+    Raises:
+        ValueError: If a panel is beyond the test split, or the task logs no test score or predicts no
+            classes.
+    """
+    start = time.perf_counter()
+    seed_everything(cell.seed, workers=True, verbose=False)
+    datamodule, task, trainer = (cell.make(part) for part in ('data', 'model', 'trainer'))
+    trainer.fit(task, datamodule=datamodule)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    trainer.test(task, datamodule=datamodule, verbose=False)
+    metrics = {
+        name: float(value)
+        for name, value in trainer.callback_metrics.items()
+        if name.startswith('test_')
+    }
+    if not metrics:
+        raise ValueError(
+            f'{type(task).__name__} logs no score test_* in its test; log at least one'
+        )
+    confusion = getattr(task, 'test_confusion', None)
+    fresh = cell.make('data')
+    fresh.prepare_data()
+    fresh.setup('test')
+    with _evaluating(task, trainer):
+        panels = [panel_sample(task, fresh, number) for number in cell.panels]
+    if hasattr(task, 'embed'):
+        fresh.setup('fit')
+        with _evaluating(task, trainer):
+            splits = [_embeddings(task, fresh, split) for split in ('train', 'val', 'test')]
+        metrics |= _probe_scores(splits, fresh.classes, task.device)
+    return Result(
+        metrics,
+        time.perf_counter() - start,
+        tuple(fresh.classes),
+        _plain_colors(getattr(fresh, 'colors', None)),
+        None if confusion is None else confusion.cpu().numpy(),
+        panels,
+        environment(),
+    )
+
+
+@contextmanager
+def _evaluating(task: LightningModule, trainer: Trainer) -> Iterator[None]:
+    """Within the block the task is as in a test; Lightning moves it off the GPU after one."""
+    task.to(trainer.strategy.root_device).eval()
+    with torch.inference_mode(), trainer.precision_plugin.forward_context():
+        yield
+
+
+def _probe_scores(
+    splits: Sequence[tuple[Tensor, Tensor]], classes: Sequence[str], device: torch.device
+) -> dict[str, float]:
+    """Scores of both probes, those of single classes under their names."""
+    train, val, test = splits
+    bank, asked = (tuple(part.to(device) for part in split) for split in (train, test))
+    neighbours = knn_scores(bank[0], bank[1], asked[0], asked[1], _NEIGHBOURS)
+    linear = linear_probe(*train, *val, *test)
+    scores = {f'knn{_NEIGHBOURS}_{name}': score for name, score in neighbours.items()}
+    scores |= {f'linear_{name}': score for name, score in linear.scores.items()}
+    named: dict[str, float] = {'linear_C': linear.C}
+    for name, score in scores.items():
+        if score.ndim == 0:
+            named[name] = float(score)
+        else:
+            # The last classes have no number if no split has them.
+            numbers = score.tolist() + [math.nan] * (len(classes) - len(score))
+            named |= {f'{name}_{label}': n for label, n in zip(classes, numbers, strict=True)}
+    return named
+
+
+def _embeddings(task: Any, datamodule: Any, split: str) -> tuple[Tensor, Tensor]:
+    """Features and labels of a split, in its order, on the CPU."""
+    features, labels = [], []
+    for batch in datamodule.ordered_dataloader(split):
+        batch = datamodule.transfer_batch_to_device(batch, task.device, 0)
+        batch = datamodule.on_after_batch_transfer(batch, 0)
+        features.append(task.embed(batch).float().cpu())
+        labels.append(batch['label'].cpu())
+    return torch.cat(features), torch.cat(labels)
+
+
+def _plain_colors(colors: Any) -> list[Any] | None:
+    """Colours as texts or lists of numbers."""
+    if colors is None:
+        return None
+    return [color if isinstance(color, str) else np.asarray(color).tolist() for color in colors]

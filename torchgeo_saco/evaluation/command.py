@@ -1,0 +1,189 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""``torchgeo-saco evaluate``."""
+
+import difflib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning
+from lightning_utilities.core import rank_zero
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from .cells import run_cell
+from .plan import Cell, plan_cells
+from .report import Report
+from .results import Result
+from .settings import Settings, SettingsError, read_settings
+
+# The estimate needs cells that took hours, not those of the last seconds alone.
+_MEMORY = 30 * 24 * 3600.0
+
+
+class CellError(RuntimeError):
+    """A cell that failed; the message names it."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        args: Arguments after ``evaluate``.
+    """
+    try:
+        settings = read_settings(args)
+        report = evaluate(settings)
+    except SettingsError as error:
+        sys.stderr.write(f'torchgeo-saco evaluate: error: {error}\n')
+        sys.exit(2)
+    console = Console()
+    console.print(report.table())
+    console.print(f'All tables and figures are in {settings.output}', highlight=False)
+
+
+def evaluate(settings: Settings, console: Console | None = None) -> Report:
+    """Evaluate every encoder on every benchmark with every seed, and write the report.
+
+    Cells that are there from an earlier run are not run again.
+
+    Args:
+        settings: What to evaluate.
+        console: Where to show progress, or None for standard error.
+
+    Returns:
+        The report, which is written.
+
+    Raises:
+        SettingsError: If the settings are wrong; nothing has run then. Or if no score has the
+            name of a column; the first cell of the benchmark has run then.
+        CellError: If a cell fails. Finished cells stay.
+    """
+    console = console or Console(stderr=True)
+    cells = plan_cells(settings)
+    results: dict[str, Result] = {}
+    for cell in cells:
+        result = Result.load(_folder(settings, cell))
+        if result is not None:
+            _require_metrics(cell, result)
+            results[cell.key] = result
+    # Encoders of other names but equal arguments share a cell.
+    missing = list({cell.key: cell for cell in cells if cell.key not in results}.values())
+    if results:
+        console.print(f'{len(results)} cells are there already, {len(missing)} are not')
+    _prepare(missing)
+    with _progress(console) as progress, _messages(console):
+        bar = progress.add_task('', total=len(missing), visible=bool(missing))
+        for cell in missing:
+            progress.update(bar, description=_label(cell))
+            result = results[cell.key] = _run(cell)
+            identity = {'encoder': cell.encoder, 'benchmark': cell.benchmark, 'seed': cell.seed}
+            result.save(_folder(settings, cell), identity)
+            _require_metrics(cell, result)
+            progress.advance(bar)
+            if not console.is_terminal:
+                console.print(f'{_label(cell)}: {result.seconds:.0f} s', highlight=False)
+    report = Report(settings, [(cell, results[cell.key]) for cell in cells])
+    report.write()
+    return report
+
+
+def _label(cell: Cell) -> str:
+    """A cell in the progress bar."""
+    return f'{cell.benchmark} · {cell.encoder} · seed {cell.seed}'
+
+
+def _folder(settings: Settings, cell: Cell) -> Path:
+    """Folder of the result of a cell."""
+    return Path(settings.output) / 'cells' / cell.key
+
+
+def _prepare(cells: Sequence[Cell]) -> None:
+    """Download or generate the data of each benchmark, which may report on its own."""
+    for cell in {cell.benchmark: cell for cell in cells}.values():
+        cell.make('data').prepare_data()
+
+
+def _run(cell: Cell) -> Result:
+    """Result of a cell, or an error that names it."""
+    try:
+        return run_cell(cell)
+    except Exception as error:
+        raise CellError(
+            f'{cell.name} failed: {error}; finished cells are kept, and the same command goes on '
+            'with this one'
+        ) from error
+
+
+def _require_metrics(cell: Cell, result: Result) -> None:
+    """Refuse columns that no cell will fill."""
+    for name in cell.metrics:
+        if name not in result.metrics:
+            close = difflib.get_close_matches(name, result.metrics, n=1, cutoff=0.0)[0]
+            raise SettingsError(
+                f'benchmark {cell.benchmark} has no score {name!r}; did you mean {close!r}?'
+            )
+
+
+def _progress(console: Console) -> Progress:
+    """Progress bar over cells."""
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn('left'),
+        TimeRemainingColumn(),
+        console=console,
+        speed_estimate_period=_MEMORY,
+    )
+
+
+class _OwnMessagesOnce(logging.Filter):
+    """Shows what tasks report above the progress bar, once; Lightning's own is left out."""
+
+    def __init__(self, console: Console) -> None:
+        """Nothing was shown yet."""
+        super().__init__()
+        self.console = console
+        self.shown: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Show a message if it is new; no handler gets any below a warning."""
+        if record.levelno >= logging.WARNING:
+            return True
+        text = record.getMessage()
+        if not record.pathname.startswith(str(Path(lightning.__file__).parent)):
+            if text not in self.shown:
+                self.console.print(text, highlight=False, markup=False)
+            self.shown.add(text)
+        return False
+
+
+@contextmanager
+def _messages(console: Console) -> Iterator[None]:
+    """Within the block, messages of many trainings do not bury the progress bar."""
+    once = _OwnMessagesOnce(console)
+    # Lightning and the tasks of this package report here.
+    logger = rank_zero.log
+    logger.addFilter(once)
+    with warnings.catch_warnings():
+        # Advice on speed is for who wrote the configuration; the other is Lightning's own affair.
+        warnings.filterwarnings('ignore', '.*does not have many workers.*')
+        warnings.filterwarnings('ignore', '.*LeafSpec.*')
+        try:
+            yield
+        finally:
+            logger.removeFilter(once)

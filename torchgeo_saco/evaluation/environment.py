@@ -1,0 +1,48 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What a number was measured with: versions, class of machine, commit."""
+
+import os
+import platform
+import shutil
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from .. import __version__
+
+_PACKAGES = ('torch', 'torchgeo', 'lightning', 'kornia', 'timm', 'scikit-learn')
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Versions, class of the machine, and the commit where the package is a checkout.
+
+    Returns:
+        Texts by name. Nothing in them tells one machine of a class from another.
+    """
+    machine = f'{platform.machine()}, {os.cpu_count()} CPU cores'
+    if torch.cuda.is_available():
+        machine += f', {torch.cuda.get_device_name()}'
+    found = {'machine': machine, 'torchgeo_saco': __version__, 'python': platform.python_version()}
+    found |= {package: version(package) for package in _PACKAGES}
+    commit = _commit(Path(__file__).parents[2])
+    return found if commit is None else found | {'commit': commit}
+
+
+def _commit(folder: Path) -> str | None:
+    """Commit of a checkout, or None; a package inside another project's folder has none."""
+    git = shutil.which('git')
+    if git is None or not (folder / '.git').exists():
+        return None
+    answer = subprocess.run(  # noqa: S603
+        [git, '-C', str(folder), 'describe', '--always', '--dirty'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() or None

@@ -1,0 +1,236 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tables and figures of all cells."""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from ..plots import PredictionRow, plot_confusion, plot_predictions
+from .environment import environment
+from .plan import Cell
+from .results import Result, replace
+from .settings import Settings
+
+_COLUMNS = ('encoder', 'benchmark', 'seed', 'metric', 'value', 'seconds', 'key')
+
+# Scores from 0 to 1; losses and strengths are none.
+_SHARES = re.compile('Accuracy|Precision|Recall|F1Score|JaccardIndex')
+
+
+class Report:
+    """Cells with their results, and what is written of them."""
+
+    def __init__(self, settings: Settings, results: Sequence[tuple[Cell, Result]]) -> None:
+        """Initialize a new Report instance.
+
+        Args:
+            settings: What was evaluated.
+            results: Cells and their results, in the order of the plan.
+        """
+        self.settings = settings
+        self.results = results
+
+    def write(self) -> list[Path]:
+        """Write ``results.csv``, ``results.md``, ``run.json`` and all figures.
+
+        Returns:
+            The files.
+        """
+        folder = Path(self.settings.output)
+        texts = {'results.csv': self.csv(), 'results.md': self.markdown(), 'run.json': self.json()}
+        for name, text in texts.items():
+            replace(folder / name, text.encode())
+        paths = [folder / name for name in texts]
+        for name, figure in self.figures():
+            paths.append(folder / f'{name}.png')
+            figure.savefig(paths[-1], dpi=130)
+            plt.close(figure)
+        return paths
+
+    def csv(self) -> str:
+        """All scores, one a line; a score that a cell does not have is empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator='\n')
+        writer.writerow(_COLUMNS)
+        for cell, result in self.results:
+            for name, value in result.metrics.items():
+                number = '' if math.isnan(value) else repr(value)
+                seconds = f'{result.seconds:.1f}'
+                line = (cell.encoder, cell.benchmark, cell.seed, name, number, seconds, cell.key)
+                writer.writerow(line)
+        return text.getvalue()
+
+    def markdown(self) -> str:
+        """Mean and spread over seeds: one table of all benchmarks, and one for each."""
+        lines = ['# Evaluation', '', self._header(), '']
+        names = list(self.settings.benchmarks)
+        if len(names) > 1:
+            heads = [f'{self.title(name)}<br>{_words(self.columns(name)[0])}' for name in names]
+            lines += ['## All benchmarks', '', *_table_head(['encoder', *heads])]
+            lines += [_table_row(row) for row in self._overview()]
+            lines.append('')
+        for name in names:
+            columns = self.columns(name)
+            heads = ['encoder', *(_words(column) for column in columns), 'seeds']
+            lines += [f'## {self.title(name)}', '', *_table_head(heads)]
+            for encoder in self.settings.encoders:
+                numbers = [self.summary(encoder, name, column) for column in columns]
+                seeds = len(self._of(name, encoder))
+                lines.append(_table_row([encoder, *numbers, str(seeds)]))
+            lines.append('')
+        return '\n'.join(lines)
+
+    def table(self) -> Table:
+        """First column of every benchmark, for a terminal."""
+        title = 'mean ± standard deviation over seeds, in per cent'
+        made_up = [name for name in self.settings.benchmarks if self.title(name) != name]
+        caption = f'synthetic samples: {", ".join(made_up)}' if made_up else None
+        table = Table(title=title, caption=caption, min_width=len(title))
+        table.add_column('encoder', overflow='fold')
+        for name in self.settings.benchmarks:
+            head = f'{name}\n{_words(self.columns(name)[0])}'
+            table.add_column(head, justify='right', overflow='fold')
+        for row in self._overview():
+            table.add_row(*row)
+        return table
+
+    def json(self) -> str:
+        """Settings, versions and machine of this run."""
+        record = {**environment(), 'settings': asdict(self.settings)}
+        return json.dumps(record, indent=2, default=str) + '\n'
+
+    def figures(self) -> Iterable[tuple[str, Figure]]:
+        """Names and figures: confusion matrices summed over seeds, panels of the first seed."""
+        for benchmark in self.settings.benchmarks:
+            for encoder in self.settings.encoders:
+                figure = self._confusion(benchmark, encoder)
+                if figure is not None:
+                    yield _file_name('confusion', benchmark, encoder), figure
+            figure = self._panels(benchmark)
+            if figure is not None:
+                yield _file_name('panels', benchmark), figure
+
+    def columns(self, benchmark: str) -> list[str]:
+        """Scores that the table of a benchmark shows: those asked for, or all overall ones."""
+        cell, result = next(pair for pair in self.results if pair[0].benchmark == benchmark)
+        if cell.metrics:
+            return list(cell.metrics)
+        classwise = tuple(f'_{label}' for label in result.classes)
+        shares = [name for name in result.metrics if _SHARES.search(name)]
+        return [name for name in shares if not name.endswith(classwise)] or list(result.metrics)
+
+    def summary(self, encoder: str, benchmark: str, metric: str) -> str:
+        """Mean and sample standard deviation over seeds, shares in per cent; '-' for none."""
+        results = (result for _, result in self._of(benchmark, encoder))
+        values = [result.metrics.get(metric, math.nan) for result in results]
+        values = [value for value in values if not math.isnan(value)]
+        if not values:
+            return '-'
+        digits = '.1f' if _SHARES.search(metric) else '.3g'
+        scale = 100 if _SHARES.search(metric) else 1
+        center = f'{scale * mean(values):{digits}}'
+        return center if len(values) < 2 else f'{center} ± {scale * stdev(values):{digits}}'
+
+    def title(self, benchmark: str) -> str:
+        """Name of a benchmark, and whether its data are made up."""
+        synthetic = any(cell.synthetic for cell, _ in self.results if cell.benchmark == benchmark)
+        return f'{benchmark} (synthetic sample)' if synthetic else benchmark
+
+    def _overview(self) -> Iterable[list[str]]:
+        """Every encoder, and its first score on every benchmark."""
+        for encoder in self.settings.encoders:
+            scores = [
+                self.summary(encoder, name, self.columns(name)[0])
+                for name in self.settings.benchmarks
+            ]
+            yield [encoder, *scores]
+
+    def _of(self, benchmark: str, encoder: str) -> list[tuple[Cell, Result]]:
+        """Cells of one entry of the table."""
+        return [
+            (cell, result)
+            for cell, result in self.results
+            if (cell.benchmark, cell.encoder) == (benchmark, encoder)
+        ]
+
+    def _header(self) -> str:
+        """What was measured how, on what."""
+        environments = [result.environment for _, result in self.results]
+        # Cells of earlier runs may come from elsewhere.
+        used = {
+            name: ' or '.join(dict.fromkeys(each[name] for each in environments if name in each))
+            for name in dict.fromkeys(name for each in environments for name in each)
+        }
+        machine = used.pop('machine', '')
+        spread = 'Mean ± sample standard deviation over seeds, in per cent.'
+        if any(cell.synthetic for cell, _ in self.results):
+            spread += ' Synthetic samples are generated; their numbers say nothing of real data.'
+        versions = ', '.join(f'{name} {number}' for name, number in used.items())
+        return f'{spread}\n\nMeasured on {machine}, with {versions}.'
+
+    def _confusion(self, benchmark: str, encoder: str) -> Figure | None:
+        """Confusion matrix over all seeds."""
+        results = [result for _, result in self._of(benchmark, encoder)]
+        matrices = [result.confusion for result in results if result.confusion is not None]
+        if not matrices:
+            return None
+        seeds = f'{len(matrices)} seed{"s" if len(matrices) > 1 else ""}'
+        title = f'{self.title(benchmark)} · {encoder} · {seeds}'
+        return plot_confusion(torch.from_numpy(np.sum(matrices, 0)), results[0].classes, title)
+
+    def _panels(self, benchmark: str) -> Figure | None:
+        """Samples with the predictions of all encoders, of the first seed."""
+        seed = self.settings.seeds[0]
+        chosen = {
+            cell.encoder: result
+            for cell, result in self.results
+            if (cell.benchmark, cell.seed) == (benchmark, seed)
+        }
+        first = next(iter(chosen.values()))
+        rows = [
+            PredictionRow(
+                {title: torch.from_numpy(image) for title, image in panel.images.items()},
+                torch.from_numpy(panel.truth),
+                {
+                    encoder: torch.from_numpy(result.panels[number].prediction)
+                    for encoder, result in chosen.items()
+                },
+            )
+            for number, panel in enumerate(first.panels)
+        ]
+        title = f'{self.title(benchmark)} · seed {seed}'
+        return plot_predictions(rows, first.classes, first.colors, title) if rows else None
+
+
+def _file_name(*parts: str) -> str:
+    """Name of a figure, without spaces."""
+    return '_'.join(parts).replace(' ', '_')
+
+
+def _words(metric: str) -> str:
+    """Name of a metric as the head of a column."""
+    return metric.replace('_', ' ', 1)
+
+
+def _table_head(cells: Sequence[str]) -> list[str]:
+    """Head of a Markdown table, numbers to the right."""
+    return [_table_row(cells), _table_row([':--', *['--:'] * (len(cells) - 1)])]
+
+
+def _table_row(cells: Sequence[str]) -> str:
+    """Line of a Markdown table."""
+    return f'| {" | ".join(cells)} |'

@@ -1,0 +1,154 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Results of single cells, on disk."""
+
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PanelSample:
+    """A test sample, and what the task made of it."""
+
+    #: Images by title, (3, H, W).
+    images: Mapping[str, np.ndarray]
+
+    #: Truth: () or (L,) or (H, W).
+    truth: np.ndarray
+
+    #: Prediction, in the form of the truth.
+    prediction: np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the run of a cell yields."""
+
+    #: Scores by name; NaN where a class is absent.
+    metrics: Mapping[str, float]
+
+    #: Wall-clock time of training and all tests.
+    seconds: float
+
+    #: Class names.
+    classes: tuple[str, ...]
+
+    #: Colour of each class, or None.
+    colors: list[Any] | None
+
+    #: Counts, (C, C), rows truth, or None.
+    confusion: np.ndarray | None
+
+    #: Samples to draw.
+    panels: list[PanelSample]
+
+    #: Versions, machine and commit that the run had.
+    environment: Mapping[str, str]
+
+    def save(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        """Write the result; it exists once its JSON does.
+
+        Args:
+            folder: Folder of the cell.
+            identity: What the cell is, for people who look.
+        """
+        arrays = {} if self.confusion is None else {'confusion': self.confusion}
+        for number, panel in enumerate(self.panels):
+            arrays[f'truth_{number}'] = panel.truth
+            arrays[f'prediction_{number}'] = panel.prediction
+            for place, image in enumerate(panel.images.values()):
+                arrays[f'image_{number}_{place}'] = image
+        record = {
+            **identity,
+            'seconds': self.seconds,
+            # JSON has no NaN.
+            'metrics': {
+                name: None if math.isnan(value) else value for name, value in self.metrics.items()
+            },
+            'classes': self.classes,
+            'colors': self.colors,
+            'panels': [list(panel.images) for panel in self.panels],
+            'environment': dict(self.environment),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        packed = io.BytesIO()
+        np.savez_compressed(packed, allow_pickle=False, **arrays)
+        replace(folder / 'arrays.npz', packed.getvalue())
+        replace(folder / 'result.json', (json.dumps(record, indent=2) + '\n').encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> 'Result | None':
+        """The result in a folder, or None where there is none.
+
+        Args:
+            folder: Folder of the cell.
+
+        Returns:
+            The result.
+
+        Raises:
+            ValueError: If its files are damaged.
+        """
+        if not (folder / 'result.json').is_file():
+            return None
+        try:
+            record = json.loads((folder / 'result.json').read_text(encoding='utf-8'))
+            # NumPy leaves a damaged file open that it opened itself.
+            with open(folder / 'arrays.npz', 'rb') as file, np.load(file) as arrays:
+                panels = [
+                    PanelSample(
+                        {
+                            title: arrays[f'image_{number}_{place}']
+                            for place, title in enumerate(titles)
+                        },
+                        arrays[f'truth_{number}'],
+                        arrays[f'prediction_{number}'],
+                    )
+                    for number, titles in enumerate(record['panels'])
+                ]
+                confusion = arrays.get('confusion')
+            metrics = {
+                name: math.nan if value is None else float(value)
+                for name, value in record['metrics'].items()
+            }
+            return cls(
+                metrics,
+                float(record['seconds']),
+                tuple(record['classes']),
+                record['colors'],
+                confusion,
+                panels,
+                record['environment'],
+            )
+        except Exception as error:
+            raise ValueError(
+                f'the result in {folder} is damaged ({error}); remove the folder to run the '
+                'cell again'
+            ) from error
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file in place of another, at once and whole.
+
+    Args:
+        path: The file.
+        content: What it holds.
+    """
+    partial = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        with open(partial, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,224 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What to evaluate: configuration files and arguments of ``torchgeo-saco evaluate``."""
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser
+
+_DESCRIPTION = """\
+Evaluate encoders on benchmarks, over seeds: one CSV, a Markdown table with mean and spread,
+confusion matrices, and panels of image, truth and predictions. Every encoder is trained and
+tested on every benchmark with every seed; where the task can embed images, kNN and a linear probe
+are scored too. Each of these cells is kept under <output>/cells and is not run again, so an
+interrupted command goes on where it was, and one encoder more costs its own cells alone.
+"""
+
+_EPILOG = """\
+A configuration file:
+
+  output: logs/report
+  seeds: [0, 1, 2]
+  encoders:                # arguments given to the task of every benchmark
+    random: {model: resnet18, weights: null}
+    SACo+: {model: resnet18, weights: 'logs/pretrain/seed{seed}.ckpt'}
+  benchmarks:              # model, data and trainer, as for `torchgeo-saco fit`
+    EuroSAT:
+      configs: [fit.yaml]  # files of `fit` to start from; their logger and callbacks are left out
+      model: {class_path: torchgeo_saco.tasks.GroupClassification, init_args: {}}
+      data: {class_path: torchgeo_saco.datamodules.EuroSATBandsDataModule, init_args: {}}
+      trainer: {max_epochs: 30}
+      metrics: [test_OverallAccuracy, knn5_OverallAccuracy]  # columns of the table
+      panels: [0, 1, 2]    # test samples that are drawn
+
+Several files are merged in order. Any value can be set by an argument that spells out its
+place, such as --benchmarks.EuroSAT.trainer.max_epochs=1 or --encoders.SACo+.model=resnet50.
+"""
+
+# Names become file names and cells of a Markdown table.
+_NAME = re.compile(r'[\w+(][\w +,()=-]*')
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be evaluated; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Encoders, benchmarks and seeds; every combination is evaluated."""
+
+    #: Folder of the results.
+    output: str
+
+    #: Seeds of initial weights, batches and augmentation.
+    seeds: Sequence[int]
+
+    #: Arguments of the task by name of the encoder; ``{seed}`` in a text becomes the seed.
+    encoders: Mapping[str, Mapping[str, Any]]
+
+    #: By name of the benchmark: ``model``, ``data``, ``trainer``, ``metrics``, ``panels``.
+    benchmarks: Mapping[str, Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be evaluated.
+
+        Raises:
+            SettingsError: If a list is empty, a seed is negative or listed twice, or a name does
+                not make a file name.
+        """
+        for what, values in vars(self).items():
+            if not values:
+                raise SettingsError(f'{what} is empty; name at least one')
+        if min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise SettingsError(f'seeds must be different and not negative, got {list(self.seeds)}')
+        for what in ('encoders', 'benchmarks'):
+            files = [str(name).replace(' ', '_') for name in getattr(self, what)]
+            if len(set(files)) < len(files):
+                raise SettingsError(f'{what}: two names differ in a space alone; rename one')
+            for name, arguments in getattr(self, what).items():
+                if not isinstance(name, str) or not _NAME.fullmatch(name):
+                    raise SettingsError(
+                        f'{what}: {name!r} is no name for a file; use letters, digits, spaces '
+                        'and any of _ + - , ( ) ='
+                    )
+                if not isinstance(arguments, Mapping):
+                    raise SettingsError(f'{what}.{name} must be a mapping, got {arguments!r}')
+
+
+def read_settings(args: Sequence[str]) -> Settings:
+    """Settings from configuration files and arguments; the latter win.
+
+    Args:
+        args: Arguments of the command.
+
+    Returns:
+        The settings, the files of benchmarks merged into them.
+
+    Raises:
+        SettingsError: If an argument or a file is wrong.
+        SystemExit: After ``--help``.
+    """
+    parser = _parser()
+    if {'-h', '--help'} & set(args):
+        parser.parse_args(['--help'])
+    given = _given(args)
+    # What jsonargparse does not see, it cannot take for a class to make.
+    parts = {name: given.pop(name, {}) for name in ('encoders', 'benchmarks')}
+    try:
+        known = parser.parse_object(given)
+    except argparse.ArgumentError as error:
+        raise SettingsError(str(error)) from error
+    for name, part in parts.items():
+        if not isinstance(part, Mapping):
+            raise SettingsError(f'{name} must be a mapping of names, got {part!r}')
+    benchmarks = {name: _expanded(name, spec) for name, spec in parts['benchmarks'].items()}
+    return Settings(known.output, known.seeds, parts['encoders'], benchmarks)
+
+
+def merged(base: Any, over: Any) -> Any:
+    """One configuration over another: mappings are merged, anything else is replaced.
+
+    Args:
+        base: Configuration.
+        over: What differs. Another ``class_path`` replaces the arguments of the class, too.
+
+    Returns:
+        The configuration of both.
+
+    Example:
+        >>> merged({'trainer': {'max_epochs': 9, 'devices': 1}}, {'trainer': {'max_epochs': 1}})
+        {'trainer': {'max_epochs': 1, 'devices': 1}}
+    """
+    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
+        return over
+    if over.get('class_path', base.get('class_path')) != base.get('class_path'):
+        return over
+    return {
+        **base,
+        **{name: merged(base[name], part) if name in base else part for name, part in over.items()},
+    }
+
+
+def _parser() -> ArgumentParser:
+    """Parser of everything but encoders and benchmarks."""
+    parser = ArgumentParser(
+        prog='torchgeo-saco evaluate',
+        usage='%(prog)s --config FILE [--config FILE ...] [--PLACE.IN.THE.FILE=VALUE ...]',
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        exit_on_error=False,
+    )
+    parser.add_argument('--config', metavar='FILE', help='YAML file; may be repeated')
+    parser.add_argument('--output', type=str, default='logs/report', help='folder of the results')
+    parser.add_argument(
+        '--seeds', type=list[int], default=[0, 1, 2], metavar='[SEED,...]', help='seeds to run'
+    )
+    parser.add_argument('--encoders.NAME.ARGUMENT', metavar='VALUE', help='argument of an encoder')
+    parser.add_argument('--benchmarks.NAME.PLACE', metavar='VALUE', help='any value of a benchmark')
+    return parser
+
+
+def _given(args: Sequence[str]) -> dict[str, Any]:
+    """Files merged in order, and the values of arguments over them."""
+    given: Any = {}
+    places: list[tuple[str, str]] = []
+    left = list(args)
+    while left:
+        name, equals, value = left.pop(0).partition('=')
+        if not re.fullmatch('--[^-].*', name):
+            raise SettingsError(f'unexpected argument {name!r}; arguments look like --seeds=[0,1]')
+        if not equals:
+            if not left:
+                raise SettingsError(f'argument {name} lacks a value')
+            value = left.pop(0)
+        if name == '--config':
+            given = merged(given, _read(value))
+        else:
+            places.append((name[2:], value))
+    for place, value in places:
+        part: Any = yaml.safe_load(value)
+        for name in reversed(place.split('.')):
+            part = {name: part}
+        given = merged(given, part)
+    return given
+
+
+def _expanded(name: str, spec: Any) -> Any:
+    """Specification of a benchmark, over the files of ``fit`` that it starts from."""
+    if not isinstance(spec, Mapping) or 'configs' not in spec:
+        return spec
+    files = spec['configs']
+    if isinstance(files, str) or not isinstance(files, Sequence):
+        raise SettingsError(f'benchmarks.{name}.configs must be a list of files, got {files!r}')
+    base: Any = {}
+    for file in files:
+        base = merged(base, _read(file))
+    base = {part: base[part] for part in ('model', 'data', 'trainer') if part in base}
+    if isinstance(base.get('trainer'), Mapping):
+        base['trainer'] = {
+            key: value
+            for key, value in base['trainer'].items()
+            if key not in ('logger', 'callbacks')
+        }
+    return merged(base, {part: value for part, value in spec.items() if part != 'configs'})
+
+
+def _read(path: str) -> dict[str, Any]:
+    """A configuration file."""
+    if not Path(path).is_file():
+        raise SettingsError(f'there is no configuration file {path}; give the path of a YAML file')
+    try:
+        given = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
+    if not isinstance(given, dict):
+        raise SettingsError(f'{path} must hold a mapping, such as "seeds: [0]"')
+    return given

@@ -1,0 +1,28 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Measures of embeddings and of predictions."""
+
+from .confusion import (
+    ConfusionScores,
+    accuracy_scores,
+    change_scores,
+    jaccard_scores,
+    pastis_scores,
+)
+from .embeddings import alignment, effective_rank, feature_std, uniformity
+from .multilabel import MultilabelScores, multilabel_scores
+
+__all__ = (
+    'ConfusionScores',
+    'MultilabelScores',
+    'accuracy_scores',
+    'alignment',
+    'change_scores',
+    'effective_rank',
+    'feature_std',
+    'jaccard_scores',
+    'multilabel_scores',
+    'pastis_scores',
+    'uniformity',
+)
