@@ -1,22 +1,36 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Reading of band files: the only place that opens a raster."""
+"""Reading of bands, masks and arrays: the only place that opens a raster."""
 
 import os
 import stat
 import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import rasterio
+from PIL import Image
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
 from torchgeo.datasets.utils import Path
 
-# A patch is a few hundred pixels wide; a header that declares more is damaged or hostile.
+# A patch is a few hundred pixels wide, a tile of GID 7200; a header that declares more is
+# damaged or hostile.
 _MAX_SIDE = 12_000
 
 _KINDS = ('uint8', 'uint16', 'int16', 'int32', 'float32', 'float64')
+
+# Forms of PNG that Pillow turns into 8 bits without loss of a class number.
+_MASK_MODES = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA')
+
+# What Pillow raises on damaged files.
+_PNG_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+# Side of a tile of the files written here, https://gdal.org/drivers/raster/gtiff.html
+_TILE = 256
 
 
 class BandFileError(ValueError):
@@ -29,8 +43,13 @@ def read_bands(
     shape: tuple[int, int] | None = None,
     resampling: str = 'bilinear',
     max_nodata: float = 0.0,
+    window: tuple[int, int, int, int] | None = None,
+    channels: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Stored numbers of a GeoTIFF.
+
+    Of a window, only the strips or tiles of the file that it touches are read. The file is
+    closed again, so GDAL keeps nothing of it in memory.
 
     Args:
         path: GeoTIFF file. No other format is opened, whatever the file holds.
@@ -40,33 +59,223 @@ def read_bands(
         resampling: A :class:`rasterio.enums.Resampling` by name.
         max_nodata: Largest share of pixels that may carry the file's nodata value. They
             are set to 0.
+        window: First row, first column, height and width of the part to read, or None for
+            the whole. A window is not resampled.
+        channels: Positions of the bands to read, from 0, or None for all.
 
     Returns:
-        Array of shape (count, height, width), in the type of the file.
+        Array of shape (bands, height, width), in the type of the file.
 
     Raises:
         BandFileError: If the file is missing, not a regular file, damaged, not a GeoTIFF,
-            has other bands, type or size, or holds NaN, infinity or too much nodata.
+            has other bands, type or size, holds NaN, infinity or too much nodata, or ends
+            before the window does.
+        ValueError: If both *shape* and *window* are given.
     """
+    if shape is not None and window is not None:
+        raise ValueError('a window is read as stored; leave out either shape or window')
+    channels = range(count) if channels is None else channels
+    with _opened(path, count) as file:
+        _require_grid(path, file, shape)
+        image = file.read(
+            [channel + 1 for channel in channels],
+            window=_window(path, file.shape, window),
+            out_shape=None if shape is None else (len(channels), *shape),
+            resampling=Resampling[resampling],
+            masked=file.nodata is not None,
+        )
+    return _checked_values(path, image, max_nodata)
+
+
+def read_size(path: Path, count: int = 1) -> tuple[int, int]:
+    """Height and width of a GeoTIFF, from its header.
+
+    Args:
+        path: GeoTIFF file.
+        count: Bands that the file must have.
+
+    Returns:
+        Height and width, in pixels.
+
+    Raises:
+        BandFileError: If the header shows the file to be wrong, see :func:`read_bands`.
+    """
+    with _opened(path, count) as file:
+        height, width = file.shape
+    return height, width
+
+
+def decoded_share(path: Path, count: int, size: int) -> float:
+    """How many pixels are decoded for one pixel of a window.
+
+    Args:
+        path: GeoTIFF file.
+        count: Bands that the file must have.
+        size: Side of the window, in pixels.
+
+    Returns:
+        The mean over the places that the window can have; 1 for files that are not compressed.
+
+    Raises:
+        BandFileError: If the header shows the file to be wrong, see :func:`read_bands`.
+    """
+    with _opened(path, count) as file:
+        if file.compression is None:
+            return 1.0
+        sides = zip(file.block_shapes[0], file.shape, strict=True)
+        share = [min(size + block - 1, max(whole, size)) / size for block, whole in sides]
+    return share[0] * share[1]
+
+
+def read_mask(
+    path: Path,
+    shape: tuple[int, int],
+    values: Collection[int],
+    image: Path,
+    window: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
+    """Stored numbers of a mask, one for each pixel of an image.
+
+    Args:
+        path: PNG file, in grey or equal colours, or GeoTIFF of one band.
+        shape: Height and width of the image.
+        values: Numbers that the mask may hold, from 0 to 255.
+        image: File of the image, named where the sizes differ.
+        window: First row, first column, height and width of the part to read, or None for
+            the whole. A PNG file is decoded whole.
+
+    Returns:
+        Array of shape (height, width), uint8.
+
+    Raises:
+        BandFileError: If the file is missing or damaged, has another size than the image,
+            holds another number, or ends before the window does.
+    """
+    if os.path.splitext(path)[1].lower() in ('.tif', '.tiff'):
+        with _opened(path, 1) as file:
+            _require_size(path, file.shape, image, shape)
+            mask = file.read(1, window=_window(path, file.shape, window))
+    else:
+        mask = _png(path)
+        _require_size(path, mask.shape, image, shape)
+        part = _window(path, mask.shape, window)
+        mask = mask if part is None else mask[part.toslices()]
+    return _checked_classes(path, mask, values)
+
+
+def open_array(path: Path) -> np.ndarray:
+    """A NumPy file as an array that stays on disk; what is indexed is read.
+
+    Args:
+        path: File as :func:`numpy.save` writes it.
+
+    Returns:
+        The array, not to be written to.
+
+    Raises:
+        BandFileError: If the file is missing, damaged, or holds anything but numbers.
+    """
+    _require_regular_file(path)
+    try:
+        array = np.load(path, mmap_mode='r', allow_pickle=False)
+        # Of a zip archive, NumPy makes a mapping.
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in 'biufc':
+            raise ValueError('it holds no numbers')
+    # A damaged header is parsed as text, which fails in many ways.
+    except Exception as error:
+        raise BandFileError(
+            f'{path} cannot be read as an array ({error}); it may be truncated or of another '
+            'format: fetch it again'
+        ) from error
+    return array
+
+
+def write_tiled(path: Path, image: np.ndarray) -> None:
+    """Write a GeoTIFF of compressed tiles, of which windows are read fast.
+
+    It appears under its name at once and whole.
+
+    Args:
+        path: File to write; its folder is made.
+        image: Array of shape (bands, height, width).
+
+    Raises:
+        OSError: If it cannot be written.
+        BandFileError: If it was not written whole, as where a disk is full.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    unfinished = f'{path}.partial-{os.getpid()}'
+    count, height, width = image.shape
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', NotGeoreferencedWarning)
+            with rasterio.open(
+                unfinished,
+                'w',
+                driver='GTiff',
+                count=count,
+                height=height,
+                width=width,
+                dtype=image.dtype,
+                tiled=True,
+                blockxsize=_TILE,
+                blockysize=_TILE,
+                interleave='pixel',
+                compress='deflate',
+            ) as file:
+                file.write(image)
+        # Closing a file does not tell of all that failed.
+        if not np.array_equal(read_bands(unfinished, count), image):
+            raise BandFileError(f'{path} was not written whole; the disk may be full')
+        os.replace(unfinished, path)
+    except RasterioError as error:
+        raise OSError(f'{path} cannot be written ({error.__cause__ or error})') from error
+    finally:
+        with suppress(FileNotFoundError):
+            os.remove(unfinished)
+
+
+@contextmanager
+def _opened(path: Path, count: int) -> Iterator[rasterio.DatasetReader]:
+    """A GeoTIFF whose header is as expected; errors of reading name it."""
     _require_regular_file(path)
     try:
         with warnings.catch_warnings():
             # Patches are often stored without a place on Earth, and none is needed here.
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             with rasterio.open(path, driver='GTiff', sharing=False) as file:
-                _require_header(path, file, count, shape)
-                image = file.read(
-                    out_shape=None if shape is None else (count, *shape),
-                    resampling=Resampling[resampling],
-                    masked=file.nodata is not None,
-                )
+                _require_header(path, file, count)
+                yield file
     except (RasterioError, OSError) as error:
         cause = error.__cause__ or error
         raise BandFileError(
             f'{path} cannot be read as a GeoTIFF ({cause}); it may be truncated or of another '
             'format: fetch it again, or remove its folder from the archive'
         ) from error
-    return _checked_values(path, image, max_nodata)
+
+
+def _png(path: Path) -> np.ndarray:
+    """Grey values of a PNG file, uint8."""
+    _require_regular_file(path)
+    try:
+        with warnings.catch_warnings():
+            # The limit of the sides is lower than what is warned of.
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            with Image.open(path, formats=['PNG']) as file:
+                _require_side(path, *file.size)
+                if file.mode not in _MASK_MODES:
+                    raise BandFileError(
+                        f'{path} holds {file.mode} where 8 bits are expected; store classes as '
+                        'uint8'
+                    )
+                return np.array(file.convert('L'))
+    except BandFileError:
+        raise
+    except _PNG_ERRORS as error:
+        raise BandFileError(
+            f'{path} cannot be read as a PNG file ({error}); it may be truncated or of another '
+            'format: fetch it again'
+        ) from error
 
 
 def _require_regular_file(path: Path) -> None:
@@ -81,9 +290,7 @@ def _require_regular_file(path: Path) -> None:
         raise BandFileError(f'{path} is not a regular file; put a GeoTIFF there, or remove it')
 
 
-def _require_header(
-    path: Path, file: rasterio.DatasetReader, count: int, shape: tuple[int, int] | None
-) -> None:
+def _require_header(path: Path, file: rasterio.DatasetReader, count: int) -> None:
     """Refuse what the header shows to be wrong."""
     if file.count != count:
         raise BandFileError(f'{path} has {file.count} bands where {count} is expected')
@@ -91,11 +298,20 @@ def _require_header(
         raise BandFileError(
             f'{path} holds {file.dtypes[0]}; store integers or floats: {", ".join(_KINDS)}'
         )
-    if max(file.shape) > _MAX_SIDE:
+    _require_side(path, file.width, file.height)
+
+
+def _require_side(path: Path, width: int, height: int) -> None:
+    """Refuse sizes that no image here has."""
+    if max(width, height) > _MAX_SIDE:
         raise BandFileError(
-            f'{path} declares {file.width} x {file.height} px, above the limit of {_MAX_SIDE}; '
+            f'{path} declares {width} x {height} px, above the limit of {_MAX_SIDE}; '
             'cut it into patches'
         )
+
+
+def _require_grid(path: Path, file: rasterio.DatasetReader, shape: tuple[int, int] | None) -> None:
+    """Refuse a size that does not fit the grid to resample to."""
     if shape is not None:
         ratios = {wanted / stored for wanted, stored in zip(shape, file.shape, strict=True)}
         if len(ratios) > 1 or not ratios <= {1, 2, 3, 6}:
@@ -104,6 +320,35 @@ def _require_header(
                 f'{shape[1]} x {shape[0]} px; 10, 20 and 60 m bands differ by 2 and 6: '
                 'resample it, or crop it to the same ground'
             )
+
+
+def _require_size(path: Path, size: tuple[int, int], image: Path, shape: tuple[int, int]) -> None:
+    """Refuse a mask that does not lie on its image pixel by pixel."""
+    if tuple(size) != tuple(shape):
+        raise BandFileError(
+            f'{path} is {size[1]} x {size[0]} px, its image {image} is {shape[1]} x {shape[0]} '
+            'px; fetch both again, or bring them to one size'
+        )
+
+
+def _window(
+    path: Path, shape: tuple[int, int], window: tuple[int, int, int, int] | None
+) -> Window | None:
+    """The window in the form of rasterio, if the image holds all of it."""
+    if window is None:
+        return None
+    row, column, height, width = window
+    if (
+        min(row, column) < 0
+        or min(height, width) < 1
+        or row + height > shape[0]
+        or column + width > shape[1]
+    ):
+        raise BandFileError(
+            f'{path} is {shape[1]} x {shape[0]} px, which does not hold the window of {width} x '
+            f'{height} px at row {row}, column {column}; choose one inside'
+        )
+    return Window(column, row, width, height)
 
 
 def _checked_values(path: Path, image: np.ndarray, max_nodata: float) -> np.ndarray:
@@ -124,3 +369,23 @@ def _checked_values(path: Path, image: np.ndarray, max_nodata: float) -> np.ndar
             f'column {column}; mask them with a nodata value, or remove the folder'
         )
     return image
+
+
+def _checked_classes(path: Path, mask: np.ndarray, values: Collection[int]) -> np.ndarray:
+    """Mask of allowed numbers, uint8."""
+    known = np.zeros(256, bool)
+    known[list(values)] = True
+    # Numbers that 8 bits cannot hold, and fractions, are wrong whatever is allowed.
+    small = mask if mask.dtype == np.uint8 else np.clip(np.nan_to_num(mask), 0, 255).astype('uint8')
+    wrong = ~known[small]
+    if small is not mask:
+        wrong |= small != mask
+    if wrong.any():
+        found = np.unique(mask[wrong])
+        listed = ', '.join(f'{number:g}' for number in found[:5]) + ', ...' * (len(found) > 5)
+        allowed = sorted(values)
+        raise BandFileError(
+            f'{path} holds {listed} in {np.count_nonzero(wrong)} pixels, where classes are '
+            f'{", ".join(map(str, allowed))}; fetch it again, or correct the mask'
+        )
+    return small

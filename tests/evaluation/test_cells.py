@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from torch.utils.data import DataLoader
 
-from torchgeo_saco.evaluation import Settings, plan_cells, run_cell
+from torchgeo_saco.evaluation import Settings, cells, plan_cells, run_cell
 from torchgeo_saco.evaluation.cells import _plain_colors
+from torchgeo_saco.evaluation.panels import panel_sample
 from torchgeo_saco.probes import knn_scores, linear_probe
 
 from .fakes import CLASSES, FakeDataModule, FakeTask, benchmark
@@ -104,22 +104,32 @@ def test_a_cell_is_a_function_of_its_seed_and_not_of_what_ran_before():
     assert run_cell(cell(seed=3)).metrics == first
 
 
-def test_features_come_from_a_new_datamodule(monkeypatch):
+def test_panels_come_from_a_new_datamodule(monkeypatch):
     fit = Trainer.fit
 
     def spoiling(trainer, task, datamodule):
         fit(trainer, task, datamodule=datamodule)
-        # What a task of frozen features may leave.
-        datamodule.ordered_dataloader = None
-        datamodule.train_samples = [{'features': torch.zeros(2)}]
+        # What a task of frozen features leaves.
+        datamodule.spoiled = True
+
+    def sample(task, datamodule, number):
+        assert not hasattr(datamodule, 'spoiled')
+        return panel_sample(task, datamodule, number)
 
     monkeypatch.setattr(Trainer, 'fit', spoiling)
+    monkeypatch.setattr(cells, 'panel_sample', sample)
+    assert len(run_cell(cell()).panels) == 3
+
+
+def test_frozen_features_of_the_test_are_kept_before_it(monkeypatch):
+    calls = []
     monkeypatch.setattr(
-        FakeDataModule, 'test_dataloader', lambda self: DataLoader(self.test_samples, 12)
+        FakeTask, 'keep_features', lambda self, data, split: calls.append(split), raising=False
     )
-    result = run_cell(cell())
-    assert result.metrics['knn5_OverallAccuracy'] == 1
-    assert len(result.panels) == 3
+    test = Trainer.test
+    monkeypatch.setattr(Trainer, 'test', lambda *a, **k: (calls.append('tested'), test(*a, **k)))
+    assert run_cell(cell()).metrics['knn5_OverallAccuracy'] == 1
+    assert calls == ['test', 'tested']
 
 
 def test_data_without_band_names_are_shown_by_their_first_channels(monkeypatch):

@@ -3,6 +3,20 @@
 
 """Datamodules."""
 
+from .benchmark import BenchmarkDataModule
+from .bigearthnet import BigEarthNetBandsDataModule
+from .eurosat import EuroSATBandsDataModule
+from .gid import GIDWindowsDataModule
+from .oscd import OSCDTilesDataModule
+from .pastis import PASTISFoldsDataModule
 from .seasonal import SeasonalDataModule
 
-__all__ = ('SeasonalDataModule',)
+__all__ = (
+    'BenchmarkDataModule',
+    'BigEarthNetBandsDataModule',
+    'EuroSATBandsDataModule',
+    'GIDWindowsDataModule',
+    'OSCDTilesDataModule',
+    'PASTISFoldsDataModule',
+    'SeasonalDataModule',
+)

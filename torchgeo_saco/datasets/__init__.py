@@ -4,12 +4,22 @@
 """Datasets: what is on disk."""
 
 from .archives import ARCHIVES, archive_folder, obtain_archive
+from .bigearthnet import BigEarthNetBands
+from .eurosat import EuroSATBands
+from .gid import GIDWindows
 from .layout import Location, Scene, scene_date
+from .oscd import OSCDTiles
+from .pastis import PASTISFolds
 from .seasonal import SeasonalArchive
 
 __all__ = (
     'ARCHIVES',
+    'BigEarthNetBands',
+    'EuroSATBands',
+    'GIDWindows',
     'Location',
+    'OSCDTiles',
+    'PASTISFolds',
     'Scene',
     'SeasonalArchive',
     'archive_folder',

@@ -26,9 +26,9 @@ _NEIGHBOURS = 5
 def run_cell(cell: Cell) -> Result:
     """Train the task of a cell, test it, and probe its features.
 
-    The task is trained and tested by Lightning. Features and panels come from a new datamodule,
-    for a frozen task may have put features in place of the images of the first. The test split
-    decides nothing: the last weights are tested.
+    The task is trained and tested by Lightning. A frozen task puts features in place of the
+    images of its datamodule, so the probes cost no encoding, and panels come from a new one. The
+    test split decides nothing: the last weights are tested.
 
     Args:
         cell: What to run.
@@ -48,6 +48,11 @@ def run_cell(cell: Cell) -> Result:
     trainer.fit(task, datamodule=datamodule)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if hasattr(task, 'keep_features') and hasattr(task, 'embed'):
+        # For the test and the probes, which ask for the same images.
+        datamodule.setup('test')
+        with _evaluating(task, trainer):
+            task.keep_features(datamodule, 'test')
     trainer.test(task, datamodule=datamodule, verbose=False)
     metrics = {
         name: float(value)
@@ -65,9 +70,8 @@ def run_cell(cell: Cell) -> Result:
     with _evaluating(task, trainer):
         panels = [panel_sample(task, fresh, number) for number in cell.panels]
     if hasattr(task, 'embed'):
-        fresh.setup('fit')
         with _evaluating(task, trainer):
-            splits = [_embeddings(task, fresh, split) for split in ('train', 'val', 'test')]
+            splits = [_embeddings(task, datamodule, split) for split in ('train', 'val', 'test')]
         metrics |= _probe_scores(splits, fresh.classes, task.device)
     return Result(
         metrics,

@@ -1,0 +1,172 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Datamodule of GID."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torchgeo.datasets import GID15
+from torchgeo.datasets.utils import Path
+
+from ..bands import RGB
+from ..datasets.gid import GIDWindows, gid_classes
+from ..datasets.gid_layout import CHANNELS, Part, Release, copy_image, copy_labels, listed_tiles
+from ..io import decoded_share
+from .benchmark import BenchmarkDataModule, Split
+
+# Compressed strips as wide as a tile decode some 28 times what a window of 256 px holds.
+_SLOW = 8.0
+
+_PARTS: tuple[Part, Part] = ('train', 'val')
+
+
+class GIDWindowsDataModule(BenchmarkDataModule):
+    """LightningDataModule implementation for windows of GID.
+
+    The masks of the official test tiles are not public: the official validation tiles are the
+    ``test`` here, and ``val`` is held out from the official training tiles, by whole tiles.
+    """
+
+    sample: ClassVar[str] = 'gid'
+
+    def __init__(
+        self,
+        root: Path = 'data/gid',
+        archive: Literal['official', 'sample'] = 'official',
+        download: bool = False,
+        checksum: bool = True,
+        bands: Sequence[str] | None = None,
+        classes: Literal[15, 5] = 15,
+        release: Release = 'gid15',
+        size: int = 256,
+        stride: int | None = None,
+        val_fraction: float = 0.2,
+        keep_unlabelled: bool = False,
+        tile_images: bool = False,
+        cache: Path | None = None,
+        augment: bool = False,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        """Initialize a new GIDWindowsDataModule instance.
+
+        Args:
+            root: Folder that holds the data set.
+            archive: The published data set, or the synthetic sample in its layout, which is
+                that of release ``gid15``.
+            download: Download or generate the data where they are absent.
+            checksum: Verify the checksums of downloads.
+            bands: Bands to read, in any spelling, or None for red, green, blue.
+            classes: Either 15, or 5.
+            release: Which release is in *root*, see
+                :class:`~torchgeo_saco.datasets.gid.GIDWindows`.
+            size: Side of a window, in pixels.
+            stride: Pixels from one training window to the next, or None for *size*.
+            val_fraction: Share of the official training tiles held out for validation.
+            keep_unlabelled: Keep training windows without any labelled pixel.
+            tile_images: Copy the images to files of tiles as well, about 140 MB each at full
+                size. Where the release compresses them in strips, windows are read several times
+                faster.
+            cache: Folder for copies in tiles, one for each data set, or None to have them beside
+                the release.
+            augment: Flip and turn the training images by quarters, at random.
+            batch_size: Size of each mini-batch.
+            num_workers: Number of workers for parallel data loading.
+            pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+
+        Raises:
+            ValueError: If an argument is out of range, a band is unknown, or release ``gid5`` is
+                to be downloaded or generated.
+        """
+        super().__init__(
+            root,
+            archive,
+            download,
+            checksum,
+            tuple(RGB.bands) if bands is None else bands,
+            'rgb',
+            255,
+            augment,
+            batch_size,
+            num_workers,
+            pin_memory,
+        )
+        self.classes = gid_classes(classes, release)
+        if release == 'gid5' and (download or archive == 'sample'):
+            raise ValueError(
+                "release 'gid5' can be neither downloaded nor generated; fetch it from "
+                'https://captain-whu.github.io/GID/ and set download to false'
+            )
+        self.release: Release = release
+        self.size = size
+        self.stride = stride
+        self.val_fraction = val_fraction
+        self.keep_unlabelled = keep_unlabelled
+        self.tile_images = tile_images
+        self.cache = cache
+
+    def make_dataset(self, split: Split) -> GIDWindows:
+        """Dataset of one split, from files that are there."""
+        return GIDWindows(
+            self.root,
+            split,
+            len(self.classes),
+            self.release,
+            self.size,
+            self.stride,
+            self.bands,
+            self.val_fraction,
+            self.keep_unlabelled,
+            self.cache,
+        )
+
+    def obtain(self) -> None:
+        """Download the data where they are absent."""
+        try:
+            for part in _PARTS:
+                listed_tiles(self.root, part, self.release)
+        except FileNotFoundError:
+            GID15(self.root, download=True, checksum=self.checksum)
+
+    def prepare_data(self) -> None:
+        """Generate or download the data, and copy masks to files of which windows can be read."""
+        super().prepare_data()
+        try:
+            found = [listed_tiles(self.root, part, self.release, self.cache) for part in _PARTS]
+        except FileNotFoundError:
+            # The stages say so.
+            return
+        listed = [tile for part in found for tile in part]
+        stored = 15 if self.release == 'gid15' else len(self.classes)
+        copied = sum(copy_labels(tile, stored) for tile in listed)
+        if self.tile_images:
+            copied += sum(copy_image(tile) for tile in listed)
+        if copied:
+            rank_zero_info(f'{self.root}: copied {copied} files to tiles, once')
+        share = decoded_share(listed[0].image, CHANNELS, self.size)
+        if share > _SLOW and not self.tile_images:
+            rank_zero_info(
+                f'{listed[0].image} is compressed so that a window decodes {share:.0f} times its '
+                'own pixels; set tile_images to copy the images once to files that are read faster'
+            )
+
+    def setup(self, stage: str) -> None:
+        """Make the datasets of a stage, and say what is left out.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            DatasetNotFoundError: If the data are missing.
+            ValueError: If a split is empty, or the data are not as published.
+        """
+        made = self.train_dataset is not None
+        super().setup(stage)
+        if not made and isinstance(self.train_dataset, GIDWindows) and self.train_dataset.omitted:
+            rank_zero_info(
+                f'{self.root}: left out {self.train_dataset.omitted} training windows without a '
+                f'labelled pixel, {len(self.train_dataset)} remain; set keep_unlabelled to keep them'
+            )
