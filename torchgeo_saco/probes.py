@@ -3,6 +3,7 @@
 
 """What frozen features are worth: nearest neighbours and a linear classifier."""
 
+import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -88,7 +89,7 @@ def linear_probe(
     val_labels: Tensor,
     test_features: Tensor,
     test_labels: Tensor,
-    strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0),
+    strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
 ) -> LinearProbe:
     """Scores of logistic regression, solved by L-BFGS on standardised features.
 
@@ -130,7 +131,9 @@ def linear_probe(
         scaler.transform(_array(features))
         for features in (train_features, val_features, test_features)
     )
-    models = [_Linear(train, train_labels, strength, classes) for strength in strengths]
+    models: list[_Linear] = []
+    for strength in strengths:
+        models.append(_Linear(train, train_labels, strength, classes, models[-1:]))
     best = max(models, key=lambda model: model.rank(val, val_labels))
     if not best.converged:
         warnings.warn(
@@ -145,14 +148,26 @@ class _Linear:
     """Logistic regressions of one strength."""
 
     def __init__(
-        self, features: np.ndarray, labels: Tensor, strength: float, classes: int | None
+        self,
+        features: np.ndarray,
+        labels: Tensor,
+        strength: float,
+        classes: int | None,
+        weaker: Sequence['_Linear'] = (),
     ) -> None:
-        """Fit to standardised features; *classes* is None for several labels an image."""
+        """Fit to standardised features, starting from where a *weaker* one ended.
+
+        *classes* is None for several labels an image.
+        """
         self.strength = strength
         self.classes = classes
         columns = labels.cpu().numpy()
         columns = columns[:, None] if classes is not None else columns
-        self.models = [self._fitted(features, column) for column in columns.T]
+        starts = weaker[0].models if weaker else [None] * columns.shape[1]
+        self.models = [
+            self._fitted(features, column, start)
+            for column, start in zip(columns.T, starts, strict=True)
+        ]
         self.converged = all(
             isinstance(model, float) or model.n_iter_.max() < _MAX_ITERATIONS
             for model in self.models
@@ -178,16 +193,16 @@ class _Linear:
         # Rounded, lest the last bit of a sum in float32 decides.
         return [round(float(scores[name].nan_to_num(-1)), 6) for name in names]
 
-    def _fitted(self, features: np.ndarray, labels: np.ndarray) -> Any:
+    def _fitted(self, features: np.ndarray, labels: np.ndarray, start: Any) -> Any:
         """A regression, or the label itself where all are equal."""
         if (labels == labels[0]).all():
             return float(labels[0])
+        start = start or LogisticRegression(max_iter=_MAX_ITERATIONS, warm_start=True)
+        model = copy.deepcopy(start).set_params(C=self.strength)
         with warnings.catch_warnings():
             # Said once, of the strength that is chosen.
             warnings.simplefilter('ignore', ConvergenceWarning)
-            return LogisticRegression(C=self.strength, max_iter=_MAX_ITERATIONS).fit(
-                features, labels
-            )
+            return model.fit(features, labels)
 
 
 def _neighbourhoods(

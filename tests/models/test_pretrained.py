@@ -15,7 +15,7 @@ from torchgeo_saco.bands import SENTINEL2_L1C, SENTINEL2_L2A
 from torchgeo_saco.checkpoint import CheckpointError
 from torchgeo_saco.models import BandImages, EncoderPlan, calibrate, pretrained_encoder
 from torchgeo_saco.models.scaling import weight_scaling
-from torchgeo_saco.tasks.saco import SACo
+from torchgeo_saco.tasks import GroupClassification, SACo
 
 L1C, L2A = list(SENTINEL2_L1C.bands), list(SENTINEL2_L2A.bands)
 PASTIS = ['B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12']
@@ -239,3 +239,20 @@ def test_checkpoint_of_torchgeo_or_plain(tmp_path, prefix):
     ).encoder
     loaded = encoder.backbone.state_dict()
     assert all(torch.equal(loaded[key], state[key]) for key in loaded)
+
+
+def test_checkpoint_of_a_downstream_task_that_takes_bands(tmp_path, published):
+    published('SENTINEL2_RGB_SECO', 3)
+    enum = ResNet18_Weights.SENTINEL2_RGB_SECO
+    task = GroupClassification(weights=enum, bands=L1C, num_classes=2)
+    path = str(tmp_path / 'bands.ckpt')
+    content = {'state_dict': task.state_dict(), 'hyper_parameters': {}}
+    task.on_save_checkpoint(content)
+    torch.save(content, path)
+    encoder, plan, _, omitted, unfitted = pretrained_encoder(PASTIS, 'sentinel2_l2a', weights=path)
+    assert (plan.inputs, plan.groups, omitted, unfitted) == (['B4', 'B3', 'B2'], None, [], [])
+    image = torch.rand(2, 13, 16, 16)
+    same = image[:, [L1C.index(band) for band in PASTIS]]
+    assert torch.equal(encoder.eval()(same), task.eval().embed({'image': image}))
+    with pytest.raises(ValueError, match=r'bands\.ckpt takes bands, not groups; leave out groups'):
+        pretrained_encoder(L1C, weights=path, groups=['urban'])

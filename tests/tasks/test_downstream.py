@@ -6,6 +6,11 @@
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib import pyplot as plt
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader
+from torchgeo.datasets import RGBBandsMissingError
 
 from torchgeo_saco.datasets.features import Features
 from torchgeo_saco.models import pretrained_encoder
@@ -125,6 +130,19 @@ def test_statistics_are_those_of_the_training_images(tmp_path):
     torch.testing.assert_close(mean, reflectance[:, red].mean())
 
 
+def test_padded_dates_are_in_no_statistics(tmp_path):
+    samples = masked(dates=3)
+    for sample in samples[::2]:
+        sample['image'][2] = 0
+    lengths = [{**s, 'length': torch.tensor(2 + i % 2)} for i, s in enumerate(samples)]
+    task = GroupSegmentation(**SMALL, decoder='linear')
+    trainer(tmp_path).fit(task, Memory(lengths, batch_size=8))
+    red = BANDS.index('B04')
+    dates = [s['image'][: s['length'], red] for s in lengths]
+    mean = task.model.encoder.images.standardize.running_mean[0]
+    torch.testing.assert_close(mean, torch.cat(dates).float().mean() / 10000)
+
+
 def test_checkpoint_comes_back(tmp_path):
     saver = ModelCheckpoint(tmp_path, save_last=True)
     runner = trainer(tmp_path, callbacks=[saver], enable_checkpointing=True)
@@ -226,3 +244,48 @@ def test_pixels_without_a_class_do_not_count(loss):
     other = scores.clone()
     other[:, :, :4] = torch.randn(2, 3, 4, 8)
     torch.testing.assert_close(task.loss(scores, truth), task.loss(other, truth))
+
+
+def test_data_without_names(tmp_path):
+    class Nameless(Memory):
+        bands = classes = None
+
+        def __init__(self, samples):
+            super().__init__(samples)
+            self.bands = self.classes = None
+
+    with pytest.raises(ValueError, match=r'does not name its classes; set num_classes'):
+        trainer(tmp_path).fit(GroupClassification(**SMALL), Nameless(labelled()))
+    with pytest.raises(ValueError, match=r'does not name its bands; set bands'):
+        trainer(tmp_path).fit(GroupClassification(**SMALL, num_classes=2), Nameless(labelled()))
+
+
+def test_plain_loaders_train_without_taking_statistics(tmp_path):
+    samples = [{**s, 'image': s['image'].float() / 10000} for s in labelled()]
+    task = GroupClassification(**SMALL, bands=BANDS, num_classes=2)
+    trainer(tmp_path).fit(task, DataLoader(samples, 4), DataLoader(samples, 4))
+    assert not task.calibrated
+
+
+def test_rate_stays_where_epochs_are_not_counted(tmp_path):
+    task = GroupClassification(**SMALL)
+    trainer(tmp_path, epochs=-1, max_steps=3).fit(task, Memory(labelled()))
+    assert task.optimizers().param_groups[0]['lr'] == task.hparams['lr']
+
+
+@pytest.mark.parametrize('plots', [True, False])
+def test_first_validation_image_is_drawn(tmp_path, plots):
+    class Drawn(Memory):
+        def plot(self, sample):
+            if not plots:
+                raise RGBBandsMissingError
+            assert sample['prediction'].shape == sample['label'].shape == ()
+            return plt.figure()
+
+    logger = TensorBoardLogger(tmp_path)
+    runner = trainer(tmp_path, logger=logger)
+    task = GroupClassification(**SMALL, cache_gib=0)
+    runner.fit(task, Drawn(labelled()))
+    events = EventAccumulator(logger.log_dir).Reload()
+    assert events.Tags()['images'] == (['prediction'] if plots else [])
+    assert not plt.get_fignums()

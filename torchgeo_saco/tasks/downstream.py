@@ -368,7 +368,11 @@ class GroupTask(ClassificationMixin, BaseTask):
         """Training images as the encoder takes them."""
         for batch in datamodule.ordered_dataloader('train'):
             # Makes reflectance too, for it calls the hooks of the datamodule.
-            image = self.trainer.strategy.batch_to_device(batch)['image']
+            batch = self.trainer.strategy.batch_to_device(batch)
+            image = batch['image']
+            if 'length' in batch:
+                dates = torch.arange(image.shape[1], device=image.device)
+                image = image[dates < batch['length'][:, None]]
             yield image.flatten(0, 1) if image.ndim == 5 else image
 
     def _checked(self, batch: Sample) -> Tensor:
