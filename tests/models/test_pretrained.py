@@ -65,6 +65,21 @@ def test_groups_that_the_bands_cannot_form_are_left_out():
     assert len(plan.groups) == 5
 
 
+def test_groups_that_the_sensor_does_not_know_are_left_out():
+    _, plan, _, omitted, _ = pretrained_encoder(
+        ['R', 'G', 'B'], 'rgb', 'test_resnet', groups=['natural_color', 'urban'], texture=['urban']
+    )
+    assert (plan.groups, plan.texture) == ({'natural_color': ['R', 'G', 'B']}, [])
+    assert omitted == [('urban', 'RGB has no such group')]
+    with pytest.raises(ValueError, match=r"RGB has no published group 'urbane'"):
+        pretrained_encoder(['R', 'G', 'B'], 'rgb', groups=['natural_color', 'urbane'])
+
+
+def test_no_group_that_the_sensor_knows():
+    with pytest.raises(ValueError, match=r'urban.*RGB has no such group'):
+        pretrained_encoder(['R', 'G', 'B'], 'rgb', groups=['urban'])
+
+
 def test_checkpoint_of_ours_gives_the_features_of_its_task(tmp_path):
     task, path = checkpoint(tmp_path)
     encoder, plan, random, omitted, unfitted = pretrained_encoder(

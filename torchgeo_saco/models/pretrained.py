@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torchvision.models._api import WeightsEnum
 
-from ..bands import OmittedGroup, available_groups, known_sensor
+from ..bands import SENSORS, OmittedGroup, available_groups, known_sensor
 from ..checkpoint import CheckpointError, part, read_checkpoint
 from .encoder import BandImages, GroupEncoder, GroupImages
 from .scaling import WeightScaling, weight_scaling
@@ -148,12 +148,32 @@ def _grouped(
     plan: EncoderPlan, groups: Groups | None, texture: bool | Sequence[str] | None
 ) -> tuple[EncoderPlan, list[OmittedGroup]]:
     """The plan with the groups that its bands form."""
+    elsewhere = _elsewhere(groups, plan.sensor)
+    reason = f'{known_sensor(plan.sensor).name} has no such group'
+    if elsewhere and groups is not None:
+        if len(elsewhere) == len(groups):
+            raise ValueError(
+                f'no group can be formed of {", ".join(elsewhere)}, for {reason}; name groups of '
+                f'{known_sensor(plan.sensor).name}: {", ".join(known_sensor(plan.sensor).groups)}'
+            )
+        groups = [name for name in groups if name not in elsewhere]
     formed, omitted = available_groups(plan.bands, groups, plan.sensor)
     texture = True if texture is None else texture
+    if not isinstance(texture, bool):
+        texture = [name for name in texture if name not in elsewhere]
     # Refuses textures of unknown groups.
     textured = GroupImages(plan.bands, groups, plan.sensor, texture).textured
     named = {name: list(of) for name, of in formed}
+    omitted = [*omitted, *(OmittedGroup(name, reason) for name in elsewhere)]
     return plan._replace(groups=named, texture=textured), omitted
+
+
+def _elsewhere(groups: Groups | None, sensor: str) -> list[str]:
+    """Groups asked for by a name that other sensors have, but this one has not."""
+    if groups is None or isinstance(groups, str | Mapping):
+        return []
+    published = {name for other in SENSORS.values() for name in other.groups}
+    return [n for n in groups if n in published and n not in known_sensor(sensor).groups]
 
 
 def _published(
