@@ -233,7 +233,8 @@ def plot_predictions(
                 f'{", ".join([*row.images, "truth", *row.predictions])}'
             )
         for axis, image in zip(line, row.images.values(), strict=False):
-            _show(axis, '', image)
+            # Each band on its own: haze would tint what the sensor sees above the atmosphere.
+            _show(axis, '', torch.stack([_stretched(band) for band in image]))
         answers = [('', row.truth), *row.predictions.items()]
         for axis, (name, answer) in zip(line[len(row.images) :], answers, strict=True):
             answer, truth = answer.detach().cpu(), row.truth.detach().cpu()
@@ -385,9 +386,14 @@ def _count(number: float) -> str:
     return f'{number:.0f}'
 
 
+def _stretched(image: Tensor) -> Tensor:
+    """Image from 0 to 1 between its 2nd and 98th percentile."""
+    return quantile_normalization(image.detach().float().cpu())
+
+
 def _show(axis: Axes, name: str, image: Tensor) -> None:
     """One stretched panel."""
-    stretched = quantile_normalization(image.detach().float().cpu())
+    stretched = _stretched(image)
     axis.imshow(stretched.permute(1, 2, 0).numpy(), interpolation='nearest')
     axis.set_title(name.replace('_', ' '), fontsize=8)
     axis.axis('off')

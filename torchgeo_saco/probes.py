@@ -164,7 +164,7 @@ class _Linear:
         columns = labels.cpu().numpy()
         columns = columns[:, None] if classes is not None else columns
         starts = weaker[0].models if weaker else [None] * columns.shape[1]
-        self.models = [
+        self.models: list[Any] = [
             self._fitted(features, column, start)
             for column, start in zip(columns.T, starts, strict=True)
         ]

@@ -93,8 +93,10 @@ def changed(count=8, side=32):
 
 def trainer(folder, epochs=1, **arguments):
     """A quiet trainer."""
+    quiet = {
+        'logger': False, 'enable_checkpointing': False, 'enable_progress_bar': False,
+        'enable_model_summary': False, 'num_sanity_val_steps': 0,
+    }  # fmt: skip
     return Trainer(
-        default_root_dir=folder, max_epochs=epochs, accelerator='cpu', logger=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        **({'enable_checkpointing': False} | arguments),
-    )  # fmt: skip
+        default_root_dir=folder, max_epochs=epochs, accelerator='cpu', **(quiet | arguments)
+    )

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
-from torchgeo.datasets.utils import Path, Sample, quantile_normalization
+from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import band_index, band_names, known_sensor
 from ..plots import Color, PredictionRow, plot_predictions
@@ -113,11 +113,7 @@ class LabelledPixels(NonGeoDataset):
         except ValueError as error:
             raise RGBBandsMissingError() from error
         image = sample['image'].float()[..., channels, :, :]
-        # Each band on its own: haze would tint what the sensor sees above the atmosphere.
-        panels = {
-            title: torch.stack([quantile_normalization(band) for band in panel])
-            for title, panel in self.panels(sample, image).items()
-        }
+        panels = self.panels(sample, image)
         height, width = sample['mask'].shape[-2:]
         maps: dict[str, Tensor] = {
             key: sample[key].reshape(height, width)
