@@ -67,7 +67,7 @@ def main() -> None:
     random = pretrained_encoder(
         data.bands, data.sensor, plan.model, None, plan.groups, plan.texture
     )
-    calibrate(random.encoder, torch.stack(images).split(32), backbone=True)
+    calibrate(random.encoder, lambda: torch.stack(images).split(32), backbone=True)
 
     table = Table('encoder', 'places', 'same place', 'two places', 'AUC', title='median distance')
     figure, axes = plt.subplots(2, 2, figsize=(9, 6), sharex=True, layout='constrained')

@@ -46,6 +46,7 @@ def small_sample(tmp_path_factory):
     return write
 
 
+@pytest.mark.filterwarnings('ignore:The dirpath has changed')
 @pytest.mark.parametrize('row', ROWS, ids=lambda path: path.stem)
 def test_runs_on_its_sample(row, small_sample, tmp_path):
     name = SAMPLE.get(row.stem, row.stem.split('_')[0])
@@ -55,17 +56,20 @@ def test_runs_on_its_sample(row, small_sample, tmp_path):
     }.get(name, [])
     if name in ('oscd', 'pastis', 'gid'):
         more = [*more, '--model.init_args.decoder_widths=[16,8,8,8,8]']
-    torchgeo([
-        'fit', f'--config={row}', f'--config={CONFIGS / "data" / f"{name}_sample.yaml"}',
+    given = [
+        f'--config={row}', f'--config={CONFIGS / "data" / f"{name}_sample.yaml"}',
         '--data.init_args.download=false', f'--data.init_args.root={small_sample(name)}',
         '--data.init_args.batch_size=2', '--model.init_args.model=test_resnet',
         '--model.init_args.groups=[natural_color]', '--model.init_args.texture=false',
         f'--trainer.logger.init_args.save_dir={tmp_path}', '--trainer.max_epochs=1',
         '--trainer.limit_train_batches=2', '--trainer.limit_val_batches=1',
-        '--trainer.accelerator=cpu', '--trainer.num_sanity_val_steps=0', *more,
-    ])  # fmt: skip
-    assert list(tmp_path.rglob('last.ckpt'))
-    assert list(tmp_path.rglob('events.out.*'))
+        '--trainer.accelerator=cpu', '--trainer.num_sanity_val_steps=0',
+        '--trainer.limit_test_batches=1', *more,
+    ]  # fmt: skip
+    torchgeo(['fit', *given])
+    (last,) = tmp_path.rglob('last.ckpt')
+    torchgeo(['test', *given, f'--ckpt_path={last}', '--trainer.callbacks=null'])
+    assert len(list(tmp_path.rglob('events.out.*'))) == 2
 
 
 def test_each_row_says_what_is_reported():

@@ -208,24 +208,25 @@ def test_plan_makes_the_same_encoder_again(published):
 def test_calibration_gives_groups_of_mean_zero_and_deviation_one():
     encoder = pretrained_encoder(L1C, model='test_resnet', groups=['urban'], texture=[]).encoder
     weights = [weight.clone() for weight in encoder.parameters()]
-    image = torch.rand(8, 13, 16, 16) * 0.1 + 0.2
-    calibrate(encoder.train(), image.split(4))
+    image = torch.rand(8, 13, 16, 16) * 0.1 + torch.arange(8).reshape(8, 1, 1, 1) * 0.1
+    calibrate(encoder.train(), lambda: image.split([5, 2, 1]))
     assert all(torch.equal(a, b) for a, b in zip(weights, encoder.parameters(), strict=True))
     assert encoder.training
     groups = encoder.eval().images(image)
+    # Exact, whatever the batches.
     assert groups.mean((0, 1, 3, 4)).abs().max() < 1e-4
-    assert (groups.std((0, 1, 3, 4)) - 1).abs().max() < 0.02
+    assert (groups.std((0, 1, 3, 4)) - 1).abs().max() < 1e-3
     assert encoder.backbone.bn1.running_mean.abs().max() == 0
 
 
 def test_calibration_of_a_random_backbone():
     encoder = pretrained_encoder(L1C, model='test_resnet', groups=['urban'], texture=[]).encoder
     image = torch.rand(8, 13, 16, 16)
-    calibrate(encoder.eval(), [image], backbone=True)
+    calibrate(encoder.eval(), lambda: [image], backbone=True)
     assert not encoder.training
     assert encoder.backbone.bn1.running_mean.abs().max() > 0
     once = encoder(image)
-    calibrate(encoder, [image], backbone=True)
+    calibrate(encoder, lambda: [image], backbone=True)
     assert torch.equal(encoder(image), once)
 
 

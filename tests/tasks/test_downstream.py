@@ -3,6 +3,9 @@
 
 """Tests of what all downstream tasks share."""
 
+import copy
+from inspect import signature
+
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -84,8 +87,8 @@ def test_features_are_taken_once(tmp_path, name):
     data.setup('fit')
     read = data.train_dataset
     trainer(tmp_path, epochs=5).fit(task_class(**SMALL, **arguments), data)
-    # Once for the statistics, once for the features.
-    assert read.reads == 2 * len(read)
+    # Twice for the statistics of a random encoder, once for the features.
+    assert read.reads == 3 * len(read)
     assert isinstance(data.train_dataset, Features)
 
 
@@ -104,6 +107,47 @@ def test_kept_features_give_the_scores_of_images(tmp_path, name, fusion):
     batch = fresh.on_after_batch_transfer(next(iter(fresh.ordered_dataloader('train'))), 0)
     with torch.no_grad():
         torch.testing.assert_close(task(kept), task(batch), atol=2e-2, rtol=2e-2)
+
+
+@pytest.mark.parametrize('frozen', [True, False])
+def test_features_of_another_task_are_not_taken_for_its_own(tmp_path, frozen):
+    data = Memory(labelled())
+    trainer(tmp_path).fit(GroupClassification(**SMALL), data)
+    read = data.train_dataset.images
+    torch.manual_seed(5)
+    task = GroupClassification(**(SMALL | {'groups': ['near_infrared']}), freeze_backbone=frozen)
+    trainer(tmp_path).fit(task, data)
+    if not frozen:
+        assert data.train_dataset is read
+        return
+    assert data.train_dataset.belongs_to(task)
+    batch = {'image': torch.stack([s['image'] for s in labelled()]).float() / 10000}
+    kept = torch.stack([sample['features_0'] for sample in data.train_dataset.samples])
+    torch.testing.assert_close(kept.float(), task.features(batch)[0], atol=2e-2, rtol=2e-2)
+
+
+def test_padded_dates_are_not_encoded():
+    task = GroupSegmentation(**SMALL, bands=BANDS, num_classes=2, freeze_backbone=False)
+    image, length = torch.rand(2, 3, 4, 32, 32), torch.tensor([3, 2])
+    longer = torch.cat([image, torch.zeros(2, 4, 4, 32, 32)], 1)
+    image[1, 2] = 0
+    scores = []
+    for series in (image, longer):
+        torch.manual_seed(0)
+        again = copy.deepcopy(task).train()
+        scores.append(again({'image': series, 'length': length}))
+    torch.testing.assert_close(scores[0], scores[1])
+
+
+def test_several_labels_need_the_multilabel_task():
+    task = GroupClassification(**SMALL, bands=BANDS, num_classes=3)
+    with pytest.raises(ValueError, match=r'label is \(2, 3\) where one class .* task=multilabel'):
+        task.loss(torch.zeros(2, 3), torch.ones(2, 3).long())
+
+
+def test_checkpoint_of_another_kind():
+    with pytest.raises(ValueError, match=r'of no downstream task; give one of pre-training as w'):
+        GroupClassification(**SMALL).on_load_checkpoint({'state_dict': {}})
 
 
 def test_features_too_large_for_memory_are_taken_anew(tmp_path):
@@ -156,6 +200,41 @@ def test_checkpoint_comes_back(tmp_path):
     runner = trainer(tmp_path)
     runner.test(loaded, Memory(labelled()), verbose=False)
     assert 'test_OverallAccuracy' in runner.callback_metrics
+
+
+def test_checkpoint_brings_the_groups_of_its_weights(tmp_path):
+    saver = ModelCheckpoint(tmp_path, save_last=True)
+    runner = trainer(tmp_path, callbacks=[saver], enable_checkpointing=True)
+    runner.fit(GroupClassification(**SMALL), Memory(labelled()))
+    other = ModelCheckpoint(tmp_path / 'other', save_last=True)
+    task = GroupClassification(weights=saver.last_model_path)
+    runner = trainer(tmp_path, callbacks=[other], enable_checkpointing=True)
+    runner.fit(task, Memory(labelled()))
+    loaded = GroupClassification.load_from_checkpoint(other.last_model_path, weights_only=True)
+    assert loaded.model.encoder.images.names == SMALL['groups']
+    batch = {'image': torch.rand(3, 4, 16, 16)}
+    assert torch.equal(task.eval()(batch), loaded.eval()(batch))
+    content = torch.load(other.last_model_path, weights_only=True)
+    assert set(content['hyper_parameters']) <= set(signature(GroupClassification).parameters)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'loss': 'hinge'}, r"loss must be 'ce', .* got 'hinge'"),
+        ({'loss': 'focal', 'class_weights': [1, 2]}, r"class_weights go with loss 'ce' alone"),
+    ],
+)
+def test_losses_that_are_not(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        GroupSegmentation(**SMALL, **arguments)
+
+
+def test_class_weights_weigh():
+    task = GroupSegmentation(**SMALL, class_weights=[1, 0], bands=BANDS, num_classes=2)
+    scores, truth = torch.randn(1, 2, 2, 2), torch.tensor([[[0, 1], [0, 1]]])
+    wanted = torch.nn.functional.cross_entropy(scores[..., :1], truth[..., :1])
+    torch.testing.assert_close(task.loss(scores, truth), wanted)
 
 
 @pytest.mark.filterwarnings('ignore:The dirpath has changed')
@@ -263,7 +342,8 @@ def test_data_without_names(tmp_path):
 def test_plain_loaders_train_without_taking_statistics(tmp_path):
     samples = [{**s, 'image': s['image'].float() / 10000} for s in labelled()]
     task = GroupClassification(**SMALL, bands=BANDS, num_classes=2)
-    trainer(tmp_path).fit(task, DataLoader(samples, 4), DataLoader(samples, 4))
+    with pytest.warns(match='the groups keep the statistics that they have'):
+        trainer(tmp_path).fit(task, DataLoader(samples, 4), DataLoader(samples, 4))
     assert not task.calibrated
 
 

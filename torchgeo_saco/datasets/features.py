@@ -4,6 +4,7 @@
 """Features of images in place of the images."""
 
 from collections.abc import Sequence
+from weakref import ref
 
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -14,13 +15,21 @@ from torchgeo.datasets.utils import Sample
 class Features(Dataset[Sample]):
     """Features of every image of a split, in memory."""
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
+    def __init__(self, samples: Sequence[Sample], images: Dataset[Sample], owner: object) -> None:
         """Initialize a new Features instance.
 
         Args:
             samples: ``features_0``, ``features_1``, ... and the truth of every image.
+            images: The images, for whoever needs them again.
+            owner: The task whose encoder took the features.
         """
         self.samples = samples
+        self.images = images
+        self._owner = ref(owner)
+
+    def belongs_to(self, task: object) -> bool:
+        """Whether the encoder of that task took the features."""
+        return self._owner() is task
 
     def __getitem__(self, index: int) -> Sample:
         """Features and truth of an image.

@@ -154,7 +154,11 @@ class OSCDTiles(LabelledPixels):
     def _listed_cities(self, val_cities: Sequence[str]) -> list[str]:
         """Cities of the split, by name."""
         with os.scandir(self._labels) as entries:
-            cities = sorted(entry.name for entry in entries if entry.is_dir())
+            cities = sorted(
+                entry.name
+                for entry in entries
+                if entry.is_dir() and not entry.name.startswith(('.', '__'))
+            )
         if self.split == 'test':
             return cities
         if isinstance(val_cities, str):

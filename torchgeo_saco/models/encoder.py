@@ -3,7 +3,7 @@
 
 """Encoder of band groups: one backbone looks at every group."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -126,9 +126,13 @@ class BandImages(nn.Module):
             nn.BatchNorm2d(len(wanted), eps=1e-6, affine=False) if scaling is None else scaling
         )
 
+    def raw(self, image: Tensor) -> Tensor:
+        """Bands before scaling, (B, 1, C', H, W)."""
+        return self.select(image)[:, None]
+
     def forward(self, image: Tensor) -> Tensor:
         """Scaled bands of an image."""
-        return self.standardize(self.select(image))[:, None]
+        return self.standardize(self.raw(image)[:, 0])[:, None]
 
 
 def group_features(backbone: nn.Module, groups: Tensor) -> Tensor:
@@ -251,32 +255,52 @@ class GroupEncoder(nn.Module):
 
 
 @torch.no_grad()
-def calibrate(encoder: GroupEncoder, images: Iterable[Tensor], backbone: bool = False) -> None:
+def calibrate(
+    encoder: GroupEncoder, images: Callable[[], Iterable[Tensor]], backbone: bool = False
+) -> None:
     """Take the statistics that standardise the groups from images; nothing else changes.
+
+    They are exact, whatever the batches. Those of a backbone are means over batches.
 
     Args:
         encoder: The encoder. One whose weights bring their own scaling keeps it.
-        images: Batches of reflectance, (B, C, H, W).
+        images: Makes an iterator over batches of reflectance, (B, C, H, W).
         backbone: Whether the BatchNorm layers of the backbone are calibrated too, as one with
             random weights needs, whose statistics are those of no image.
     """
     standardize = encoder.images.standardize
-    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
-    chosen = [standardize] if isinstance(standardize, norms) else []
-    if backbone:
-        chosen += [layer for layer in encoder.backbone.modules() if isinstance(layer, norms)]
-    if not chosen:
+    if isinstance(standardize, nn.BatchNorm2d):
+        mean, variance = _moments(encoder.images.raw(batch).flatten(1, 2) for batch in images())
+        standardize.running_mean = mean.to(standardize.running_mean)
+        standardize.running_var = variance.to(standardize.running_var)
+    if not backbone:
         return
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    layers = [layer for layer in encoder.backbone.modules() if isinstance(layer, norms)]
     training = {module: module.training for module in encoder.modules()}
-    momentum = {layer: layer.momentum for layer in chosen}
+    momentum = {layer: layer.momentum for layer in layers}
     encoder.eval()
-    for layer in chosen:
+    for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # the mean over batches
         layer.train()
-    for batch in images:
-        encoder(batch) if backbone else encoder.images(batch)
+    for batch in images():
+        encoder(batch)
     for layer, kept in momentum.items():
         layer.momentum = kept
     for module, mode in training.items():
         module.training = mode
+
+
+def _moments(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and variance of every channel over all batches, (C), float64."""
+    count: int = 0
+    total: Any = 0
+    squares: Any = 0
+    for batch in batches:
+        values = batch.double()
+        count += values.numel() // values.shape[1]
+        total = total + values.sum((0, 2, 3))
+        squares = squares + values.square().sum((0, 2, 3))
+    mean = total / count
+    return mean, (squares / count - mean.square()).clamp_min(0)

@@ -207,7 +207,7 @@ def _published(
 
 def _trained_plan(content: Mapping[str, Any]) -> EncoderPlan | None:
     """Plan of the encoder in a checkpoint of ours, or None if it is none of ours."""
-    if 'encoder' in content:
+    if content.get('encoder'):
         return EncoderPlan(**content['encoder'])
     arguments = content.get('hyper_parameters', {})
     if not {'model', 'groups', 'texture', 'sensor', 'bands'} <= arguments.keys():

@@ -20,7 +20,7 @@ from .segmentation import Decoder, GroupSegmenter
 class GroupChangeDetector(GroupSegmenter):
     """Decoder of how much the feature maps of two dates differ, group by group."""
 
-    def features(self, image: Tensor) -> list[Tensor]:
+    def features(self, image: Tensor, length: Tensor | None = None) -> list[Tensor]:
         """Differences of the maps of two dates, each (B, C, h, w); with G before C if fusion learns."""
         if image.ndim != 5 or image.shape[1] != 2:
             raise ValueError(f'image must be (B, 2, C, H, W), two dates, got {tuple(image.shape)}')

@@ -49,7 +49,7 @@ class GroupClassifier(GroupHead):
         self.norm = nn.BatchNorm1d(width, affine=False) if norm else nn.Identity()
         self.linear = nn.Linear(width, classes)
 
-    def features(self, image: Tensor) -> list[Tensor]:
+    def features(self, image: Tensor, length: Tensor | None = None) -> list[Tensor]:
         """Features of every group, (B, G, D), and the histogram of every band, (B, C bins)."""
         groups = self.encoder.per_group(image)
         if self.histogram is None:

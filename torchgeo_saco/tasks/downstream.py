@@ -9,19 +9,20 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from matplotlib import pyplot as plt
+from segmentation_models_pytorch.losses import DiceLoss, FocalLoss
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchgeo.datasets import RGBBandsMissingError, unbind_samples
 from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
-from torchgeo.tasks.mixins import ClassificationMixin
 from torchmetrics import Metric
 
-from ..datamodules.benchmark import IGNORED, BenchmarkDataModule, Split
-from ..datasets.features import kept_features
+from ..checkpoint import CheckpointError
+from ..datamodules.benchmark import IGNORED, SPLITS, BenchmarkDataModule, Split
+from ..datasets.features import Features, kept_features
 from ..models import EncoderPlan, GroupEncoder, calibrate, pretrained_encoder
 from .features import extracted
 
@@ -39,15 +40,15 @@ class GroupHead(nn.Module):
         self.encoder = encoder
 
     @abstractmethod
-    def features(self, image: Tensor) -> list[Tensor]:
-        """All that the head needs of images, (B, ...)."""
+    def features(self, image: Tensor, length: Tensor | None = None) -> list[Tensor]:
+        """All that the head needs of images, (B, ...); of series, as many dates as *length*."""
 
     @abstractmethod
     def scores(self, features: Sequence[Tensor], batch: Sample) -> Tensor:
         """Scores (logits) of every class, (B, classes, ...)."""
 
 
-class GroupTask(ClassificationMixin, BaseTask):
+class GroupTask(BaseTask):
     """Base class of the tasks that tell what an encoder of groups is worth.
 
     A task derives from it, lists its arguments, and builds its head in :meth:`head`. Bands and
@@ -80,10 +81,21 @@ class GroupTask(ClassificationMixin, BaseTask):
 
     def configure_losses(self) -> None:
         """Initialize the loss criterion, in which pixels without a class do not count."""
-        self.hparams.setdefault('task', 'multiclass')
-        self.hparams['ignore_index'] = None if self.hparams['task'] == 'multilabel' else IGNORED
-        self.hparams.setdefault('pos_weight', None)
-        super().configure_losses()
+        weights = self.hparams['class_weights']
+        match self.hparams['loss']:
+            case 'ce':
+                weight = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+                self.criterion: nn.Module = nn.CrossEntropyLoss(weight, ignore_index=IGNORED)
+            case 'bce':
+                self.criterion = nn.BCEWithLogitsLoss()
+            case 'focal':
+                self.criterion = FocalLoss('multiclass', ignore_index=IGNORED, normalized=True)
+            case 'dice':
+                self.criterion = DiceLoss('multiclass', ignore_index=IGNORED)
+            case other:
+                raise ValueError(f"loss must be 'ce', 'bce', 'focal' or 'dice', got {other!r}")
+        if weights is not None and self.hparams['loss'] != 'ce':
+            raise ValueError(f"class_weights go with loss 'ce' alone, got {self.hparams['loss']!r}")
 
     def configure_metrics(self) -> None:
         """Initialize the performance metrics, if the classes are known already."""
@@ -189,8 +201,13 @@ class GroupTask(ClassificationMixin, BaseTask):
         Args:
             checkpoint: The checkpoint.
         """
-        if self.model is None:
-            plan = EncoderPlan(**checkpoint['encoder'])
+        if not checkpoint.get('encoder'):
+            raise CheckpointError(
+                'the checkpoint is of no downstream task; give one of pre-training as weights'
+            )
+        plan = EncoderPlan(**checkpoint['encoder'])
+        # Arguments alone do not tell the groups that the weights brought.
+        if plan != self.plan:
             self._build(plan.encoder(), plan)
 
     def train(self, mode: bool = True) -> 'GroupTask':
@@ -207,9 +224,20 @@ class GroupTask(ClassificationMixin, BaseTask):
             warnings.filterwarnings('ignore', r'Found \d+ module\(s\) in eval mode')
         datamodule = getattr(self.trainer, 'datamodule', None)
         if not isinstance(datamodule, BenchmarkDataModule):
+            if self.hparams['statistics'] == 'data' and not self.calibrated:
+                rank_zero_warn(
+                    'the groups keep the statistics that they have, for statistics=data takes them '
+                    'from the datamodules of torchgeo_saco alone; see that images are reflectance, '
+                    'or set statistics=weights'
+                )
             return
+        for split in SPLITS:
+            dataset = getattr(datamodule, f'{split}_dataset')
+            # Of another task that used the datamodule before.
+            if isinstance(dataset, Features) and not dataset.belongs_to(self):
+                setattr(datamodule, f'{split}_dataset', dataset.images)
         if self.hparams['statistics'] == 'data' and not self.calibrated:
-            calibrate(self._model.encoder, self._images(datamodule), self._random)
+            calibrate(self._model.encoder, lambda: self._images(datamodule), self._random)
             self.calibrated.fill_(True)
         if not datamodule.augment:
             self.keep_features(datamodule, 'train')
@@ -233,7 +261,7 @@ class GroupTask(ClassificationMixin, BaseTask):
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and not self.hparams['freeze_backbone']
         ):
-            return self._model.features(self._checked(batch))
+            return self._model.features(self._checked(batch), batch.get('length'))
 
     def forward(self, batch: Sample) -> Tensor:
         """Scores (logits) of every class.
@@ -297,12 +325,8 @@ class GroupTask(ClassificationMixin, BaseTask):
             ``prediction``, (B, ...), and ``probabilities``, (B, classes, ...).
         """
         scores = self(batch)
-        many = self.hparams['task'] == 'multilabel'
-        probabilities = scores.sigmoid() if many else scores.softmax(1)
+        probabilities = scores.sigmoid() if self.multilabel else scores.softmax(1)
         return {'prediction': self.predicted(scores), 'probabilities': probabilities}
-
-    def on_train_epoch_end(self) -> None:
-        """Nothing: training is not scored."""
 
     def on_validation_epoch_end(self) -> None:
         """Log validation metrics."""
@@ -317,10 +341,16 @@ class GroupTask(ClassificationMixin, BaseTask):
     def loss(self, scores: Tensor, truth: Tensor) -> Tensor:
         """Loss of scores (B, classes, ...) against classes (B, ...)."""
         classes = self.hparams['num_classes']
-        if self.hparams['task'] != 'multilabel' and int(truth.max()) >= classes:
+        if not self.multilabel and int(truth.max()) >= classes:
             raise ValueError(
                 f'{self.truth} holds class {int(truth.max())}, but there are {classes} classes, '
                 'counted from 0; mend the labels, or set num_classes'
+            )
+        if not self.multilabel and truth.shape != scores.shape[:1] + scores.shape[2:]:
+            raise ValueError(
+                f'{self.truth} is {tuple(truth.shape)} where one class for each of '
+                f'{tuple(scores.shape[:1] + scores.shape[2:])} is expected; if an image has '
+                'several labels, use GroupClassification with task=multilabel and loss=bce'
             )
         if not (truth != IGNORED).any():
             # The mean over no pixel would be NaN.
@@ -335,8 +365,12 @@ class GroupTask(ClassificationMixin, BaseTask):
 
     def predicted(self, scores: Tensor) -> Tensor:
         """Classes from scores: the largest, or all more likely than not."""
-        many = self.hparams['task'] == 'multilabel'
-        return (scores > 0).long() if many else scores.argmax(1)
+        return (scores > 0).long() if self.multilabel else scores.argmax(1)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether an image may have several classes."""
+        return self.hparams.get('task') == 'multilabel'
 
     @property
     def labels(self) -> Sequence[str]:
@@ -358,6 +392,10 @@ class GroupTask(ClassificationMixin, BaseTask):
         self.model = self.head(encoder).to(self.device)
         if self.hparams['freeze_backbone']:
             encoder.requires_grad_(False)
+            for layer in set(self.model.modules()) - set(encoder.modules()):
+                if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and not layer.affine:
+                    # The features stay the same: the mean over all batches is known soonest.
+                    layer.momentum = None
         self.train(self.training)
 
     def _configure_classes(self) -> None:
@@ -396,8 +434,7 @@ class GroupTask(ClassificationMixin, BaseTask):
         scores, truth = self(batch), batch[self.truth]
         self.log(f'{stage}_loss', self.loss(scores, self.taught(truth)), batch_size=len(truth))
         metric: Any = self.val_scores if stage == 'val' else self.test_scores
-        many = self.hparams['task'] == 'multilabel'
-        metric.update(scores.sigmoid() if many else self.predicted(scores), truth)
+        metric.update(scores.sigmoid() if self.multilabel else self.predicted(scores), truth)
         return scores
 
     def _log_metrics(self, stage: str, metric: Any) -> None:

@@ -54,7 +54,7 @@ def extracted(
                 return None
         kept = {key: batch[key].cpu() for key in _KEPT if key in batch}
         samples += _unbound(features, kept)
-    return Features(samples)
+    return Features(samples, dataset, task)
 
 
 def _unbound(features: Sequence[Tensor], kept: Sample) -> list[Sample]:

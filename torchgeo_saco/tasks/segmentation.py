@@ -59,13 +59,26 @@ class GroupSegmenter(GroupHead):
             else UNetDecoder(channels, classes, widths)
         )
 
-    def features(self, image: Tensor) -> list[Tensor]:
-        """Feature maps, each (B, C, h, w) or (B, T, C, h, w); with G before C if fusion learns."""
-        series = image if image.ndim == 5 else image[:, None]
-        maps = self.encoder.maps(series.flatten(0, 1))
-        maps = maps if self.fusion.weight is not None else [self.fusion(map_) for map_ in maps]
-        maps = [map_.unflatten(0, series.shape[:2]) for map_ in maps]
-        return maps if image.ndim == 5 else [map_[:, 0] for map_ in maps]
+    def features(self, image: Tensor, length: Tensor | None = None) -> list[Tensor]:
+        """Feature maps, each (B, C, h, w) or (B, T, C, h, w); with G before C if fusion learns.
+
+        Dates beyond *length* are not encoded, lest padding enter BatchNorm; their maps are 0.
+        """
+        if image.ndim == 4:
+            return self._fixed(self.encoder.maps(image))
+        if length is None:
+            length = torch.full((len(image),), image.shape[1], device=image.device)
+        there = torch.arange(image.shape[1], device=image.device) < length[:, None]
+        series = []
+        for map_ in self._fixed(self.encoder.maps(image[there])):
+            padded = map_.new_zeros(*there.shape, *map_.shape[1:])
+            padded[there] = map_
+            series.append(padded)
+        return series
+
+    def _fixed(self, maps: list[Tensor]) -> list[Tensor]:
+        """Maps after the fusion, unless that is learned."""
+        return maps if self.fusion.weight is not None else [self.fusion(map_) for map_ in maps]
 
     def scores(self, features: Sequence[Tensor], batch: Sample) -> Tensor:
         """Scores of every pixel, (B, classes, H, W)."""
