@@ -43,7 +43,9 @@ def features(size):
         [
             {'features_0': torch.full((index + 1, 2), index + 1.0), 'label': torch.tensor(index)}
             for index in range(size)
-        ]
+        ],
+        Numbers(size),
+        features,
     )
 
 

@@ -362,10 +362,10 @@ def test_first_validation_image_is_drawn(tmp_path, plots):
             assert sample['prediction'].shape == sample['label'].shape == ()
             return plt.figure()
 
-    logger = TensorBoardLogger(tmp_path)
+    logger, figures = TensorBoardLogger(tmp_path), plt.get_fignums()
     runner = trainer(tmp_path, logger=logger)
     task = GroupClassification(**SMALL, cache_gib=0)
     runner.fit(task, Drawn(labelled()))
     events = EventAccumulator(logger.log_dir).Reload()
     assert events.Tags()['images'] == (['prediction'] if plots else [])
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == figures
