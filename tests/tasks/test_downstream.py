@@ -126,6 +126,14 @@ def test_features_of_another_task_are_not_taken_for_its_own(tmp_path, frozen):
     torch.testing.assert_close(kept.float(), task.features(batch)[0], atol=2e-2, rtol=2e-2)
 
 
+def test_validation_of_another_task_sees_its_own_features(tmp_path):
+    data = Memory(labelled())
+    trainer(tmp_path).fit(GroupClassification(**SMALL), data)
+    images = data.val_dataset.images
+    trainer(tmp_path).validate(GroupClassification(**SMALL), data, verbose=False)
+    assert data.val_dataset is images
+
+
 def test_padded_dates_are_not_encoded():
     task = GroupSegmentation(**SMALL, bands=BANDS, num_classes=2, freeze_backbone=False)
     image, length = torch.rand(2, 3, 4, 32, 32), torch.tensor([3, 2])

@@ -186,6 +186,11 @@ class GroupTask(BaseTask):
                 f'the model was built for the bands {", ".join(self.plan.bands)}, the data have '
                 f'{", ".join(bands)}; read the same'
             )
+        for split in SPLITS:
+            dataset = getattr(datamodule, f'{split}_dataset', None)
+            # Of another task that used the datamodule before.
+            if isinstance(dataset, Features) and not dataset.belongs_to(self):
+                setattr(datamodule, f'{split}_dataset', dataset.images)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the encoder again.
@@ -231,11 +236,6 @@ class GroupTask(BaseTask):
                     'or set statistics=weights'
                 )
             return
-        for split in SPLITS:
-            dataset = getattr(datamodule, f'{split}_dataset')
-            # Of another task that used the datamodule before.
-            if isinstance(dataset, Features) and not dataset.belongs_to(self):
-                setattr(datamodule, f'{split}_dataset', dataset.images)
         if self.hparams['statistics'] == 'data' and not self.calibrated:
             calibrate(self._model.encoder, lambda: self._images(datamodule), self._random)
             self.calibrated.fill_(True)

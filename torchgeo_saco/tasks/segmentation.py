@@ -66,9 +66,7 @@ class GroupSegmenter(GroupHead):
         """
         if image.ndim == 4:
             return self._fixed(self.encoder.maps(image))
-        if length is None:
-            length = torch.full((len(image),), image.shape[1], device=image.device)
-        there = torch.arange(image.shape[1], device=image.device) < length[:, None]
+        there = self._date_weights(image, length) > 0
         series = []
         for map_ in self._fixed(self.encoder.maps(image[there])):
             padded = map_.new_zeros(*there.shape, *map_.shape[1:])
@@ -104,12 +102,12 @@ class GroupSegmenter(GroupHead):
         return scores
 
     @staticmethod
-    def _date_weights(map_: Tensor, length: Tensor | None) -> Tensor:
+    def _date_weights(series: Tensor, length: Tensor | None) -> Tensor:
         """Weight of each date, (B, T): equal for those there are, 0 for padding."""
-        dates = torch.arange(map_.shape[1], device=map_.device)
+        dates = torch.arange(series.shape[1], device=series.device)
         if length is None:
-            length = torch.full((len(map_),), map_.shape[1], device=map_.device)
-        there = (dates < length[:, None]).to(map_.dtype)
+            length = torch.full((len(series),), series.shape[1], device=series.device)
+        there = (dates < length[:, None]).to(series.dtype)
         return there / length[:, None]
 
 
