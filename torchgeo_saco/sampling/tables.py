@@ -1,0 +1,58 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Files of points."""
+
+import os
+from pathlib import Path
+
+import geopandas as gpd
+
+_DRIVERS = {'.geojson': 'GeoJSON', '.gpkg': 'GPKG', '.parquet': None}
+
+
+def require_new(path: Path, endings: tuple[str, ...] = tuple(_DRIVERS)) -> None:
+    """Refuse a file that cannot be written, or is there.
+
+    Args:
+        path: File to write.
+        endings: Endings it may have.
+
+    Raises:
+        ValueError: If it has another ending.
+        FileExistsError: If it exists.
+    """
+    if path.suffix.lower() not in endings:
+        raise ValueError(f'{path} must end in {", ".join(endings[:-1])} or {endings[-1]}')
+    if path.exists():
+        raise FileExistsError(f'{path} exists; name another file or remove it')
+
+
+def write_points(points: gpd.GeoDataFrame, path: str | os.PathLike[str]) -> Path:
+    """Write a table of points; the file appears whole or not at all.
+
+    Args:
+        points: As :func:`date_windows` gives.
+        path: New file that ends in ``.geojson``, ``.gpkg`` or ``.parquet``.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: If it has another ending.
+        FileExistsError: If it exists.
+    """
+    path = Path(path).expanduser().absolute()
+    require_new(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.stem}.partial-{os.getpid()}{path.suffix.lower()}')
+    driver = _DRIVERS[path.suffix.lower()]
+    try:
+        if driver is None:
+            points.to_parquet(partial)
+        else:
+            points.to_file(partial, driver=driver, layer=path.stem)
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
