@@ -42,9 +42,13 @@ def test_from_configuration_to_tables_and_figures(tmp_path, capsys):
     [
         ('--sedes=[0]', "'sedes' is not accepted"),
         ('--encoders.random.lrr=1', "encoder random on benchmark Fake: .*'lrr' is not accepted"),
+        ('--encoders.new.class_path=torchgeo_saco.tasks.SACoo', "did you mean 'SACo'"),
+        ('--encoders.new.trainer.max_step=1', "encoder new .* did you mean 'max_steps'"),
+        ('--encoders.new.data.init_args.sise=1', "encoder new .* did you mean 'size'"),
+        ('--encoders.random.trainer.max_steps=1', "'weights'; .* of the task go under init_args"),
         ('--benchmarks.Fake.trainer.max_epoch=1', 'max_epoch'),
         ('--benchmarks.Fake.data.init_args.sise=1', 'sise'),
-        ('--benchmarks.Fake.metric=[]', "unknown part 'metric'"),
+        ('--benchmarks.Fake.metric=[]', "unknown part 'metric'; .* did you mean 'metrics'"),
         ('--encoders.random.weights=lost.ckpt', 'checkpoint lost.ckpt cannot be read'),
         ('--config=lost.yaml', 'there is no configuration file lost.yaml'),
     ],
@@ -79,7 +83,7 @@ def test_help_of_all_commands_tells_of_this_one(capsys, monkeypatch):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert 'fit ' in text
-    assert 'torchgeo-saco evaluate --help' in text
+    assert re.search('evaluate +Evaluate encoders', text)
 
 
 def test_the_command_line_is_read(capsys, monkeypatch):

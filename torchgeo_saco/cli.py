@@ -1,9 +1,10 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Command-line interface of TorchGeo, with the classes of this package and its evaluation."""
+"""Command-line interface of TorchGeo, with the classes and the further commands of this package."""
 
 import sys
+from importlib import import_module
 
 from lightning.pytorch.cli import ArgsType
 from torchgeo.main import main as torchgeo_main
@@ -13,24 +14,32 @@ import torchgeo_saco.callbacks
 import torchgeo_saco.datamodules
 import torchgeo_saco.tasks  # noqa: F401
 
-from .evaluation import main as evaluate_main
+#: Module of each further command, and what the command does.
+COMMANDS = {
+    'evaluate': (
+        'evaluation',
+        'Evaluate encoders on benchmarks, or compare methods: tables, figures.',
+    ),
+    'changes': ('change_command', 'Say which places of an archive have changed, by an encoder.'),
+    'sample': ('sampling.command', 'Sample places on Earth to pre-train on, and dates of each.'),
+    'fetch': ('fetching.command', 'Fetch images of sampled places from a STAC catalogue.'),
+}
 
-_MORE_HELP = """
-one more subcommand:
-    evaluate            Evaluate encoders on benchmarks: table and figures. See
-                        torchgeo-saco evaluate --help
-"""
+_MORE_HELP = '\nmore subcommands, each with a --help of its own:\n' + ''.join(
+    f'    {name:<20}{text}\n' for name, (_, text) in COMMANDS.items()
+)
 
 
 def main(args: ArgsType = None) -> None:
-    """Command-line interface of TorchGeo, with the classes of this package and its evaluation.
+    """Command-line interface of TorchGeo, with the classes and the further commands of this package.
 
     Args:
         args: Arguments, or None to take them from the command line.
     """
     words = sys.argv[1:] if args is None else args
-    if isinstance(words, list) and words[:1] == ['evaluate']:
-        evaluate_main(words[1:])
+    if isinstance(words, list) and words and words[0] in COMMANDS:
+        module, _ = COMMANDS[words[0]]
+        import_module(f'torchgeo_saco.{module}').main(words[1:])
         return
     try:
         torchgeo_main(args)

@@ -82,16 +82,42 @@ def test_years_of_the_other_date(archive, rule, same):
             assert (first == second) == same
 
 
-def test_years_group_the_dates(archive):
-    data = SeasonalArchive(archive)
-    assert data.years(data.locations[0]) == {2018: [0, 1], 2019: [2, 3]}
+@pytest.mark.parametrize('dates', [1, 2])
+def test_two_years_are_an_axis(archive, dates):
+    data = SeasonalArchive(archive, dates=dates, item='years')
+    assert len(data) == 6
+    for epoch in range(4):
+        sample = data[Draw(2, epoch)]
+        assert sample['image'].shape == (2, dates, 12, 36, 36)
+        assert sample['date'].shape == (2, dates)
+        assert (sample['date'] // 10000 == torch.tensor([[2018], [2019]])).all()
+        # The archive has two seasons a year, a few days apart between the years.
+        assert torch.equal(sample['date'][0] // 100 % 100, sample['date'][1] // 100 % 100)
+        place = data.locations[2]
+        scenes = {scene.date.strftime('%Y%m%d'): i for i, scene in enumerate(place.scenes)}
+        for image, day in zip(sample['image'].flatten(0, 1), sample['date'].flatten(), strict=True):
+            assert torch.equal(image, data.read_scene(place, scenes[str(day.item())]))
+
+
+def test_seasons_may_be_drawn_alone(archive):
+    data = SeasonalArchive(archive, dates=1, item='years', same_season=False)
+    months = {tuple((data[Draw(0, e)]['date'][:, 0] // 100 % 100).tolist()) for e in range(30)}
+    assert months == {(4, 4), (4, 7), (7, 4), (7, 7)}
+
+
+def test_years_are_read_as_dates_by_the_parts_of_an_archive(archive):
+    part = SeasonalArchive(archive, dates=2, item='years').subset(['000001'], 1, 'date')
+    assert [data['image'].shape for data in (part[i] for i in range(4))] == [(1, 12, 36, 36)] * 4
 
 
 @pytest.mark.parametrize('rule', ['same_year', 'other_year'])
 def test_place_whose_years_are_too_few(tmp_path, rule):
     dates = DATES[:2] if rule == 'other_year' else DATES[::2]
     write_archive(tmp_path, locations=1, dates=dates, bands=['B4'])
-    with pytest.raises(ValueError, match=r'000000 cannot give 2 dates .* years have'):
+    with pytest.raises(
+        ValueError,
+        match=r'000000 has dates 2 in 2018, not 2 from another year|000000 has dates 1 in 2018, 1 in 2019, not 2 within one year',
+    ):
         SeasonalArchive(tmp_path, dates=2, other_dates=rule)
 
 
@@ -203,9 +229,11 @@ def test_index_out_of_range(archive):
         ({'dates': 0}, r'dates must be a whole number of at least 1, got 0'),
         ({'dates': 2.5}, r'dates must be a whole number of at least 1, got 2\.5'),
         ({'dates': 5}, r'000000 has 4 of 5 dates; .* ask for fewer bands or dates'),
-        ({'item': 'scene'}, r"item must be one of date, location, got 'scene'"),
+        ({'item': 'scene'}, r"item must be one of date, location, years, got 'scene'"),
         ({'other_dates': 'never'}, r'other_dates must be one of any, same_year, other_year'),
         ({'sensor': 'sentinel9'}, r"unknown sensor 'sentinel9'; choose one of sentinel2_l1c"),
+        ({'year_rule': 'moon'}, r"year_rule must be one of calendar, halves, got 'moon'"),
+        ({'item': 'years', 'dates': 3}, r'000000 has dates 2 in 2018, 2 in 2019, not two years'),
         ({'on_missing': 'hide'}, r'on_missing must be one of error, drop'),
         ({'max_nodata': 2}, r'max_nodata is a share from 0 to 1, got 2'),
         ({'size': 64}, r'B2\.tif is 36 x 36 px, too small for a window of size=64'),

@@ -137,7 +137,7 @@ def test_table_and_csv_are_those_of_the_cells(runs, settings, tmp_path):
     assert found == values
     entry = f'{100 * mean(values):.1f} ± {100 * stdev(values):.1f}'
     assert entry == '78.0 ± 10.0'
-    assert f'| random | {entry} | 3 |' in (tmp_path / 'out/results.md').read_text()
+    assert f'| random | {entry} | 2 | 3 |' in (tmp_path / 'out/results.md').read_text()
 
 
 def test_data_are_prepared_once_a_benchmark_before_the_first_run(runs, settings, monkeypatch):
@@ -147,6 +147,14 @@ def test_data_are_prepared_once_a_benchmark_before_the_first_run(runs, settings,
     assert prepared == [0, 0]
     evaluate(settings(), quiet())
     assert prepared == [0, 0]
+
+
+def test_encoders_with_data_of_their_own_have_them_prepared(runs, settings, monkeypatch):
+    prepared = []
+    monkeypatch.setattr(FakeDataModule, 'prepare_data', lambda self: prepared.append(self.root))
+    encoders = {'a': {}, 'b': {'data': {'init_args': {'root': 'other'}}}, 'c': {'lr': 2.0}}
+    evaluate(settings(encoders, benchmarks={'A': benchmark()}), quiet())
+    assert sorted(prepared) == ['data', 'other']
 
 
 def test_a_column_that_no_score_fills_stops_after_the_first_cell(runs, settings, tmp_path):

@@ -6,7 +6,7 @@
 import pytest
 
 from torchgeo_saco import evaluation
-from torchgeo_saco.evaluation import Settings, SettingsError, plan, plan_cells
+from torchgeo_saco.evaluation import Settings, SettingsError, plan, plan_cells, specification
 
 from .fakes import FakeDataModule, FakeTask, benchmark
 
@@ -55,7 +55,7 @@ def test_parts_are_made_anew():
 
 def test_the_older_name_of_jsonargparse(monkeypatch):
     (cell,) = plan_cells(settings(seeds=(0,)))
-    parser = plan._parser('data')
+    parser = specification.parser('data')
     monkeypatch.setattr(type(parser), 'instantiate', None, raising=False)
     monkeypatch.setattr(
         parser, 'instantiate_classes', lambda parts: {'data': 'made'}, raising=False
@@ -103,6 +103,21 @@ def test_the_key_depends_on_the_version(monkeypatch):
     assert not set(keys()) & set(base)
 
 
+def test_the_key_depends_on_the_source_of_the_package(monkeypatch):
+    base = keys()
+    monkeypatch.setattr(plan, 'source_fingerprint', lambda: 'edited')
+    assert not set(keys()) & set(base)
+
+
+def test_the_key_depends_on_what_an_encoder_changes_of_data_and_trainer():
+    of = [
+        keys({'x': encoder}, (0,))[0]
+        for encoder in ({}, {'data': {'init_args': {'size': 6}}}, {'trainer': {'max_steps': 0}})
+    ]
+    assert len(set(of)) == 3
+    assert keys({'x': {'init_args': {'lr': 0.1}, 'data': None}}, (0,)) == keys(seeds=(0,))
+
+
 def test_the_key_depends_on_the_content_of_a_checkpoint_and_not_on_its_path(tmp_path):
     first, second = tmp_path / 'a.ckpt', tmp_path / 'b.ckpt'
     first.write_bytes(b'weights')
@@ -119,14 +134,6 @@ def test_weights_of_any_ending_are_hashed(tmp_path):
     first = keys({'x': {'weights': str(path)}})
     path.write_bytes(b'two')
     assert keys({'x': {'weights': str(path)}}) != first
-
-
-def test_lists_of_arguments_are_kept(tmp_path):
-    (tmp_path / 'a.pt').write_bytes(b'a')
-    value = {'groups': ['urban', 3], 'teachers': [str(tmp_path / 'a.pt')]}
-    replaced = plan._Hashes().in_place(value)
-    assert replaced['groups'] == ['urban', 3]
-    assert replaced['teachers'][0].startswith('sha256:ca978112ca1bbdca')
 
 
 def test_published_weights_are_taken_by_name():
@@ -148,7 +155,7 @@ def test_published_weights_are_taken_by_name():
                        'init_args': {'sise': 3}}}, 'sise'),
         ({}, {'data': None}, 'on benchmark Fake: '),
         ({}, {'model': None}, 'on benchmark Fake: '),
-        ({}, {'model': 'FakeTask'}, "model must be a mapping, got 'FakeTask'"),
+        ({}, {'model': 'FakeTask'}, "model of the benchmark must be a mapping, got 'FakeTask'"),
         ({}, {'metrics': 'test_OverallAccuracy'}, 'metrics'),
         ({}, {'panels': ['first']}, 'first'),
         ({}, {'panels': [0, -1]}, r'panels must not be negative, got \[0, -1\]'),

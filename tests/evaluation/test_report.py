@@ -66,17 +66,17 @@ def test_markdown_by_hand(tmp_path):
         '',
         '## First',
         '',
-        '| encoder | test OverallAccuracy | test loss | seeds |',
-        '| :-- | --: | --: | --: |',
-        '| random | 60.0 ± 10.0 | 2 ± 0 | 3 |',
-        '| SACo+ | 92.5 ± 3.5 | 2 ± 0 | 3 |',
+        '| encoder | test OverallAccuracy | test loss | seconds | seeds |',
+        '| :-- | --: | --: | --: | --: |',
+        '| random | 60.0 ± 10.0 | 2 ± 0 | 2 | 3 |',
+        '| SACo+ | 92.5 ± 3.5 | 2 ± 0 | 2 | 3 |',
         '',
         '## Second',
         '',
-        '| encoder | test OverallAccuracy | seeds |',
-        '| :-- | --: | --: |',
-        '| random | 25.0 ± 0.0 | 3 |',
-        '| SACo+ | 25.0 ± 0.0 | 3 |',
+        '| encoder | test OverallAccuracy | seconds | seeds |',
+        '| :-- | --: | --: | --: |',
+        '| random | 25.0 ± 0.0 | 2 | 3 |',
+        '| SACo+ | 25.0 ± 0.0 | 2 | 3 |',
     ]
 
 
@@ -90,8 +90,8 @@ def test_table_of_a_terminal(tmp_path):
 
 def test_one_seed_has_no_spread_and_what_is_missing_is_a_dash(tmp_path):
     text = report(tmp_path, {'random': [0.5], 'SACo+': [math.nan]}).markdown()
-    assert '| random | 50.0 | 1 |' in text
-    assert '| SACo+ | - | 1 |' in text
+    assert '| random | 50.0 | 2 | 1 |' in text
+    assert '| SACo+ | - | 2 | 1 |' in text
 
 
 def test_one_benchmark_needs_no_overview(tmp_path):
@@ -99,6 +99,38 @@ def test_one_benchmark_needs_no_overview(tmp_path):
     text = Report(settings, [(cell, result()) for cell in plan_cells(settings)]).markdown()
     assert 'All benchmarks' not in text
     assert '## Only' in text
+
+
+def test_one_benchmark_is_shown_whole_in_a_terminal(tmp_path):
+    settings = Settings(str(tmp_path), [0, 1], {'x': {}}, {'Only': benchmark()})
+    metrics = [{'test_OverallAccuracy': 0.5, 'knn5_OverallAccuracy': share} for share in (0.6, 0.8)]
+    pairs = [
+        (cell, result(metrics=of, seconds=seconds))
+        for cell, of, seconds in zip(plan_cells(settings), metrics, (20.0, 31.0), strict=True)
+    ]
+    console = Console(file=io.StringIO(), width=100)
+    console.print(Report(settings, pairs).table())
+    assert re.search(r'x\W+50\.0 ± 0\.0\W+70\.0 ± 14\.1\W+26\W+2\b', console.file.getvalue())
+    assert '| x | 50.0 ± 0.0 | 70.0 ± 14.1 | 26 | 2 |' in Report(settings, pairs).markdown()
+
+
+def test_encoders_that_were_judged_on_other_images_are_told(tmp_path):
+    made = report(tmp_path, VALUES)
+    counted = [
+        (cell, replace(found, metrics={**found.metrics, 'images_train': 9.0, 'images_test':
+                                       5.0 if cell.encoder == 'random' else 4.0}))
+        for cell, found in made.results
+    ]  # fmt: skip
+    text = (
+        'Not comparable, for the probes learned from and were judged on different numbers of '
+        'images: 9 and 5 (random); 9 and 4 (SACo+).'
+    )
+    uneven = Report(made.settings, counted)
+    assert uneven.markdown().count(text) == 2
+    console = Console(file=io.StringIO(), width=300)
+    console.print(uneven.table())
+    assert f'First: {text}' in ' '.join(console.file.getvalue().split())
+    assert 'Not comparable' not in made.markdown()
 
 
 def test_synthetic_data_are_said_to_be_so(tmp_path):

@@ -40,6 +40,10 @@ def test_another_class_takes_its_own_arguments():
         'class_path': 'A', 'init_args': {'x': 1, 'y': 2},
     }  # fmt: skip
     assert merged(base, {'model': {'class_path': 'B'}})['model'] == {'class_path': 'B'}
+    own = {'class_path': 'A', 'init_args': {'x': 1}, 'data': {'init_args': {'dates': 3}}}
+    assert merged(own, {'class_path': 'B', 'init_args': {'y': 2}}) == {
+        'class_path': 'B', 'init_args': {'y': 2}, 'data': {'init_args': {'dates': 3}},
+    }  # fmt: skip
     assert merged({'groups': ['a', 'b']}, {'groups': ['c']}) == {'groups': ['c']}
 
 

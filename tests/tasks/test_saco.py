@@ -9,48 +9,24 @@ import warnings
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 from torchgeo.tasks import ChangeDetection, Classification, SemanticSegmentation
 
-from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.losses import alignment_loss, info_nce
 from torchgeo_saco.tasks import SACo
 
 from ..archives import write_archive
+from . import pretraining
+from .pretraining import BANDS, LOCATION, fit, history, same
 
-BANDS = tuple(SENTINEL2_L2A.bands)
-IMAGE = torch.rand(4, 2, 12, 36, 36) * 0.3
-LOCATION = torch.arange(4)
+IMAGE = pretraining.IMAGE[:, :2]
 
 
 def small(**arguments):
-    """A task with a small backbone."""
-    torch.manual_seed(1)
-    defaults = {
-        'model': 'test_resnet', 'bands': BANDS, 'size': 16, 'queue_size': 12, 'hidden_dims': [16],
-        'output_dim': 8, 'texture': ['urban'],
-    }  # fmt: skip
-    return SACo(**(defaults | arguments))
-
-
-def fit(task, root, folder, epochs=1, resume=None, **arguments):
-    """Train on an archive; the trainer and its last checkpoint."""
-    data = SeasonalDataModule(root=root, **({'batch_size': 4} | arguments))
-    saver = ModelCheckpoint(folder, save_last=True)
-    trainer = Trainer(
-        default_root_dir=folder, max_epochs=epochs, accelerator='cpu', logger=False,
-        callbacks=[saver], enable_progress_bar=False, enable_model_summary=False,
-        log_every_n_steps=1,
-    )  # fmt: skip
-    trainer.fit(task, data, ckpt_path=resume)
-    return trainer, saver.last_model_path
-
-
-def same(first, second):
-    return set(first) == set(second) and all(torch.equal(first[k], second[k]) for k in first)
+    """A SACo+ task with a small backbone."""
+    return pretraining.small(SACo, **({'texture': ['urban']} | arguments))
 
 
 def test_defaults_are_those_of_the_original_code():
@@ -60,7 +36,7 @@ def test_defaults_are_those_of_the_original_code():
         'momentum': 0.999, 'size': 64, 'lr': 1e-4, 'weight_decay': 1e-5,
     }  # fmt: skip
     assert {key: task.hparams[key] for key in wanted} == wanted
-    assert [layer.out_features for layer in task.projector if isinstance(layer, nn.Linear)] == [
+    assert [layer.out_features for layer in task.projector[0] if isinstance(layer, nn.Linear)] == [
         1024, 512, 256,
     ]  # fmt: skip
     optimizer = task.configure_optimizers()
@@ -78,16 +54,17 @@ def test_key_encoder_starts_equal_to_the_query_encoder():
 
 def test_loss_is_that_of_the_paper():
     task = small(alignment_weight=0.5)
-    task.queue.enqueue(torch.randn(12, 8), torch.arange(12) + 2)
-    queue = copy.deepcopy(task.queue)
+    (queue,) = task.queues
+    queue.enqueue(torch.randn(12, 8), torch.arange(12) + 2)
+    queue = copy.deepcopy(queue)
     torch.manual_seed(3)
-    losses = task.contrast(IMAGE, LOCATION).losses
+    losses = task.objective(IMAGE, LOCATION).losses
 
     reference = small()
     torch.manual_seed(3)
     same_date, other_date = (reference.views.augmented(IMAGE[:, t]) for t in (0, 1))
-    query = reference.query(reference.views.original(IMAGE[:, 0]))
-    keys = reference.key(torch.cat([same_date, other_date]))
+    (query,) = reference.query(reference.views.original(IMAGE[:, 0]))
+    (keys,) = reference.key(torch.cat([same_date, other_date]))
     excluded = queue.locations == LOCATION[:, None]
     assert excluded.sum() == 2
     for name, key in zip(('nce_same_date', 'nce_other_date'), (keys[:4], keys[4:]), strict=True):
@@ -99,26 +76,13 @@ def test_loss_is_that_of_the_paper():
 def test_both_keys_enter_the_queue_with_their_places():
     task = small()
     task.contrast(IMAGE, LOCATION)
-    assert task.queue.locations.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, -1, -1, -1, -1]
-
-
-def test_sa_moco_has_one_key():
-    task = small(temporal=False)
-    losses = task.contrast(IMAGE, LOCATION).losses
-    assert set(losses) == {'nce_other_date', 'group_alignment'}
-    assert (task.queue.locations >= 0).sum() == 4
-
-
-def test_sa_moco_runs_on_single_dates():
-    assert torch.isfinite(
-        sum(small(temporal=False).contrast(IMAGE[:, :1], LOCATION).losses.values())
-    )
+    assert task.queues[0].locations.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, -1, -1, -1, -1]
 
 
 def test_gradients_reach_the_online_encoder_only():
     task = small()
-    task.queue.enqueue(torch.randn(12, 8), torch.arange(12) + 9)
-    sum(task.contrast(IMAGE, LOCATION).losses.values()).backward()
+    task.queues[0].enqueue(torch.randn(12, 8), torch.arange(12) + 9)
+    sum(task.objective(IMAGE, LOCATION).losses.values()).backward()
     assert all(weight.grad is not None for weight in task.model.parameters())
     assert all(weight.grad is None for weight in task.model_momentum.parameters())
 
@@ -142,10 +106,9 @@ def test_loss_falls(archive, tmp_path):
     task = small(
         lr=1e-3, queue_size=16, momentum=0.9, projector_norm=True, temperature=0.2, output_dim=32
     )
-    history = []
-    task.on_train_batch_end = lambda out, *args: history.append(out['loss'].item())
+    losses = history(task)
     fit(task, archive, tmp_path, epochs=12)
-    assert sum(history[-10:]) < 0.8 * sum(history[5:15])
+    assert sum(losses[-10:]) < 0.8 * sum(losses[5:15])
 
 
 def test_two_runs_with_one_seed_are_equal(archive, tmp_path):
@@ -180,7 +143,7 @@ def test_resumed_run_ends_where_the_unbroken_one_does(archive, tmp_path):
     seen = {}
     resumed.on_train_start = lambda: seen.update(copy.deepcopy(resumed.state_dict()))
     fit(resumed, archive, tmp_path / 'rest', epochs=2, resume=last)
-    for key in ('queue.keys', 'queue.locations', 'model_momentum.conv1.0.weight'):
+    for key in ('queues.0.keys', 'queues.0.locations', 'model_momentum.conv1.0.weight'):
         assert torch.equal(seen[key], saved[key])
     assert same(resumed.state_dict(), unbroken)
 
@@ -192,7 +155,7 @@ def test_all_that_training_changes_is_in_the_checkpoint():
     changed = {
         k.split('.')[0] for k, v in task.state_dict().items() if not torch.equal(v, before[k])
     }
-    assert changed == {'model', 'model_momentum', 'queue', 'images'}
+    assert changed == {'model', 'model_momentum', 'queues', 'images'}
     tensors = {name for name, value in vars(task).items() if isinstance(value, torch.Tensor)}
     assert not tensors
 
@@ -284,7 +247,7 @@ def test_records_of_training(archive, tmp_path):
 
 def test_collapse_is_said_once(archive, tmp_path, recwarn):
     task = small(lr=0.0)
-    nn.init.zeros_(task.projector[-1].weight)
+    nn.init.zeros_(task.projector[0][-1].weight)
     fit(task, archive, tmp_path)
     said = [str(w.message) for w in recwarn if 'collapsed' in str(w.message)]
     assert len(said) == 1
@@ -354,7 +317,10 @@ def test_sensor_is_taken_from_the_data_or_must_agree(archive, tmp_path):
 
 
 def test_dates_are_checked_before_training(archive, tmp_path):
-    with pytest.raises(ValueError, match='temporal=True needs two dates a sample, got 1; set'):
+    with pytest.raises(
+        ValueError,
+        match=r'SACo compares 2 dates of a place, samples have 1; set data\.init_args\.dates to 2',
+    ):
         fit(small(), archive, tmp_path, dates=1)
 
 
@@ -391,8 +357,11 @@ def test_queue_larger_than_the_data_set(archive, tmp_path):
 
 
 def test_one_date_for_two_keys():
-    with pytest.raises(ValueError, match='temporal=True needs two dates a sample, got 1; set'):
-        small().contrast(IMAGE[:, :1], LOCATION)
+    with pytest.raises(
+        ValueError,
+        match=r'SACo compares 2 dates of a place, samples have 1; set data\.init_args\.dates to 2',
+    ):
+        small()._training_images({'image': IMAGE[:, :1]})
 
 
 def test_batch_with_other_channels():

@@ -3,8 +3,9 @@
 
 """Callbacks."""
 
+from .change import ChangeFigures
 from .figures import ContrastiveFigures
 from .knn import KNNProbe
 from .report import RunReport
 
-__all__ = ('ContrastiveFigures', 'KNNProbe', 'RunReport')
+__all__ = ('ChangeFigures', 'ContrastiveFigures', 'KNNProbe', 'RunReport')

@@ -10,8 +10,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from torch import Tensor
 from torchgeo.datasets.utils import Sample
 
+from ..models import BandImages, GroupImages
 from ..plots import plot_groups, plot_panels
 from ..randomness import run_seed, torch_seeded
 from ..tasks import ContrastiveTask
@@ -67,22 +69,34 @@ class ContrastiveFigures(Callback):
         images = pl_module.images
         if images is None or not trainer.is_global_zero:
             return
-        rgb = images.names.index('natural_color') if 'natural_color' in images.names else 0
         image = batch['image'][: self.samples]
-        image = image if image.ndim == 5 else image[:, None]
-        groups = images.raw(pl_module.views.original(image[:1, 0]))[0]
-        count = len(images.spectral.groups)
-        save_figure(trainer, 'groups', plot_groups(groups[:count], images.names[:count]))
-        if images.textured:
-            save_figure(trainer, 'textures', plot_groups(groups[count:], images.names[count:]))
+        image = image.flatten(1, -4) if image.ndim > 4 else image[:, None]
+        raw = images.raw(pl_module.views.original(image[:1, 0]))[0]
+        if isinstance(images, BandImages):
+            bands = raw[0].unsqueeze(1).expand(-1, 3, -1, -1)
+            save_figure(trainer, 'bands', plot_groups(bands, list(images.inputs)))
+        else:
+            count = len(images.spectral.groups)
+            save_figure(trainer, 'groups', plot_groups(raw[:count], images.names[:count]))
+            if images.textured:
+                save_figure(trainer, 'textures', plot_groups(raw[count:], images.names[count:]))
         with torch_seeded(run_seed(), 0, trainer.global_rank, device=pl_module.device):
             views = [
-                ('original', pl_module.views.original(image[:, 0])),
+                ('cropped', pl_module.views.cropped(image[:, 0])),
                 ('same date', pl_module.views.augmented(image[:, 0])),
                 ('other date', pl_module.views.augmented(image[:, -1])),
             ]
         rows = [
-            [(name, images.spectral(view[i : i + 1])[0, rgb]) for name, view in views]
+            [(name, _visible(images, view[i : i + 1])) for name, view in views]
             for i in range(len(image))
         ]
         save_figure(trainer, 'views', plot_panels(rows, 'query and key views', columns=3))
+
+
+def _visible(images: GroupImages | BandImages, view: Tensor) -> Tensor:
+    """Three channels of a view: natural colour, else what comes first."""
+    channels = list(images.channels)
+    first = channels.index('natural_color') if 'natural_color' in channels else 0
+    image = images.raw(view)[0, first]
+    # One image of all bands: three of them, or one of them thrice.
+    return image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)

@@ -14,7 +14,7 @@ from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Path, Sample
 
 from ..datasets import SeasonalArchive, archive_folder, obtain_archive
-from ..datasets.seasonal import OtherDates
+from ..datasets.dates import Item, OtherDates, YearRule
 from ..samplers import Draw, EpochSampler
 from ..transforms import Reflectance
 
@@ -34,8 +34,10 @@ class SeasonalDataModule(NonGeoDataModule):
         download: bool = False,
         bands: Sequence[str] | None = None,
         dates: int = 2,
-        item: Literal['date', 'location'] = 'date',
+        item: Item = 'date',
         other_dates: OtherDates = 'any',
+        year_rule: YearRule = 'calendar',
+        same_season: bool = True,
         sensor: str = 'sentinel2_l1c',
         previews: bool = False,
         size: int | None = None,
@@ -58,10 +60,14 @@ class SeasonalDataModule(NonGeoDataModule):
             root: Folder that holds the archive.
             download: Generate or download the archive where it is absent.
             bands: Bands to read, in any spelling, or None for all that are there.
-            dates: Dates of a place in one training sample.
-            item: Whether an epoch visits every date, or every place once.
+            dates: Dates of a place in one training sample, or in each of its years.
+            item: Whether an epoch visits every date, every place once, or every place once with
+                two years of it as an axis.
             other_dates: Where the dates beside the first may lie, see
                 :class:`~torchgeo_saco.datasets.SeasonalArchive`.
+            year_rule: Which two years of a place, see
+                :func:`~torchgeo_saco.datasets.dates.two_years`.
+            same_season: Whether dates of two years are of the same seasons, or drawn alone.
             sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
             previews: Read 3-band previews in place of band files.
             size: Side in pixels of a centred window, or None for the whole image.
@@ -94,6 +100,8 @@ class SeasonalDataModule(NonGeoDataModule):
             'dates': dates,
             'item': item,
             'other_dates': other_dates,
+            'year_rule': year_rule,
+            'same_season': same_season,
             'sensor': sensor,
             'previews': previews,
             'size': size,
@@ -173,6 +181,43 @@ class SeasonalDataModule(NonGeoDataModule):
         """Training samples of an epoch, known after :meth:`setup`."""
         return len(self.train_dataset) if self.train_dataset is not None else 0
 
+    @property
+    def locations(self) -> int:
+        """Places of the archive, which ``location`` of samples counts; known after :meth:`setup`."""
+        return len(self.predict_dataset.locations) if self.predict_dataset is not None else 0
+
+    def ordered_dataloader(self, split: Literal['train', 'val', 'test']) -> DataLoader:
+        """Labelled single-date images in fixed order, to judge an encoder by.
+
+        Args:
+            split: ``test``: of the places held out; ``train`` and ``val``: of three quarters and
+                of one quarter of the others.
+
+        Returns:
+            Loader of samples with ``image`` (1, C, H, W) and ``label``.
+
+        Raises:
+            ValueError: If no place of the split has a label.
+        """
+        if self.train_dataset is None or self.val_dataset is None:
+            raise ValueError('call setup first')
+        dataset = self.val_dataset if split == 'test' else self.train_dataset
+        # The order of the split by hash, which depends on names alone.
+        names = sorted((place.name for place in dataset.locations), key=_hashed)
+        quarter = len(names) // 4
+        chosen = {'train': names[quarter:], 'val': names[:quarter], 'test': names}[split]
+        labelled = [name for name in chosen if name in dataset.labels]
+        if not labelled:
+            raise ValueError(
+                f'{self.folder}/labels.csv labels no place of the {split} split; add some'
+            )
+        part = dataset.subset(labelled, 1, 'date')
+        return self._loader(part, range(len(part)))
+
+    def test_dataloader(self) -> Any:
+        """Loader of the places held out, as for validation."""
+        return self.val_dataloader()
+
     def val_dataloader(self) -> Any:
         """Loader of the places held out, or none."""
         return super().val_dataloader() if self.val_dataset else []
@@ -199,10 +244,7 @@ class SeasonalDataModule(NonGeoDataModule):
         whole = SeasonalArchive(self.folder, **self.kwargs)
         self._require_reflectance(whole)
         self.bands, self.classes = whole.bands, whole.classes
-        names = sorted(
-            (place.name for place in whole.locations),
-            key=lambda name: (zlib.crc32(name.encode()), name),
-        )
+        names = sorted((place.name for place in whole.locations), key=_hashed)
         held_out = round(self.val_fraction * len(names))
         if self.val_fraction > 0:
             held_out = max(held_out, 1)
@@ -267,6 +309,11 @@ class SeasonalDataModule(NonGeoDataModule):
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
         )
+
+
+def _hashed(name: str) -> tuple[int, str]:
+    """What places are split by."""
+    return zlib.crc32(name.encode()), name
 
 
 def _spread(dataset: SeasonalArchive, dates_per_location: int) -> list[Draw]:

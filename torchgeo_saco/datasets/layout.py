@@ -6,7 +6,7 @@
 import datetime
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from torchgeo.datasets.utils import Path
@@ -104,14 +104,16 @@ def read_layout(
 
 
 def complete_places(
-    places: Iterable[Location], bands: Sequence[str], dates: int
+    places: Iterable[Location],
+    bands: Sequence[str],
+    lacking_dates: Callable[[Location], str | None],
 ) -> tuple[list[Location], list[str]]:
     """Places with enough scenes that have all bands, and what is missing elsewhere.
 
     Args:
         places: Places as listed.
         bands: Bands that a scene must have.
-        dates: Scenes that a place must have.
+        lacking_dates: Says what dates a place lacks, as a clause, or None if it has enough.
 
     Returns:
         Places with their complete scenes; and a clause for every scene and place left out.
@@ -125,10 +127,12 @@ def complete_places(
                 left_out.append(f'{place.name}/{scene.name} lacks {", ".join(lacking)}')
             else:
                 complete.append(scene)
-        if len(complete) >= dates:
-            kept.append(place._replace(scenes=tuple(complete)))
+        place = place._replace(scenes=tuple(complete))
+        reason = lacking_dates(place)
+        if reason is None:
+            kept.append(place)
         else:
-            left_out.append(f'{place.name} has {len(complete)} of {dates} dates')
+            left_out.append(reason)
     return kept, left_out
 
 

@@ -6,6 +6,7 @@
 import copy
 import os
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,10 +22,9 @@ from ..bands import band_index, band_names, known_sensor
 from ..io import BandFileError, read_bands
 from ..randomness import mixed_seed, run_seed
 from ..samplers import Draw
+from .dates import Item, OtherDates, YearRule, drawn_dates, drawn_years, too_few_dates, two_years
 from .labels import read_labels
 from .layout import Location, complete_places, read_layout
-
-OtherDates = Literal['any', 'same_year', 'other_year']
 
 _LISTED = 20
 
@@ -44,7 +44,8 @@ class SeasonalArchive(NonGeoDataset):
 
     * any number of places and dates, in one or several years
     * 10, 20 and 60 m bands, unsigned 8- or 16-bit, or float
-    * one item a date (that date first, the others drawn), or one item a place
+    * one item a date (that date first, the others drawn), one item a place, or one item a place
+      with two years of it
 
     If you use the archives of SeCo or CACo in your research, please cite:
 
@@ -57,8 +58,10 @@ class SeasonalArchive(NonGeoDataset):
         root: Path = 'data',
         bands: Sequence[str] | None = None,
         dates: int = 1,
-        item: Literal['date', 'location'] = 'date',
+        item: Item = 'date',
         other_dates: OtherDates = 'any',
+        year_rule: YearRule = 'calendar',
+        same_season: bool = True,
         sensor: str = 'sentinel2_l1c',
         previews: bool = False,
         size: int | None = None,
@@ -73,10 +76,14 @@ class SeasonalArchive(NonGeoDataset):
         Args:
             root: Folder of the places.
             bands: Bands to read, in any spelling, or None for all that are there.
-            dates: Dates of a place in one sample.
-            item: Whether every date is an item, or every place.
+            dates: Dates of a place in one sample, or in each of its years.
+            item: Whether every date is an item, or every place, or every place with two years of
+                it as an axis.
             other_dates: Whether the dates drawn beside the first may lie anywhere, in the same
-                calendar year, or in another one.
+                calendar year, or in another one. Of ``years`` each has its own.
+            year_rule: Which two years of a place, see
+                :func:`~torchgeo_saco.datasets.dates.two_years`.
+            same_season: Whether dates of two years are of the same seasons, or drawn alone.
             sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
             previews: Read the 3-band previews ``<location>/<scene id>.tif`` as R, G, B.
             size: Side in pixels of a centred window to read, or None for the whole image.
@@ -96,7 +103,9 @@ class SeasonalArchive(NonGeoDataset):
         """
         self.root = root
         self.sensor = known_sensor('rgb' if previews else sensor)
-        self.item = _one_of('item', item, ('date', 'location'))
+        self.item = _one_of('item', item, get_args(Item))
+        self.year_rule = _one_of('year_rule', year_rule, get_args(YearRule))
+        self.same_season = same_season
         self.other_dates = _one_of('other_dates', other_dates, get_args(OtherDates))
         self.previews = previews
         self.size = size
@@ -114,7 +123,7 @@ class SeasonalArchive(NonGeoDataset):
         self.bands = self._readable_bands(bands)
         #: Scenes and places left out, with the reason.
         self.locations, self.dropped = complete_places(
-            self.locations, () if previews else self.bands, dates
+            self.locations, () if previews else self.bands, self._too_few_dates
         )
         drop = _one_of('on_missing', on_missing, ('error', 'drop')) == 'drop'
         if self.dropped and not (drop and self.locations):
@@ -125,10 +134,7 @@ class SeasonalArchive(NonGeoDataset):
         self._index = self._read_index()
 
     def subset(
-        self,
-        locations: Sequence[str],
-        dates: int | None = None,
-        item: Literal['date', 'location'] | None = None,
+        self, locations: Sequence[str], dates: int | None = None, item: Item | None = None
     ) -> 'SeasonalArchive':
         """The same archive with some of its places only.
 
@@ -160,7 +166,8 @@ class SeasonalArchive(NonGeoDataset):
 
         Returns:
             ``image`` (T, C, H, W) as stored; ``location`` its number in the archive;
-            ``date`` (T) as yyyymmdd; ``label``, -1 where unknown, if there are labels.
+            ``date`` (T) as yyyymmdd; ``label``, -1 where unknown, if there are labels. Of years,
+            ``image`` is (2, T, C, H, W) and ``date`` (2, T), the older year first.
 
         Raises:
             IndexError: If *index* is out of range.
@@ -171,14 +178,16 @@ class SeasonalArchive(NonGeoDataset):
             raise IndexError(f'item {position} of an archive with {len(self)} items')
         place, anchor = self._index[position]
         location = self.locations[place]
-        scenes = self._drawn(location, anchor, epoch)
-        number = self.location_index[location.name]
-        days = [location.scenes[scene].date for scene in scenes]
+        years = self._drawn(location, anchor, epoch)
         sample: Sample = {
-            'image': torch.stack([self.read_scene(location, scene) for scene in scenes]),
-            'location': torch.tensor(number),
-            'date': torch.tensor([day.year * 10000 + day.month * 100 + day.day for day in days]),
+            'image': torch.stack([self._stacked(location, scenes) for scenes in years]),
+            'location': torch.tensor(self.location_index[location.name]),
+            'date': torch.tensor(
+                [[_as_number(location.scenes[scene].date) for scene in scenes] for scenes in years]
+            ),
         }
+        if self.item != 'years':
+            sample |= {name: sample[name][0] for name in ('image', 'date')}
         if self.classes:
             sample['label'] = torch.tensor(self.labels.get(location.name, -1))
         return sample if self.transforms is None else self.transforms(sample)
@@ -230,12 +239,17 @@ class SeasonalArchive(NonGeoDataset):
         folder = os.path.join(self.root, location.name, name)
         return [folder] if self.previews else [os.path.join(folder, files[b]) for b in self.bands]
 
-    def years(self, location: Location) -> dict[int, list[int]]:
-        """Scenes of a place by calendar year, as positions among its scenes."""
-        groups: dict[int, list[int]] = {}
-        for position, scene in enumerate(location.scenes):
-            groups.setdefault(scene.date.year, []).append(position)
-        return groups
+    def two_years(self, location: Location) -> tuple[list[int], list[int]] | None:
+        """Scenes of two years of a place, by the rule of the archive.
+
+        Args:
+            location: The place.
+
+        Returns:
+            Positions among its scenes, the older year first; or None if there are no such two.
+        """
+        needed = self.dates if self.item == 'years' else 1
+        return two_years(location, needed, self.year_rule)
 
     def plot(self, sample: Sample, show_titles: bool = True, suptitle: str | None = None) -> Figure:
         """Plot the dates of a sample in natural colour.
@@ -323,7 +337,7 @@ class SeasonalArchive(NonGeoDataset):
 
     def _read_index(self) -> list[tuple[int, int]]:
         """Place and first date of every item; the date is -1 where it is drawn."""
-        if self.item == 'location':
+        if self.item != 'date':
             index = [(place, -1) for place in range(len(self.locations))]
         else:
             index = [
@@ -331,43 +345,31 @@ class SeasonalArchive(NonGeoDataset):
                 for place, location in enumerate(self.locations)
                 for scene in range(len(location.scenes))
             ]
-        if self.dates > 1 and self.other_dates != 'any':
-            for location in self.locations:
-                self._require_years(location)
         return index
 
-    def _require_years(self, location: Location) -> None:
-        """Refuse a place whose years cannot give the dates asked for."""
-        sizes = [len(scenes) for scenes in self.years(location).values()]
-        total = sum(sizes)
-        enough = min(sizes) if self.other_dates == 'same_year' else total - max(sizes) + 1
-        if enough < self.dates:
-            rule = 'within one year' if self.other_dates == 'same_year' else 'from another year'
-            raise ValueError(
-                f'{os.path.join(self.root, location.name)} cannot give {self.dates} dates {rule}: '
-                f"its years have {', '.join(map(str, sizes))}; use other_dates='any'"
-            )
+    def _too_few_dates(self, location: Location) -> str | None:
+        """Why a place cannot give a sample, or None if it can."""
+        return too_few_dates(location, self.dates, self.item, self.other_dates, self.year_rule)
 
-    def _drawn(self, location: Location, anchor: int, epoch: int) -> list[int]:
-        """Scenes of an item: its own date, then others without repetition."""
+    def _drawn(self, location: Location, anchor: int, epoch: int) -> list[list[int]]:
+        """Scenes of an item, by year if it has several."""
         number = self.location_index[location.name]
         generator = np.random.default_rng(mixed_seed(run_seed(), epoch, number, anchor + 1))
-        if anchor < 0:
-            anchor = int(generator.integers(len(location.scenes)))
-        year = location.scenes[anchor].date.year
-        others = [
-            scene
-            for scene, (_, date, _) in enumerate(location.scenes)
-            if scene != anchor and _fits(self.other_dates, date.year == year)
-        ]
-        if self.dates == 1:
-            return [anchor]
-        return [anchor, *map(int, generator.choice(others, self.dates - 1, replace=False))]
+        if self.item != 'years':
+            return [drawn_dates(location, anchor, self.dates, self.other_dates, generator)]
+        years = self.two_years(location)
+        if years is None:
+            raise ValueError(f'{location.name} has not two years of {self.dates} dates')
+        return drawn_years(location, years, self.dates, self.same_season, generator)
+
+    def _stacked(self, location: Location, scenes: Sequence[int]) -> Tensor:
+        """Stored numbers of several dates of a place, (T, C, H, W)."""
+        return torch.stack([self.read_scene(location, scene) for scene in scenes])
 
 
-def _fits(other_dates: str, same_year: bool) -> bool:
-    """Whether a date may stand beside the first one."""
-    return other_dates == 'any' or same_year == (other_dates == 'same_year')
+def _as_number(day: date) -> int:
+    """A day as yyyymmdd."""
+    return day.year * 10000 + day.month * 100 + day.day
 
 
 def _listed(dropped: list[str]) -> str:
@@ -379,7 +381,7 @@ def _listed(dropped: list[str]) -> str:
     )
 
 
-def _one_of(name: str, value: str, choices: Sequence[str]) -> str:
+def _one_of[Choice: str](name: str, value: Choice, choices: Sequence[str]) -> Choice:
     """The value, if it is one of the choices."""
     if value not in choices:
         raise ValueError(f'{name} must be one of {", ".join(choices)}, got {value!r}')

@@ -15,7 +15,9 @@ from lightning.pytorch import LightningModule, Trainer, seed_everything
 from torch import Tensor
 
 from ..probes import knn_scores, linear_probe
+from ..tasks import ContrastiveTask
 from .environment import environment
+from .features import calibrate_untrained, embeddings
 from .panels import panel_sample
 from .plan import Cell
 from .results import Result
@@ -28,7 +30,8 @@ def run_cell(cell: Cell) -> Result:
 
     The task is trained and tested by Lightning. A frozen task puts features in place of the
     images of its datamodule, so the probes cost no encoding, and panels come from a new one. The
-    test split decides nothing: the last weights are tested.
+    test split decides nothing: the last weights are tested. A task that pre-trains and made no
+    step takes the statistics of its BatchNorm from the training images first.
 
     Args:
         cell: What to run.
@@ -36,7 +39,8 @@ def run_cell(cell: Cell) -> Result:
     Returns:
         ``test_*`` of the task; and where the task has ``embed``, ``knn5_*`` of
         :func:`~torchgeo_saco.probes.knn_scores` and ``linear_*`` of
-        :func:`~torchgeo_saco.probes.linear_probe`, with the strength chosen as ``linear_C``.
+        :func:`~torchgeo_saco.probes.linear_probe`, with the strength chosen as ``linear_C`` and
+        the numbers of images as ``images_train`` and ``images_test``.
 
     Raises:
         ValueError: If a panel is beyond the test split, or the task logs no test score or predicts no
@@ -48,6 +52,8 @@ def run_cell(cell: Cell) -> Result:
     trainer.fit(task, datamodule=datamodule)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if isinstance(task, ContrastiveTask) and trainer.global_step == 0:
+        calibrate_untrained(task.to(trainer.strategy.root_device), datamodule)
     if hasattr(task, 'keep_features') and hasattr(task, 'embed'):
         # For the test and the probes, which ask for the same images.
         datamodule.setup('test')
@@ -71,7 +77,7 @@ def run_cell(cell: Cell) -> Result:
         panels = [panel_sample(task, fresh, number) for number in cell.panels]
     if hasattr(task, 'embed'):
         with _evaluating(task, trainer):
-            splits = [_embeddings(task, datamodule, split) for split in ('train', 'val', 'test')]
+            splits = [embeddings(task, datamodule, split) for split in ('train', 'val', 'test')]
         metrics |= _probe_scores(splits, fresh.classes, task.device)
     return Result(
         metrics,
@@ -102,7 +108,11 @@ def _probe_scores(
     linear = linear_probe(*train, *val, *test)
     scores = {f'knn{_NEIGHBOURS}_{name}': score for name, score in neighbours.items()}
     scores |= {f'linear_{name}': score for name, score in linear.scores.items()}
-    named: dict[str, float] = {'linear_C': linear.C}
+    named: dict[str, float] = {
+        'linear_C': linear.C,
+        'images_train': float(len(train[0])),
+        'images_test': float(len(test[0])),
+    }
     for name, score in scores.items():
         if score.ndim == 0:
             named[name] = float(score)
@@ -111,17 +121,6 @@ def _probe_scores(
             numbers = score.tolist() + [math.nan] * (len(classes) - len(score))
             named |= {f'{name}_{label}': n for label, n in zip(classes, numbers, strict=True)}
     return named
-
-
-def _embeddings(task: Any, datamodule: Any, split: str) -> tuple[Tensor, Tensor]:
-    """Features and labels of a split, in its order, on the CPU."""
-    features, labels = [], []
-    for batch in datamodule.ordered_dataloader(split):
-        batch = datamodule.transfer_batch_to_device(batch, task.device, 0)
-        batch = datamodule.on_after_batch_transfer(batch, 0)
-        features.append(task.embed(batch).float().cpu())
-        labels.append(batch['label'].cpu())
-    return torch.cat(features), torch.cat(labels)
 
 
 def _plain_colors(colors: Any) -> list[Any] | None:

@@ -111,8 +111,8 @@ def _folder(settings: Settings, cell: Cell) -> Path:
 
 
 def _prepare(cells: Sequence[Cell]) -> None:
-    """Download or generate the data of each benchmark, which may report on its own."""
-    for cell in {cell.benchmark: cell for cell in cells}.values():
+    """Download or generate all data that differ, which may report on their own."""
+    for cell in {str(cell.parts.data): cell for cell in cells}.values():
         cell.make('data').prepare_data()
 
 

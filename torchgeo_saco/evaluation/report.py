@@ -84,27 +84,30 @@ class Report:
             lines += [_table_row(row) for row in self._overview()]
             lines.append('')
         for name in names:
-            columns = self.columns(name)
-            heads = ['encoder', *(_words(column) for column in columns), 'seeds']
-            lines += [f'## {self.title(name)}', '', *_table_head(heads)]
-            for encoder in self.settings.encoders:
-                numbers = [self.summary(encoder, name, column) for column in columns]
-                seeds = len(self._of(name, encoder))
-                lines.append(_table_row([encoder, *numbers, str(seeds)]))
-            lines.append('')
+            heads = ['encoder', *(_words(column) for column in self.columns(name))]
+            lines += [f'## {self.title(name)}', '', *_table_head([*heads, 'seconds', 'seeds'])]
+            lines += [_table_row(row) for row in self._rows(name)]
+            lines += ['', *(line for text in self._uneven(name) for line in (text, ''))]
         return '\n'.join(lines)
 
     def table(self) -> Table:
-        """First column of every benchmark, for a terminal."""
+        """First column of every benchmark, or all of a single one, for a terminal."""
         title = 'mean ± standard deviation over seeds, in per cent'
         made_up = [name for name in self.settings.benchmarks if self.title(name) != name]
-        caption = f'synthetic samples: {", ".join(made_up)}' if made_up else None
-        table = Table(title=title, caption=caption, min_width=len(title))
+        notes = [f'synthetic samples: {", ".join(made_up)}'] if made_up else []
+        names = list(self.settings.benchmarks)
+        notes += [f'{name}: {text}' for name in names for text in self._uneven(name)]
+        table = Table(title=title, caption='\n'.join(notes) or None, min_width=len(title))
         table.add_column('encoder', overflow='fold')
-        for name in self.settings.benchmarks:
-            head = f'{name}\n{_words(self.columns(name)[0])}'
+        if len(names) == 1:
+            heads = [*map(_words, self.columns(names[0])), 'seconds', 'seeds']
+            heads, rows = [head.replace(' ', '\n') for head in heads], self._rows(names[0])
+        else:
+            heads = [f'{name}\n{_words(self.columns(name)[0])}' for name in names]
+            rows = self._overview()
+        for head in heads:
             table.add_column(head, justify='right', overflow='fold')
-        for row in self._overview():
+        for row in rows:
             table.add_row(*row)
         return table
 
@@ -158,6 +161,27 @@ class Report:
                 for name in self.settings.benchmarks
             ]
             yield [encoder, *scores]
+
+    def _rows(self, benchmark: str) -> Iterable[list[str]]:
+        """Every encoder with all its columns, the mean time of a run, and the number of seeds."""
+        for encoder in self.settings.encoders:
+            scores = [self.summary(encoder, benchmark, name) for name in self.columns(benchmark)]
+            times = [result.seconds for _, result in self._of(benchmark, encoder)]
+            yield [encoder, *scores, f'{mean(times):.0f}', str(len(times))]
+
+    def _uneven(self, benchmark: str) -> list[str]:
+        """A sentence if encoders were not judged on equally many images, else nothing."""
+        counts: dict[str, list[str]] = {}
+        for encoder in self.settings.encoders:
+            metrics = self._of(benchmark, encoder)[0][1].metrics
+            if 'images_test' in metrics:
+                images = f'{metrics["images_train"]:.0f} and {metrics["images_test"]:.0f}'
+                counts.setdefault(images, []).append(encoder)
+        if len(counts) < 2:
+            return []
+        parts = [f'{images} ({", ".join(names)})' for images, names in counts.items()]
+        text = 'Not comparable, for the probes learned from and were judged on different numbers of'
+        return [f'{text} images: {"; ".join(parts)}.']
 
     def _of(self, benchmark: str, encoder: str) -> list[tuple[Cell, Result]]:
         """Cells of one entry of the table."""

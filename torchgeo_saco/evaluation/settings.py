@@ -17,8 +17,10 @@ _DESCRIPTION = """\
 Evaluate encoders on benchmarks, over seeds: one CSV, a Markdown table with mean and spread,
 confusion matrices, and panels of image, truth and predictions. Every encoder is trained and
 tested on every benchmark with every seed; where the task can embed images, kNN and a linear probe
-are scored too. Each of these cells is kept under <output>/cells and is not run again, so an
-interrupted command goes on where it was, and one encoder more costs its own cells alone.
+are scored too. An encoder is what the task of a benchmark starts from, or a task of its own: so
+methods of pre-training are compared. Each of these cells is kept under <output>/cells and is not
+run again unless its arguments, its checkpoint or the source of this package change; remove the
+folder if the data do. An interrupted command goes on where it was.
 """
 
 _EPILOG = """\
@@ -29,6 +31,8 @@ A configuration file:
   encoders:                # arguments given to the task of every benchmark
     random: {model: resnet18, weights: null}
     SACo+: {model: resnet18, weights: 'logs/pretrain/seed{seed}.ckpt'}
+    SeCo:                  # or a task of its own, and what else differs for it
+      {class_path: torchgeo_saco.tasks.SeCo, init_args: {}, data: {init_args: {dates: 3}}}
   benchmarks:              # model, data and trainer, as for `torchgeo-saco fit`
     EuroSAT:
       configs: [fit.yaml]  # files of `fit` to start from; their logger and callbacks are left out
@@ -36,7 +40,7 @@ A configuration file:
       data: {class_path: torchgeo_saco.datamodules.EuroSATBandsDataModule, init_args: {}}
       trainer: {max_epochs: 30}
       metrics: [test_OverallAccuracy, knn5_OverallAccuracy]  # columns of the table
-      panels: [0, 1, 2]    # test samples that are drawn
+      panels: [0, 1, 2]    # test samples that are drawn; [] for none
 
 Several files are merged in order. Any value can be set by an argument that spells out its
 place, such as --benchmarks.EuroSAT.trainer.max_epochs=1 or --encoders.SACo+.model=resnet50.
@@ -60,7 +64,8 @@ class Settings:
     #: Seeds of initial weights, batches and augmentation.
     seeds: Sequence[int]
 
-    #: Arguments of the task by name of the encoder; ``{seed}`` in a text becomes the seed.
+    #: By name of the encoder: arguments of the task, or ``class_path``, ``init_args``, ``data`` and
+    #: ``trainer``; ``{seed}`` in a text becomes the seed.
     encoders: Mapping[str, Mapping[str, Any]]
 
     #: By name of the benchmark: ``model``, ``data``, ``trainer``, ``metrics``, ``panels``.
@@ -127,7 +132,7 @@ def merged(base: Any, over: Any) -> Any:
 
     Args:
         base: Configuration.
-        over: What differs. Another ``class_path`` replaces the arguments of the class, too.
+        over: What differs. Another ``class_path`` drops the arguments of the class before.
 
     Returns:
         The configuration of both.
@@ -139,7 +144,7 @@ def merged(base: Any, over: Any) -> Any:
     if not isinstance(base, Mapping) or not isinstance(over, Mapping):
         return over
     if over.get('class_path', base.get('class_path')) != base.get('class_path'):
-        return over
+        base = {name: part for name, part in base.items() if name != 'init_args'}
     return {
         **base,
         **{name: merged(base[name], part) if name in base else part for name, part in over.items()},

@@ -11,10 +11,12 @@ from .encoder import (
     GroupFusion,
     GroupImages,
     calibrate,
+    encoder_images,
     group_features,
     group_maps,
 )
 from .pretrained import EncoderPlan, Pretrained, pretrained_encoder
+from .projector import Projectors
 from .weights import Weights, create_backbone
 
 __all__ = (
@@ -26,10 +28,12 @@ __all__ = (
     'GroupImages',
     'LinearDecoder',
     'Pretrained',
+    'Projectors',
     'UNetDecoder',
     'Weights',
     'calibrate',
     'create_backbone',
+    'encoder_images',
     'group_features',
     'group_maps',
     'pretrained_encoder',

@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..bands import band_names, known_sensor
 from ..transforms import LocalBinaryPattern, SelectBands, SemanticGroups
 from .scaling import WeightScaling
 
@@ -72,6 +73,12 @@ class GroupImages(nn.Module):
         self.texture = LocalBinaryPattern(texture_points, texture_radius, normalize=True)
         self.standardize = nn.BatchNorm2d(3 * len(self.names), eps=1e-6, affine=False)
 
+    @property
+    def channels(self) -> dict[str, tuple[str, ...]]:
+        """Bands of each group, spectral and textured, by name."""
+        spectral = {group.name: tuple(group.bands) for group in self.spectral.groups}
+        return spectral | {f'{name}_texture': spectral[name] for name in self.textured}
+
     def raw(self, image: Tensor) -> Tensor:
         """Groups before standardisation: reflectance, and codes from 0 to 1."""
         groups = self.spectral(image)
@@ -120,11 +127,18 @@ class BandImages(nn.Module):
         """
         super().__init__()
         self.select = SelectBands(bands, wanted, sensor)
+        #: Names of its channels.
+        self.inputs = band_names(wanted, known_sensor(sensor))
         #: Names of the groups in the order of the output.
         self.names = ['bands']
         self.standardize: nn.Module = (
             nn.BatchNorm2d(len(wanted), eps=1e-6, affine=False) if scaling is None else scaling
         )
+
+    @property
+    def channels(self) -> dict[str, tuple[str, ...]]:
+        """Bands of the one image."""
+        return {'bands': self.inputs}
 
     def raw(self, image: Tensor) -> Tensor:
         """Bands before scaling, (B, 1, C', H, W)."""
@@ -133,6 +147,29 @@ class BandImages(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Scaled bands of an image."""
         return self.standardize(self.raw(image)[:, 0])[:, None]
+
+
+def encoder_images(
+    bands: Sequence[str], sensor: str, arguments: Mapping[str, Any]
+) -> GroupImages | BandImages:
+    """What the backbone is shown, by the arguments of a task.
+
+    Args:
+        bands: Names of the channels of the image.
+        sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+        arguments: ``groups``, ``texture``, ``texture_points`` and ``texture_radius``; or
+            ``inputs``, the bands of one image in place of groups.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: If the bands cannot form it.
+    """
+    if arguments['inputs'] is not None:
+        return BandImages(bands, arguments['inputs'], sensor)
+    names = ('groups', 'texture', 'texture_points', 'texture_radius')
+    return GroupImages(bands, sensor=sensor, **{name: arguments[name] for name in names})
 
 
 def group_features(backbone: nn.Module, groups: Tensor) -> Tensor:

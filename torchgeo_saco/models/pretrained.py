@@ -221,6 +221,8 @@ def _trained_plan(content: Mapping[str, Any]) -> EncoderPlan | None:
         texture_points=arguments['texture_points'],
         texture_radius=arguments['texture_radius'],
     )
+    if arguments.get('inputs') is not None:
+        return plan._replace(inputs=list(arguments['inputs']))
     return _grouped(plan, arguments['groups'], arguments['texture'])[0]
 
 

@@ -3,18 +3,28 @@
 
 """Tasks."""
 
+from .caco import CACo
+from .caco_simclr import CACoSimCLR
 from .change import GroupChangeDetection
 from .classification import GroupClassification
 from .contrastive import ContrastiveTask
 from .downstream import GroupTask
+from .embedding import EmbeddingTask
+from .moco import MoCo
 from .saco import SACo
+from .seco import SeCo
 from .segmentation import GroupSegmentation
 
 __all__ = (
+    'CACo',
+    'CACoSimCLR',
     'ContrastiveTask',
+    'EmbeddingTask',
     'GroupChangeDetection',
     'GroupClassification',
     'GroupSegmentation',
     'GroupTask',
+    'MoCo',
     'SACo',
+    'SeCo',
 )

@@ -1,27 +1,27 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What all contrastive tasks share: groups, key encoder, queue, views, records."""
+"""What all contrastive tasks share: groups, key encoder, queues, views, records."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
-from einops import rearrange
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import SGD, Adam, Optimizer
+from torch.optim.lr_scheduler import MultiStepLR
 from torchgeo.datasets.utils import Sample
-from torchgeo.tasks import BaseTask
+from torchvision.models._api import WeightsEnum
 
 from ..losses import AlignmentLoss, InfoNCE
 from ..metrics import alignment, effective_rank, feature_std, uniformity
-from ..models import GroupImages, create_backbone, group_features
+from ..models import Projectors, create_backbone, group_features
 from ..momentum import KeyQueue, follow, key_copy
 from ..randomness import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
+from .embedding import EmbeddingTask
 
 # Below this a batch of embeddings is one point, for all that training can use.
 _COLLAPSED = 0.01
@@ -33,48 +33,160 @@ class Contrast(NamedTuple):
     #: Parts of the loss by name; their sum is minimised.
     losses: dict[str, Tensor]
 
-    #: Projections of every group by the online encoder, (B, G, D).
+    #: Projections of every group in every sub-space by the online encoder, (S, B, G, D).
     query: Tensor
 
-    #: Positives by the key encoder, (B, D).
+    #: Positive of every sub-space, (S, B, D).
     key: Tensor
 
 
-class ContrastiveTask(BaseTask):
-    """Base class of the tasks that pre-train an encoder of band groups by contrast.
+class ContrastiveTask(EmbeddingTask):
+    """Base class of the tasks that pre-train an encoder by contrast.
 
-    A method derives from it, lists its arguments, and says in :meth:`contrast` what it draws
-    together. The online backbone is ``self.model``, so stock TorchGeo tasks load the checkpoint
-    by ``weights:``.
+    A method derives from it, lists the arguments that it adds or whose defaults differ, and says
+    in :meth:`contrast` what it draws together. The encoder sees groups of three bands and their
+    textures, one backbone for all, or one image of any bands (*inputs*). Groups of an image are
+    drawn to their mean in every method: with groups it is "semantically aware".
+
+    The online backbone is ``self.model``, so stock TorchGeo tasks load the checkpoint by
+    ``weights:``.
     """
 
     monitor = 'train_loss'
 
-    #: Channels of the images, or None until the datamodule names them.
-    bands: tuple[str, ...] | None = None
+    #: Sub-spaces of the embedding.
+    spaces: int = 1
+
+    #: The sub-space in which dates of one place lie close.
+    season_space: int = 0
+
+    #: Years that a sample holds, an axis of its own if there are several.
+    years: int = 1
+
+    def __init__(
+        self,
+        model: str = 'resnet18',
+        weights: WeightsEnum | str | bool | None = None,
+        bands: Sequence[str] | None = None,
+        groups: Sequence[str] | Mapping[str, Sequence[str]] | None = ('natural_color',),
+        sensor: str | None = None,
+        texture: bool | Sequence[str] = False,
+        texture_points: int = 16,
+        texture_radius: float = 2.0,
+        inputs: Sequence[str] | None = None,
+        hidden_dims: Sequence[int] | None = None,
+        output_dim: int = 128,
+        projector_norm: bool = False,
+        temperature: float = 0.07,
+        queue_size: int = 16384,
+        momentum: float = 0.999,
+        alignment_weight: float = 1.0,
+        size: int = 224,
+        crop: float = 0.2,
+        rotation: float = 0.0,
+        zoom: float = 1.0,
+        gain: float = 0.4,
+        shift: float = 0.1,
+        jitter: float = 0.8,
+        grayscale: float = 0.2,
+        blur: float = 0.5,
+        optimizer: Literal['adam', 'sgd'] = 'sgd',
+        lr: float = 0.03,
+        sgd_momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        milestones: Sequence[float] = (0.6, 0.8),
+    ) -> None:
+        """Initialize a new ContrastiveTask instance.
+
+        Defaults are those of MoCo v2, SeCo and CACo, unless said otherwise.
+
+        Args:
+            model: Name of the `timm
+                <https://huggingface.co/docs/timm/reference/models>`__ model to use.
+            weights: Initial weights of the backbone. Either a weight enum, the string
+                representation of a weight enum, True for ImageNet weights (they are downloaded),
+                False or None for random weights, or the path to a saved model state dict.
+            bands: Names of the channels of the images, or None to take them from the datamodule.
+            groups: Published groups by name, a mapping from names of your own to three bands
+                each, or None for all published groups. What the bands cannot form is left out.
+                ``[natural_color]`` without texture is plain RGB.
+            sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`, or None
+                to take it from the datamodule, else Sentinel-2.
+            texture: Whether the textures of the groups are groups too, or the names of the
+                groups whose textures are.
+            texture_points: Neighbours on the circle of the local binary pattern.
+            texture_radius: Its radius, in pixels.
+            inputs: Bands that the backbone takes at once as one image, in place of groups and
+                textures, which then do not count; None for groups.
+            hidden_dims: Widths of the hidden layers of each projector, or None for one as wide
+                as the features of the backbone.
+            output_dim: Length of the projections that are contrasted.
+            projector_norm: Whether BatchNorm follows every layer of a projector, as in MoCo v3
+                (ours: it keeps nets that start from random weights from collapsing).
+            temperature: Temperature of the contrast.
+            queue_size: Keys kept as negatives in each sub-space.
+            momentum: Share of the key encoder that stays in each step.
+            alignment_weight: Weight of the alignment of groups with their mean, if there is more
+                than one.
+            size: Side of a view, in pixels.
+            crop: Smallest share of the ground in a view; 1 for all of it.
+            rotation: Largest rotation of an augmented view, in degrees.
+            zoom: Largest enlargement of an augmented view.
+            gain: Largest relative change of reflectance in an augmented view.
+            shift: Largest added change of reflectance in an augmented view.
+            jitter: Probability of gain, and of shift.
+            grayscale: Probability that all bands of an augmented view become their mean.
+            blur: Probability that an augmented view is blurred.
+            optimizer: Stochastic gradient descent, or Adam.
+            lr: Learning rate.
+            sgd_momentum: Momentum of stochastic gradient descent.
+            weight_decay: Weight decay.
+            milestones: Shares of the epochs after which the learning rate falls to a tenth; without
+                ``max_epochs`` it never does.
+
+        Raises:
+            ValueError: If an argument is out of range, or no group can be formed.
+        """
+        self.weights = weights
+        super().__init__()
+
+    @property
+    def dates(self) -> int:
+        """Dates of a place, and year, that a sample must hold."""
+        return 1
+
+    @property
+    def keyed(self) -> bool:
+        """Whether there are a key encoder and queues."""
+        return True
 
     def configure_models(self) -> None:
-        """Initialize backbone, projector, their key copies, queue and views."""
-        self.model = create_backbone(self.hparams['model'], self.weights)
-        hidden, dim = self.hparams['hidden_dims'], self.hparams['output_dim']
-        self.projector = _projector(
-            int(self.model.num_features), hidden, dim, self.hparams['projector_norm']
+        """Initialize backbone, projectors, their key copies, queues and views."""
+        super().configure_models()
+        arguments = self.hparams
+        channels = 3 if arguments['inputs'] is None else len(arguments['inputs'])
+        self.model = create_backbone(arguments['model'], self.weights, channels)
+        self.projector = Projectors(
+            int(self.model.num_features),
+            arguments['hidden_dims'],
+            arguments['output_dim'],
+            self.spaces,
+            arguments['projector_norm'],
         )
-        self.model_momentum = key_copy(self.model)
-        self.projector_momentum = key_copy(self.projector)
-        self.queue = KeyQueue(self.hparams['queue_size'], dim)
-        self.views = ContrastiveViews(
-            self.hparams['size'],
-            self.hparams['rotation'],
-            self.hparams['zoom'],
-            self.hparams['gain'],
-            self.hparams['shift'],
-        )
-        self.images: GroupImages | None = None
+        if self.keyed:
+            self.model_momentum = key_copy(self.model)
+            self.projector_momentum = key_copy(self.projector)
+            # One a sub-space and year, which share the keys of the sub-space.
+            size, dim = arguments['queue_size'] // self.years, arguments['output_dim']
+            self.queues = nn.ModuleList(
+                KeyQueue(size, dim) for _ in range(self.spaces * self.years)
+            )
+        options = ('size', 'rotation', 'zoom', 'gain', 'shift', 'crop', 'jitter', 'grayscale')
+        self.views = ContrastiveViews(**{name: arguments[name] for name in (*options, 'blur')})
         self._warned = False
         self._followed = -1
-        if self.hparams['bands'] is not None:
-            self.configure_bands(self.hparams['bands'], self.hparams['sensor'])
+        if arguments['bands'] is not None:
+            self.configure_bands(arguments['bands'], arguments['sensor'])
 
     def configure_losses(self) -> None:
         """Initialize the loss criterion."""
@@ -82,50 +194,33 @@ class ContrastiveTask(BaseTask):
         self.align = AlignmentLoss()
         if not 0 <= self.hparams['momentum'] <= 1:
             raise ValueError(f'momentum is a share from 0 to 1, got {self.hparams["momentum"]}')
+        wrong = [share for share in self.hparams['milestones'] if not 0 < share <= 1]
+        if wrong:
+            raise ValueError(f'milestones are shares of the epochs from 0 to 1, got {wrong[0]}')
 
-    def configure_optimizers(self) -> Optimizer:
-        """Initialize the optimizer.
+    def configure_optimizers(self) -> Any:
+        """Initialize the optimizer and learning rate scheduler.
 
         Returns:
-            Adam over the online encoder.
+            Optimizer of the online encoder, and its scheduler if the rate ever falls.
         """
+        arguments = self.hparams
         trained = [weight for weight in self.parameters() if weight.requires_grad]
-        return Adam(trained, self.hparams['lr'], weight_decay=self.hparams['weight_decay'])
-
-    def configure_bands(self, bands: Sequence[str], sensor: str | None = None) -> None:
-        """Form the groups from the channels of the images.
-
-        Args:
-            bands: Names of the channels.
-            sensor: Sensor of the bands, or None for the one of the task.
-
-        Raises:
-            ValueError: If no group can be formed, or other groups than were trained.
-        """
-        sensor = sensor or self.hparams['sensor'] or 'sentinel2_l1c'
-        images = GroupImages(
-            bands,
-            self.hparams['groups'],
-            sensor,
-            self.hparams['texture'],
-            self.hparams['texture_points'],
-            self.hparams['texture_radius'],
-        )
-        if self.images is not None:
-            trained, here = self.images.spectral.groups, images.spectral.groups
-            if trained != here or images.names != self.images.names:
-                differ = [
-                    f'{name} ({" ".join(of)})' for name, of in trained if (name, of) not in here
-                ]
-                raise ValueError(
-                    f'the bands {", ".join(bands)} cannot form the groups that the encoder was '
-                    f'trained on: {", ".join(differ)}; read the bands {", ".join(self.bands or ())}'
-                )
-            images.load_state_dict(self.images.state_dict())
-        self.images = images.to(self.device).train(self.training)
-        self.bands = tuple(bands)
-        self.hparams['bands'] = list(bands)
-        self.hparams['sensor'] = sensor
+        optimizer: Optimizer
+        if arguments['optimizer'] == 'adam':
+            optimizer = Adam(trained, arguments['lr'], weight_decay=arguments['weight_decay'])
+        else:
+            optimizer = SGD(
+                trained,
+                arguments['lr'],
+                arguments['sgd_momentum'],
+                weight_decay=arguments['weight_decay'],
+            )
+        epochs = self.trainer.max_epochs if self._trainer else None
+        if not arguments['milestones'] or epochs is None or epochs < 1:
+            return optimizer
+        steps = [round(share * epochs) for share in arguments['milestones']]
+        return {'optimizer': optimizer, 'lr_scheduler': MultiStepLR(optimizer, steps)}
 
     def setup(self, stage: str) -> None:
         """Take the bands from the datamodule, and refuse what cannot work.
@@ -134,85 +229,65 @@ class ContrastiveTask(BaseTask):
             stage: Either 'fit', 'validate', 'test', or 'predict'.
 
         Raises:
-            ValueError: If bands are unknown or wrong, or the queue is larger than the data set.
+            ValueError: If bands are unknown or wrong, samples hold too few dates, or the queue is
+                larger than the data set.
         """
+        super().setup(stage)
         datamodule = getattr(self.trainer, 'datamodule', None)
-        bands = getattr(datamodule, 'bands', None)
-        sensor = getattr(datamodule, 'sensor', None)
-        if None not in (sensor, self.hparams['sensor']) and sensor != self.hparams['sensor']:
-            raise ValueError(
-                f'the task is set to sensor {self.hparams["sensor"]}, the data to {sensor}; set '
-                'model.init_args.sensor and data.init_args.sensor to the same'
-            )
-        if bands is not None and tuple(bands) != self.bands:
-            self.configure_bands(bands, sensor)
-        if self.images is None:
-            raise ValueError('the datamodule does not name its bands; set bands of the task')
-        self._report_groups(self.images)
-        items = getattr(datamodule, 'train_items', 0)
-        if stage == 'fit' and items and self.hparams['queue_size'] > items:
-            raise ValueError(
-                f'queue_size={self.hparams["queue_size"]} is larger than the data set of {items} '
-                f'training items; set model.init_args.queue_size to at most {items}'
-            )
+        if stage == 'fit':
+            self._require_dates(getattr(datamodule, 'dates', self.dates))
+            self._require_items(getattr(datamodule, 'train_items', 0))
+
+    def queue(self, space: int = 0, year: int = 0) -> KeyQueue:
+        """Queue of a sub-space and year."""
+        queue: KeyQueue = self.queues[self.years * space + year]  # type: ignore[assignment]
+        return queue
 
     @abstractmethod
     def contrast(self, image: Tensor, location: Tensor) -> Contrast:
-        """Compare views of the images, and put their keys in the queue.
+        """Compare views of the images, and put their keys in the queues.
 
         Args:
-            image: Reflectance, (B, T, C, H, W).
+            image: Reflectance, (B, T, C, H, W), or (B, Y, T, C, H, W) of several :attr:`years`.
             location: Number of the place of each image, (B).
 
         Returns:
             Losses, and the features they compare.
         """
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Embedding of an image: mean over groups of the features of the backbone.
+    def objective(self, image: Tensor, location: Tensor) -> Contrast:
+        """Losses of the method, and the alignment of the groups if there are several.
 
         Args:
-            image: Reflectance, (B, C, H, W).
+            image: As for :meth:`contrast`.
+            location: Number of the place of each image, (B).
 
         Returns:
-            Embedding, (B, D).
+            All losses, and the features they compare.
         """
-        return self.group_embeddings(image).mean(1)
-
-    def group_embeddings(self, image: Tensor) -> Tensor:
-        """Features of the backbone for every group.
-
-        Args:
-            image: Reflectance, (B, C, H, W).
-
-        Returns:
-            Features, (B, G, D).
-        """
-        return group_features(self.model, self.group_images(self.views.original(image)))
-
-    def group_images(self, view: Tensor) -> Tensor:
-        """Standardised three-channel images of the groups of a view, (B, G, 3, H, W)."""
-        if self.images is None:
-            raise ValueError('the groups are unknown; set bands of the task to the channel names')
-        return self.images(view)
+        contrast = self.contrast(image, location)
+        if contrast.query.shape[2] == 1:
+            return contrast
+        aligned = self.hparams['alignment_weight'] * self.align(contrast.query.flatten(0, 1))
+        return contrast._replace(losses=contrast.losses | {'group_alignment': aligned})
 
     def query(self, view: Tensor) -> Tensor:
-        """Projection of every group by the online encoder, (B, G, D)."""
-        features = group_features(self.model, self.group_images(view))
-        return _per_group(self.projector, features)
+        """Projections of every group by the online encoder, (S, B, G, D)."""
+        return self.projector(group_features(self.model, self.group_images(view)))
 
     @torch.no_grad()
     def key(self, view: Tensor) -> Tensor:
-        """Cluster of the groups by the key encoder, (B, D)."""
+        """Clusters of the groups by the key encoder, (S, B, D)."""
         features = group_features(self.model_momentum, self.group_images(view))
-        return _per_group(self.projector_momentum, features).mean(1)
+        return self.projector_momentum(features).mean(2)
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the training loss and additional metrics.
 
         Args:
-            batch: ``image`` (B, T, C, H, W) or (B, C, H, W) as reflectance; ``location`` (B),
-                without which every image counts as a place of its own.
+            batch: ``image`` (B, T, C, H, W), (B, C, H, W), or of years (B, Y, T, C, H, W), as
+                reflectance; ``location`` (B), without which every image counts as a place of its
+                own.
             batch_idx: Index of this batch.
             dataloader_idx: Index of the current dataloader.
 
@@ -220,18 +295,15 @@ class ContrastiveTask(BaseTask):
             The loss tensor.
 
         Raises:
-            ValueError: If the batch has other channels than named, or the loss is not finite.
+            ValueError: If the batch has other channels than named or too few dates, or the loss
+                is not finite.
         """
-        image, location = self._series(batch), self._locations(batch)
+        image, location = self._training_images(batch), self._locations(batch)
         # Before the net sees them, for BatchNorm would keep NaN for ever.
         self._require_finite('an image', image, location)
-        # Once a step of the optimizer, however many batches it takes.
-        if self._followed != self.global_step:
-            follow(self.model, self.model_momentum, self.hparams['momentum'])
-            follow(self.projector, self.projector_momentum, self.hparams['momentum'])
-            self._followed = self.global_step
+        self._follow()
         with torch_seeded(run_seed(), self._batches, self.global_rank, device=self.device):
-            losses, query, key = self.contrast(image, location)
+            losses, query, key = self.objective(image, location)
         loss = torch.stack(list(losses.values())).sum()
         self._require_finite('the loss', loss, location)
         parts = {f'train_{name}': part.detach() for name, part in losses.items()}
@@ -239,8 +311,8 @@ class ContrastiveTask(BaseTask):
         self.log('train_loss', loss.detach(), prog_bar=True, batch_size=len(image))
         # Set on the trainer by Lightning's logger, which its types do not know.
         every = getattr(self.trainer, 'log_every_n_steps', 1)
-        if self.global_step % every == 0 and len(image) > 1:
-            self.record(query.detach().mean(1), key)
+        if self.global_step % every == 0 and query.shape[1] > 1:
+            self.record(query[self.season_space].detach().mean(1), key[self.season_space].detach())
         return loss
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -251,34 +323,27 @@ class ContrastiveTask(BaseTask):
             batch_idx: Index of this batch.
             dataloader_idx: Index of the current dataloader.
         """
-        image = self._series(batch)
-        first, last = (self.query(self.views.original(image[:, t])).mean(1) for t in (0, -1))
-        self.log('val_alignment', alignment(first, last), batch_size=len(image))
-        if len(image) > 1:
-            self.log('val_uniformity', uniformity(first), batch_size=len(image))
+        self._judge(batch, 'val')
 
-    def predict_step(
-        self, batch: Sample, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, Tensor]:
-        """Embeddings of every date.
+    def test_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """As :meth:`validation_step`, under ``test_alignment`` and ``test_uniformity``.
 
         Args:
             batch: As for :meth:`training_step`.
             batch_idx: Index of this batch.
             dataloader_idx: Index of the current dataloader.
-
-        Returns:
-            ``embedding`` (B, T, D), the cluster; ``groups`` (B, T, G, D); and ``location``,
-            ``date`` and ``label`` where the batch has them.
         """
+        self._judge(batch, 'test')
+
+    def _judge(self, batch: Sample, stage: str) -> None:
+        """Log alignment of the first and last date, and uniformity."""
         image = self._series(batch)
-        groups = self.group_embeddings(image.flatten(0, 1))
-        groups = rearrange(groups, '(b t) g d -> b t g d', b=len(image))
-        embeddings = {'embedding': groups.mean(2), 'groups': groups}
-        for key in ('location', 'date', 'label'):
-            if key in batch:
-                embeddings[key] = batch[key]
-        return embeddings
+        first, last = (
+            self.query(self.views.original(image[:, t]))[self.season_space].mean(1) for t in (0, -1)
+        )
+        self.log(f'{stage}_alignment', alignment(first, last), batch_size=len(image))
+        if len(image) > 1:
+            self.log(f'{stage}_uniformity', uniformity(first), batch_size=len(image))
 
     def record(self, query: Tensor, key: Tensor) -> None:
         """Log measures of the embedding; warn of collapse once.
@@ -310,17 +375,25 @@ class ContrastiveTask(BaseTask):
                 'look at their files, or lower lr'
             )
 
-    def _series(self, batch: Sample) -> Tensor:
-        """Images with a time axis, and the channels the groups are made from."""
-        image = batch['image']
-        if image.ndim == 4:
-            image = image[:, None]
-        bands = self.bands or ()
-        if image.ndim != 5 or image.shape[2] != len(bands):
+    def _follow(self) -> None:
+        """Move the key encoder once a step of the optimizer, however many batches it takes."""
+        if self.keyed and self._followed != self.global_step:
+            follow(self.model, self.model_momentum, self.hparams['momentum'])
+            follow(self.projector, self.projector_momentum, self.hparams['momentum'])
+            self._followed = self.global_step
+
+    def _training_images(self, batch: Sample) -> Tensor:
+        """Images of a training sample, with as many years and dates as the method needs."""
+        image = self._images(batch)
+        if self.years == 1:
+            image = image.flatten(1, -4)
+        elif image.ndim != 6 or image.shape[1] != self.years:
             raise ValueError(
-                f'image must be (B, T, {len(bands)}, H, W) or (B, {len(bands)}, H, W) with the '
-                f'bands {", ".join(bands)}, got {tuple(batch["image"].shape)}'
+                f'{type(self).__name__} needs {self.years} years of a place as an axis, (B, '
+                f'{self.years}, T, C, H, W), got {tuple(image.shape)}; set item=years of the '
+                'datamodule'
             )
+        self._require_dates(image.shape[-4])
         return image
 
     def _locations(self, batch: Sample) -> Tensor:
@@ -335,26 +408,20 @@ class ContrastiveTask(BaseTask):
         """Training batches so far, also over a resume."""
         return self.trainer.fit_loop.total_batch_idx if self._trainer else 0
 
-    def _report_groups(self, images: GroupImages) -> None:
-        """Say which groups the encoder sees, and which are left out."""
-        rank_zero_info(f'groups: {", ".join(images.names)}')
-        for group in images.spectral.omitted:
-            rank_zero_info(f'left out: group {group.name}, for {group.reason}')
+    def _require_dates(self, dates: int) -> None:
+        """Refuse samples of fewer dates than the method compares."""
+        if dates < self.dates:
+            each = ' in each year' if self.years > 1 else ''
+            raise ValueError(
+                f'{type(self).__name__} compares {self.dates} dates of a place{each}, samples have '
+                f'{dates}; set data.init_args.dates to {self.dates}'
+            )
 
-
-def _projector(width: int, hidden: Sequence[int], dim: int, norm: bool) -> nn.Sequential:
-    """Linear layers with ReLU between them, each followed by BatchNorm if asked for."""
-    layers: list[nn.Module] = []
-    for first, second in pairwise([width, *hidden]):
-        layers += [nn.Linear(first, second, bias=not norm)]
-        layers += [nn.BatchNorm1d(second)] if norm else []
-        layers += [nn.ReLU(inplace=True)]
-    layers += [nn.Linear([width, *hidden][-1], dim, bias=not norm)]
-    layers += [nn.BatchNorm1d(dim, affine=False)] if norm else []
-    return nn.Sequential(*layers)
-
-
-def _per_group(projector: nn.Module, features: Tensor) -> Tensor:
-    """Projections of (B, G, D) features, for BatchNorm takes no group axis."""
-    projections = projector(features.flatten(0, 1))
-    return projections.unflatten(0, features.shape[:2])
+    def _require_items(self, items: int) -> None:
+        """Refuse a queue that would hold every place several times."""
+        size = self.hparams['queue_size'] // self.years
+        if self.keyed and items and size > items:
+            raise ValueError(
+                f'queue_size={self.hparams["queue_size"]} is larger than the data set of {items} '
+                f'training items; set model.init_args.queue_size to at most {items * self.years}'
+            )

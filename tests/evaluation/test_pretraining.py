@@ -1,0 +1,276 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of cells that pre-train, and of the comparison of methods."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import Trainer
+from torch import nn
+
+from tests.archives import write_archive, write_labels
+from torchgeo_saco import evaluation
+from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.evaluation import Settings, cells, plan_cells, run_cell
+from torchgeo_saco.evaluation.features import calibrate_untrained, embeddings
+from torchgeo_saco.evaluation.settings import merged, read_settings
+from torchgeo_saco.tasks import MoCo, SACo
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+NORMS = nn.BatchNorm1d | nn.BatchNorm2d
+FIRST = 'model.conv1.0.weight'
+
+
+@pytest.fixture(scope='module')
+def places(tmp_path_factory):
+    """Ten places x 6 dates in two years, with the bands of the groups. Not to be changed."""
+    dates = ('20180410', '20180715', '20181005', '20190412', '20190720', '20191003')
+    bands = ('B2', 'B3', 'B4', 'B8', 'B11', 'B12')
+    root = write_archive(tmp_path_factory.mktemp('places'), 10, dates, bands, size=16)
+    write_labels(root, ['field', 'town', 'lake'] * 3 + ['town'])
+    return root
+
+
+@pytest.fixture
+def spec(places):
+    """A benchmark of pre-training that takes seconds."""
+    arguments = {'model': 'test_resnet', 'size': 16, 'queue_size': 6, 'projector_norm': True}
+    return {
+        'model': {'init_args': {**arguments, 'groups': ['natural_color'], 'texture': False}},
+        'data': {
+            'class_path': 'torchgeo_saco.datamodules.SeasonalDataModule',
+            'init_args': {'root': str(places), 'batch_size': 4, 'val_fraction': 0.3, 'cache': True},
+        },
+        'trainer': {'max_steps': 2, 'accelerator': 'cpu', 'limit_val_batches': 0},
+        'panels': [],
+    }
+
+
+MOCO = {'class_path': 'torchgeo_saco.tasks.MoCo'}
+UNTRAINED = {**MOCO, 'trainer': {'max_steps': 0}}
+
+
+def cell(spec, encoder=MOCO, seed=0):
+    (planned,) = plan_cells(Settings('out', [seed], {'x': encoder}, {'places': spec}))
+    return planned
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """Tasks that were trained, as they were then, and the steps they made."""
+    tasks = []
+    fit = Trainer.fit
+
+    def kept(trainer, task, datamodule):
+        fit(trainer, task, datamodule=datamodule)
+        tasks.append((trainer.global_step, copy.deepcopy(task.state_dict()), task))
+
+    monkeypatch.setattr(Trainer, 'fit', kept)
+    return tasks
+
+
+def loaded(places, **arguments):
+    """A task of random weights that knows its bands, and its datamodule."""
+    datamodule = SeasonalDataModule('folder', str(places), val_fraction=0.3, batch_size=5)
+    datamodule.setup('fit')
+    given = {'model': 'test_resnet', 'size': 16, 'queue_size': 6, 'projector_norm': True}
+    task = MoCo(**{**given, 'bands': datamodule.bands, **arguments})
+    return task, datamodule
+
+
+def test_a_method_is_trained_tested_and_probed(spec, fitted):
+    result = run_cell(cell(spec))
+    assert [steps for steps, _, _ in fitted] == [2]
+    metrics = result.metrics
+    assert {'test_alignment', 'test_uniformity', 'linear_C'} <= set(metrics)
+    assert {'knn5_OverallAccuracy', 'linear_OverallAccuracy', 'knn5_Accuracy_town'} <= set(metrics)
+    # Three of ten places are held out; of the other seven, one is to choose the strength on.
+    assert (metrics['images_train'], metrics['images_test']) == (36, 18)
+    assert result.classes == ('field', 'lake', 'town')
+    assert result.panels == []
+    assert result.confusion is None
+
+
+def test_features_are_those_of_the_net_in_the_order_of_the_archive(places):
+    task, datamodule = loaded(places)
+    task.eval()
+    with torch.inference_mode():
+        features, labels = embeddings(task, datamodule, 'test')
+        held_out = datamodule.val_dataset
+        expected = [
+            task(held_out.read_scene(place, scene)[None].float() / 255)
+            for place in held_out.locations
+            for scene in range(6)
+        ]
+    torch.testing.assert_close(features, torch.cat(expected))
+    assert labels.tolist() == [
+        held_out.labels[place.name] for place in held_out.locations for _ in range(6)
+    ]
+
+
+def test_a_cell_is_a_function_of_its_seed(spec, fitted):
+    first, again, other = (run_cell(cell(spec, seed=seed)).metrics for seed in (3, 3, 4))
+    assert first == again
+    assert first['test_uniformity'] != other['test_uniformity']
+    weights = [state[FIRST] for _, state, _ in fitted]
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_the_net_of_a_seed_starts_equal_trained_or_not(spec, fitted):
+    run_cell(cell(spec, UNTRAINED, seed=5))
+    run_cell(cell(spec, {**MOCO, 'init_args': {'lr': 0.0}}, seed=5))
+    (_, untrained, _), (_, still, _) = fitted
+    torch.testing.assert_close(untrained[FIRST], still[FIRST], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('trainer', [{'max_steps': 0}, {'max_epochs': 0}])
+def test_an_untrained_net_has_statistics_of_images_and_the_weights_it_started_with(
+    trainer, spec, fitted
+):
+    metrics = run_cell(cell(spec, {**MOCO, 'trainer': trainer})).metrics
+    ((steps, before, task),) = fitted
+    assert steps == 0
+    assert metrics['knn5_OverallAccuracy'] >= 0
+    parameters = dict(task.named_parameters())
+    for name, value in before.items():
+        if name in parameters:
+            torch.testing.assert_close(parameters[name], value, rtol=0, atol=0)
+    assert before['model.bn1.running_mean'].eq(0).all()
+    assert task.model.bn1.running_mean.ne(0).all()
+    online = [task.images, task.model, task.projector]
+    for layer in (layer for part in online for layer in part.modules()):
+        if isinstance(layer, NORMS):
+            assert layer.running_mean.ne(0).any()
+            assert not layer.training
+
+
+def test_a_trained_net_keeps_its_statistics(spec, fitted, monkeypatch):
+    monkeypatch.setattr(cells, 'calibrate_untrained', pytest.fail)
+    run_cell(cell(spec))
+    ((_, before, task),) = fitted
+    torch.testing.assert_close(task.state_dict(), before, rtol=0, atol=0)
+
+
+def test_calibrated_projections_have_zero_mean_and_unit_variance(places):
+    task, datamodule = loaded(places, groups=['natural_color', 'urban'])
+    datamodule.batch_size = 36
+    task.train()
+    calibrate_untrained(task, datamodule)
+    assert task.training
+    assert task.model.bn1.momentum == 0.1
+    (batch,) = datamodule.ordered_dataloader('train')
+    image = datamodule.on_after_batch_transfer(batch, 0)['image'][:, 0]
+    task.eval()
+    with torch.no_grad():
+        groups = task.group_images(image).movedim(2, 0).flatten(1)
+        projections = task.query(image).flatten(0, 2)
+    torch.testing.assert_close(groups.mean(1), torch.zeros(3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(groups.std(1), torch.ones(3), rtol=0, atol=1e-3)
+    # Layer upon layer the variance of a batch, a little smaller than that of all, makes a difference.
+    torch.testing.assert_close(projections.mean(0), torch.zeros(128), rtol=0, atol=0.05)
+    torch.testing.assert_close(projections.std(0), torch.ones(128), rtol=0, atol=0.05)
+
+
+def test_calibration_does_not_depend_on_the_order_of_batches_nor_on_one_left_over(places):
+    means = []
+    for size in (36, 35):
+        torch.manual_seed(0)
+        task, datamodule = loaded(places)
+        datamodule.batch_size = size
+        calibrate_untrained(task, datamodule)
+        means.append(task.images.standardize.running_mean)
+    torch.testing.assert_close(*means)
+
+
+def test_initial_weights_keep_the_statistics_they_bring(places, tmp_path):
+    source, _ = loaded(places)
+    with torch.no_grad():
+        source.model.bn1.running_mean.fill_(0.25)
+    torch.save(source.model.state_dict(), tmp_path / 'start.pt')
+    task, datamodule = loaded(places, weights=str(tmp_path / 'start.pt'))
+    calibrate_untrained(task, datamodule)
+    assert task.model.bn1.running_mean.eq(0.25).all()
+    assert task.images.standardize.running_mean.ne(0).any()
+
+
+def test_a_task_without_groups_is_not_calibrated(places):
+    _, datamodule = loaded(places)
+    with pytest.raises(ValueError, match='the groups are unknown; set bands of the task'):
+        calibrate_untrained(SACo(model='test_resnet', size=16, queue_size=6), datamodule)
+
+
+def test_a_typo_of_an_encoder_is_named_with_what_was_meant(spec):
+    wrong = {**MOCO, 'init_args': {'temporel': True}}
+    with pytest.raises(evaluation.SettingsError, match=(
+        r"^encoder x on benchmark places: .*'temporel' is not accepted; did you mean 'temporal'"
+    )):  # fmt: skip
+        cell(spec, wrong)
+
+
+@pytest.fixture
+def settings(places, tmp_path, monkeypatch):
+    """Reads a comparison, made small: its data, net and steps are those of a test."""
+    monkeypatch.chdir(CONFIGS.parent)
+    small = {
+        'model': {'init_args': {'model': 'test_resnet', 'size': 16, 'queue_size': 6}},
+        'data': {
+            'init_args': {
+                'archive': 'folder',
+                'root': str(places),
+                'download': False,
+                'batch_size': 4,
+            }
+        },
+        'trainer': {'max_steps': 1, 'accelerator': 'cpu'},
+    }
+
+    def read(name):
+        given = yaml.safe_load((CONFIGS / f'{name}.yaml').read_text())
+        for encoder in given['encoders'].values():
+            arguments = encoder.get('data', {}).get('init_args', {})
+            arguments.pop('batch_size', None)
+        given['benchmarks'] = merged(given['benchmarks'], {'sample': small})
+        path = tmp_path / f'{name}.yaml'
+        path.write_text(yaml.safe_dump(given, sort_keys=False))
+        return read_settings([f'--config={path}', '--seeds=[0]', f'--output={tmp_path / name}'])
+
+    return read
+
+
+@pytest.mark.parametrize(('name', 'rows'), [('compare', 12), ('ablation', 6)])
+def test_every_row_runs_and_is_judged_on_the_same_images(name, rows, settings, tmp_path):
+    report = evaluation.evaluate(settings(name))
+    assert len(report.results) == rows
+    text = (tmp_path / name / 'results.md').read_text()
+    assert '| encoder | knn5 OverallAccuracy | linear OverallAccuracy | seconds | seeds |' in text
+    assert text.count('%') == 0
+    assert 'Not comparable' not in text
+    assert all(f'| {cell.encoder} | ' in text for cell, _ in report.results)
+
+
+@pytest.mark.parametrize('name', ['compare', 'ablation'])
+def test_rows_differ_in_their_method_alone(name, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    planned = plan_cells(read_settings([f'--config=configs/{name}.yaml']))
+    assert {cell.seed for cell in planned} == {0, 1, 2}
+    assert all(cell.synthetic for cell in planned)
+    spoken = {'groups', 'texture', 'temporal', 'alignment_weight', 'change_aware'}
+    shared, data = [], []
+    for each in planned:
+        model = each.parts.model
+        names = set(model.init_args.keys()) - spoken - {'squared_ratio', 'ratio_decay', 'bands'}
+        shared.append({key: model.init_args[key] for key in names})
+        data.append({key: value for key, value in each.parts.data.init_args.items()
+                     if key not in ('dates', 'item', 'batch_size')})  # fmt: skip
+        years = 2 if each.parts.data.init_args.item == 'years' else 1
+        # Images that ask, in a step.
+        assert years * each.parts.data.init_args.batch_size == 32
+        untrained = each.encoder.startswith('random')
+        assert each.parts.trainer.max_steps == (0 if untrained else 200)
+    assert all(arguments == shared[0] for arguments in shared)
+    assert all(arguments == data[0] for arguments in data)

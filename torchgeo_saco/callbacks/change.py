@@ -1,0 +1,101 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Figures of which places a change-aware task takes to have changed."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from ..change import ChangeEstimate
+from ..datasets import SeasonalArchive
+from ..plots_change import plot_change_histogram, plot_change_places
+from .figures import save_figure
+
+
+class ChangeFigures(Callback):
+    """Change ratios and the most and least changed places, at epoch ends.
+
+    ``change_ratio_epoch001`` shows the ratios of all places seen so far, both components of their
+    mixture, and the threshold between changed and unchanged; ``changed_places_epoch001`` the
+    extreme places at one season of both years. Works for every task with an attribute ``change``,
+    a :class:`~torchgeo_saco.change.ChangeEstimate`; images need a datamodule whose
+    ``train_dataset`` is a :class:`~torchgeo_saco.datasets.SeasonalArchive`.
+    """
+
+    def __init__(self, pairs: int = 4, every_n_epochs: int = 1) -> None:
+        """Initialize a new ChangeFigures instance.
+
+        Args:
+            pairs: Places of either kind that are shown.
+            every_n_epochs: Epochs between two figures; the last epoch always gets one.
+
+        Raises:
+            ValueError: If a number is not positive.
+        """
+        for name, number in {'pairs': pairs, 'every_n_epochs': every_n_epochs}.items():
+            if not number > 0:
+                raise ValueError(f'{name} must be positive, got {number}')
+        self.pairs = pairs
+        self.every_n_epochs = every_n_epochs
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what cannot be shown."""
+        if _estimate(pl_module) is None:
+            rank_zero_info(f'no figures of change: {type(pl_module).__name__} does not estimate it')
+        elif _archive(trainer) is None:
+            rank_zero_info(
+                'no images of changed places: the datamodule has no SeasonalArchive train_dataset'
+            )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw this epoch."""
+        epochs = trainer.current_epoch + 1
+        estimate = _estimate(pl_module)
+        if estimate is None or (epochs % self.every_n_epochs and epochs != trainer.max_epochs):
+            return
+        # Callbacks come before the task's own hook, which decides the same once more.
+        estimate.decide()
+        if not trainer.is_global_zero or estimate.ratio.isnan().all():
+            return
+        title = f'{_decided(estimate)}, epoch {epochs}'
+        figure = plot_change_histogram(estimate.ratio.cpu(), estimate.mixture, title)
+        save_figure(trainer, f'change_ratio_epoch{epochs:03d}', figure)
+        self._draw_places(trainer, estimate, epochs)
+
+    def _draw_places(self, trainer: Trainer, estimate: ChangeEstimate, epochs: int) -> None:
+        """Images of the extreme places."""
+        archive = _archive(trainer)
+        if archive is None:
+            return
+        # Mean over the years that were seen; NaN where none was.
+        means = estimate.ratio.nanmean(1).tolist()
+        numbers = {place.name: archive.location_index[place.name] for place in archive.locations}
+        ratios = {name: means[i] for name, i in numbers.items() if means[i] == means[i]}
+        if len(ratios) < 2:
+            return
+        title = f'most changed places (left) and least changed ones, epoch {epochs}'
+        figure = plot_change_places(archive, ratios, self.pairs, title)
+        save_figure(trainer, f'changed_places_epoch{epochs:03d}', figure)
+
+
+def _estimate(pl_module: LightningModule) -> ChangeEstimate | None:
+    """The estimate of a task, if it has one."""
+    estimate = getattr(pl_module, 'change', None)
+    return estimate if isinstance(estimate, ChangeEstimate) else None
+
+
+def _archive(trainer: Trainer) -> SeasonalArchive | None:
+    """The archive that is trained on, if images can be read of it."""
+    datamodule: Any = getattr(trainer, 'datamodule', None)
+    dataset = getattr(datamodule, 'train_dataset', None)
+    return dataset if isinstance(dataset, SeasonalArchive) else None
+
+
+def _decided(estimate: ChangeEstimate) -> str:
+    """How many places have changed, in words."""
+    seen = estimate.changed >= 0
+    if estimate.mixture is None:
+        return f'{int(seen.sum())} ratios without two components'
+    return f'{int((estimate.changed == 1).sum())} of {int(seen.sum())} ratios above the threshold'

@@ -1,0 +1,176 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""CACo: change-aware contrast."""
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..change import ChangeEstimate, change_ratio
+from ..losses import unit
+from .contrastive import Contrast
+from .seco import SeasonalFeatures, SeCo, same_place
+
+
+class CACo(SeCo):
+    r"""CACo: seasonal contrast over two years, aware of change.
+
+    As :class:`SeCo` within each of two years of a place; and the key of the same place in the other
+    year is one more negative, but only where the place is taken to have changed. That is decided
+    after every epoch, from the ratio
+
+    .. math::
+
+        R = \frac{d_{long}}{d_{short}}
+
+    of the distance between years to the distance between seasons in sub-space 1, averaged over the
+    visits of the place; see :class:`~torchgeo_saco.change.ChangeEstimate`. With
+    ``change_aware=False`` the other year is always a negative: TeCo, its ablation. On groups and
+    textures it is what we call SA+CACo.
+
+    If you use this task in your research, please cite:
+
+    * https://doi.org/10.1109/CVPR52729.2023.00529
+    """
+
+    years = 2
+
+    def __init__(
+        self,
+        change_aware: bool = True,
+        squared_ratio: bool = False,
+        ratio_decay: float = 0.8,
+        **shared: Any,
+    ) -> None:
+        """Initialize a new CACo instance.
+
+        Args:
+            change_aware: Whether the other year is a negative only where the place has changed.
+            squared_ratio: Whether the ratio is of squared distances, as on the page of the paper,
+                or of distances, as in its code.
+            ratio_decay: Share of a ratio that stays when the place is visited again.
+            shared: See :class:`ContrastiveTask`.
+
+        Raises:
+            ValueError: If an argument is out of range, or no group can be formed.
+        """
+        super().__init__(**shared)
+
+    def configure_models(self) -> None:
+        """Initialize models and the estimate of change."""
+        super().configure_models()
+        self.change = ChangeEstimate(years=self.years, decay=self.hparams['ratio_decay'])
+
+    def setup(self, stage: str) -> None:
+        """As :meth:`ContrastiveTask.setup`, and learn how many places there are.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            ValueError: If the datamodule does not know, or knows another number than was trained.
+        """
+        super().setup(stage)
+        if stage != 'fit':
+            return
+        locations = getattr(getattr(self.trainer, 'datamodule', None), 'locations', None)
+        if locations is not None:
+            self.change.resize(locations)
+        elif not len(self.change.ratio):
+            raise ValueError(
+                'the datamodule has no attribute locations, the number of its places; give it one, '
+                'or call change.resize of the task'
+            )
+
+    def on_train_epoch_start(self) -> None:
+        """Decide which places have changed, of what earlier epochs saw."""
+        self.change.decide()
+
+    def on_train_epoch_end(self) -> None:
+        """Decide which places have changed."""
+        self.change.decide()
+        seen = self.change.changed >= 0
+        if seen.any():
+            self.log('changed', (self.change.changed[seen] == 1).float().mean())
+
+    def contrast(self, image: Tensor, location: Tensor) -> Contrast:
+        """Contrast in three sub-spaces, of two years.
+
+        Args:
+            image: Reflectance, (B, 2, T, C, H, W). The first three dates of each year count.
+            location: Number of the place of each image, (B).
+
+        Returns:
+            Losses, and the features they compare.
+        """
+        features = self.features(rearrange(image, 'b y t c h w -> (y b) t c h w'))
+        self.change.update(location, self.ratios(features))
+        losses = self.year_losses(features, location, self.apart(location))
+        return Contrast(losses, features.query, features.keys.diagonal().movedim(-1, 0))
+
+    def apart(self, location: Tensor) -> Tensor:
+        """Whether the other year of a place is a negative, (B, Y)."""
+        apart = self.change.is_changed(location)
+        return apart if self.hparams['change_aware'] else torch.ones_like(apart)
+
+    @torch.no_grad()
+    def ratios(self, features: SeasonalFeatures) -> Tensor:
+        """Ratio of long-term to short-term distance of every place and year, (B, Y)."""
+        space = self.season_space
+        first, second = (
+            rearrange(unit(feature), '(y b) d -> y b d', y=self.years)
+            for feature in (features.query[space].mean(1), features.keys[space, space])
+        )
+        short = (first - second).norm(dim=-1).T
+        # Dates are of the same seasons in both years, so either pair will do.
+        long = (first[0] - first[1]).norm(dim=-1)
+        long = (long + (second[0] - second[1]).norm(dim=-1)) / 2
+        return change_ratio(short, long[:, None], squared=self.hparams['squared_ratio'])
+
+    def year_losses(
+        self, features: SeasonalFeatures, location: Tensor, apart: Tensor
+    ) -> dict[str, Tensor]:
+        """Loss of every sub-space, the mean of both years; the keys enter the queues."""
+        query, keys = features
+        losses = {}
+        for space, name in enumerate(self.names):
+            queries = query[space].mean(1).chunk(self.years)
+            positives = keys[space, space].chunk(self.years)
+            parts = [
+                self.nce(queries[year], positives[year], *negatives)
+                for year in range(self.years)
+                for negatives in [self.year_negatives(space, year, keys[space], location, apart)]
+            ]
+            losses[name] = torch.stack(parts).mean()
+            for year, positive in enumerate(positives):
+                self.queue(space, year).enqueue(positive, location)
+        return losses
+
+    def year_negatives(
+        self, space: int, year: int, keys: Tensor, location: Tensor, apart: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the queries of one year are pushed from in a sub-space.
+
+        Args:
+            space: Number of the sub-space.
+            year: The year, 0 or 1.
+            keys: All keys of the batch in the sub-space, year by year, (K, 2 B, D).
+            location: Number of the place of each image, (B).
+            apart: Whether the other year of a place is a negative, (B, 2).
+
+        Returns:
+            Queue of that year, the keys of both years that are not drawn to (but in the first
+            sub-space), and the positives of the other year, (M, D); and where they do not count,
+            (B, M).
+        """
+        queue = self.queue(space, year)
+        negatives, excluded = queue.negatives(location)
+        others = [key for number, key in enumerate(keys) if number != space and space > 0]
+        twins = same_place(location)
+        masks = [twins.repeat(1, self.years)] * len(others)
+        other_year = keys[space].chunk(self.years)[1 - year]
+        masks.append(twins | torch.diag(~apart[:, year]))
+        return torch.cat([negatives, *others, other_year]), torch.cat([excluded, *masks], dim=1)
