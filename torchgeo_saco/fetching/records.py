@@ -1,0 +1,132 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What stands at the root of a fetched archive beside the places."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .points import Window
+
+#: File at the root that says what all scenes of the archive share.
+PARAMETERS = 'fetched.json'
+
+#: Table at the root of windows that gave no scene.
+LEFT_OUT = 'left_out.csv'
+
+# Notes that a message shows.
+_LISTED = 5
+
+
+class LeftOut(NamedTuple):
+    """A window without a scene."""
+
+    #: Name of the place.
+    location: str
+
+    #: The window.
+    window: Window
+
+    #: Why there is none.
+    reason: str
+
+    def __str__(self) -> str:
+        """One clause."""
+        return f'{self.location} {self.window}: {self.reason}'
+
+
+@contextmanager
+def only_run(root: Path) -> Iterator[None]:
+    """Within the block, no other run fetches into the same folder.
+
+    Args:
+        root: Folder of the archive, made if need be.
+
+    Raises:
+        ValueError: If another run does.
+    """
+    from filelock import FileLock, Timeout
+
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(root / '.fetching.lock', timeout=0).acquire()
+    except Timeout as error:
+        raise ValueError(
+            f'another run fetches into {root} now; wait for it, or name another root'
+        ) from error
+    with lock:
+        yield
+
+
+def record_parameters(root: Path, parameters: Mapping[str, Any]) -> None:
+    """Write down what all scenes of an archive share.
+
+    Args:
+        root: Folder of the archive.
+        parameters: Values by name.
+
+    Raises:
+        ValueError: If *root* holds scenes of other parameters, or anything else.
+    """
+    path = root / PARAMETERS
+    if path.exists():
+        _require_same(path, parameters)
+        return
+    others = [name for name in os.listdir(root) if not name.startswith('.')]
+    if others:
+        raise ValueError(
+            f'{root} holds {min(others)}, which was not fetched by this command; name another root'
+        )
+    # It appears at once and whole, too.
+    unfinished = path.with_name(f'.{PARAMETERS}')
+    unfinished.write_text(json.dumps(dict(parameters), indent=2) + '\n', encoding='utf-8')
+    unfinished.replace(path)
+
+
+def write_left_out(root: Path, left_out: Sequence[LeftOut]) -> None:
+    """Write the table of windows without a scene, or remove it if there is none.
+
+    Args:
+        root: Folder of the archive.
+        left_out: The windows.
+    """
+    path = root / LEFT_OUT
+    if not left_out:
+        path.unlink(missing_ok=True)
+        return
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        writer.writerow(('location', 'start', 'end', 'reason'))
+        for location, window, reason in sorted(left_out):
+            writer.writerow((location, window.start, window.end, reason))
+
+
+def listed(notes: Sequence[object], separator: str = '; ') -> str:
+    """The first few of several notes, and how many more there are.
+
+    Args:
+        notes: The notes.
+        separator: What stands between two.
+    """
+    more = f' and {len(notes) - _LISTED} more' if len(notes) > _LISTED else ''
+    return separator.join(map(str, notes[:_LISTED])) + more
+
+
+def _require_same(path: Path, parameters: Mapping[str, Any]) -> None:
+    """Refuse to mix scenes of two kinds."""
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+        other = [name for name, value in parameters.items() if found[name] != value]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{path} is damaged ({error!r}); name another root') from error
+    if other:
+        there = ', '.join(f'{name} {found[name]}' for name in other)
+        asked = ', '.join(f'{name} {parameters[name]}' for name in other)
+        raise ValueError(
+            f'{path.parent} holds an archive of {there}, but {asked} is asked for; name another root'
+        )
