@@ -1,5 +1,6 @@
 # make fit    pre-train on the sample archive
 # make report compare encoders on the five sample benchmarks, over three seeds
+# make compare  pre-train every method alike on the sample, over three seeds, and compare them
 # make test   run all tests, with coverage
 # make lint   format, lint and types
 # ARGS adds arguments: make fit ARGS='--seed_everything 1'
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PYTHON := $(shell for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: fit report test lint python
+.PHONY: fit report compare test lint python
 
 # Encoders of the report, as <method>-<seed>; those that are there are not trained again.
 ENCODERS := $(foreach method,moco sa_moco saco,$(foreach seed,0 1 2,logs/report/encoders/$(method)-$(seed).ckpt))
@@ -19,6 +20,9 @@ fit: $(VENV)/.installed
 
 report: $(ENCODERS)
 	$(BIN)/torchgeo-saco evaluate --config configs/report.yaml $(ARGS)
+
+compare: $(VENV)/.installed
+	$(BIN)/torchgeo-saco evaluate --config configs/compare.yaml $(ARGS)
 
 logs/report/encoders/%.ckpt: | $(VENV)/.installed
 	rm -rf logs/report/runs/$*

@@ -101,6 +101,48 @@ def test_start_is_the_best_of_all_splits(seed):
     assert sum(part.var() * len(part) for part in parts) == pytest.approx(min(costs))
     assert found.means == pytest.approx([part.mean() for part in parts])
     assert found.weights == pytest.approx([len(part) / 9 for part in parts])
+    assert found.deviations == pytest.approx([np.sqrt(part.var() + 1e-6) for part in parts])
+
+
+def test_one_step_of_expectation_and_maximisation_against_numpy(monkeypatch):
+    monkeypatch.setattr(change, '_MAX_ITERATIONS', 1)
+    values = np.sort(sample()[0])
+    start = change._best_split(values)
+    parts = zip(start.weights, start.means, start.deviations, strict=True)
+    shares = np.array([weight * norm(m, s).pdf(values) for weight, m, s in parts])
+    shares /= shares.sum(0)
+    sums = shares.sum(1)
+    means = shares @ values / sums
+    deviations = np.sqrt((shares * (values - means[:, None]) ** 2).sum(1) / sums + 1e-6)
+    found = change._fitted(values, start)
+    np.testing.assert_allclose(found.weights, sums / len(values), rtol=1e-9)
+    np.testing.assert_allclose(found.means, means, rtol=1e-9)
+    np.testing.assert_allclose(found.deviations, deviations, rtol=1e-6)
+
+
+class Swapped:
+    """A fit that ends with the upper component first."""
+
+    weights_ = np.array([0.2, 0.8])
+    means_ = np.array([[3.0], [1.0]])
+    covariances_ = np.array([[4.0], [0.25]])
+
+    def __init__(self, *args, **options):
+        pass
+
+    def fit(self, values):
+        pass
+
+
+def test_lower_component_comes_first(monkeypatch):
+    monkeypatch.setattr(change, 'GaussianMixture', Swapped)
+    mixture = two_gaussians([0.5, 1.0, 1.5, 3.0, 5.0])
+    assert mixture[:3] == ((0.8, 0.2), (1.0, 3.0), (0.5, 2.0))
+
+
+def test_a_value_on_the_threshold_is_lower():
+    mixture = Mixture((0.5, 0.5), (1.0, 3.0), (1.0, 1.0), 2.0)
+    assert mixture.upper([2.0, np.nextafter(2.0, 3)]).tolist() == [False, True]
 
 
 def test_order_and_state_of_generators_do_not_matter():
@@ -267,9 +309,11 @@ def test_all_that_training_changes_is_in_the_checkpoint():
 
 
 def test_room_for_the_places_of_a_data_set():
-    estimate = ChangeEstimate()
+    estimate = ChangeEstimate(2)
+    assert estimate.changed.tolist() == [[-1, -1]] * 2
     estimate.resize(3)
     estimate.resize(4)
+    assert estimate.changed.tolist() == [[-1, -1]] * 4
     assert estimate.ratio.shape == estimate.changed.shape == (4, 2)
     estimate.update(torch.tensor([3]), torch.ones(1, 2))
     estimate.resize(4)
@@ -304,6 +348,7 @@ def test_estimate_inside_a_module_takes_its_size_from_the_checkpoint():
         ([[0]], [[1.0, 1.0]], r'got \(1, 1\) and \(1, 2\)'),
         ([0, 1], [[1.0, 1.0]], r'got \(2,\) and \(1, 2\)'),
         ([1, 7], [[1.0, 1.0]] * 2, 'place number 7 is not one of the 3 of the estimate'),
+        ([3], [[1.0, 1.0]], 'place number 3 is not one of the 3'),
         ([-1], [[1.0, 1.0]], 'place number -1 is not one of the 3'),
         ([0, 2], [[1.0, 1.0], [float('nan'), 1.0]], r'NaN or infinite on the places number \[2\]'),
         ([1], [[1.0, float('inf')]], r'NaN or infinite on the places number \[1\]'),

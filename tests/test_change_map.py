@@ -50,7 +50,8 @@ class MeanColour(LightningModule):
         self.seen += len(view)
         colour = view.mean((2, 3))[:, None]
         # Groups whose mean is the colour, and a sub-space where all is equal.
-        groups = torch.cat([0.5 * colour, 1.5 * colour], 1)
+        tint = torch.tensor([0.2, 1.0, 1.5])
+        groups = torch.cat([tint * colour, (2 - tint) * colour], 1)
         return torch.stack([torch.ones_like(groups), groups])
 
 

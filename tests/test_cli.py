@@ -72,11 +72,43 @@ def test_folder_of_ones_own(archive, tmp_path, capsys, caplog):
     assert {'groups.png', 'textures.png', 'views.png', 'embeddings_epoch001.png'} <= figures
 
 
+@pytest.fixture(scope='module')
+def seasons(tmp_path_factory):
+    """Six places with three dates in each of two years."""
+    dates = ('20180310', '20180612', '20180915', '20190309', '20190614', '20190911')
+    return write_archive(tmp_path_factory.mktemp('seasons'), dates=dates)
+
+
 @pytest.mark.parametrize('config', PRETRAIN, ids=lambda path: path.stem)
-def test_scale_of_the_papers(config, archive, tmp_path):
-    fit(torchgeo, CONFIGS / 'saco.yaml', config, CONFIGS / 'data/folder.yaml', root=archive,
-        folder=tmp_path)  # fmt: skip
+def test_scale_of_the_papers(config, seasons, tmp_path, caplog):
+    with caplog.at_level('INFO'):
+        fit(torchgeo, CONFIGS / 'saco.yaml', CONFIGS / 'data/folder.yaml', config, root=seasons,
+            folder=tmp_path)  # fmt: skip
     assert list(tmp_path.rglob('last.ckpt'))
+    plain = not config.stem.startswith('sa')
+    assert ('groups: natural_color\n' in caplog.text) == plain
+    figures = {path.stem for path in tmp_path.rglob('*.png')}
+    change_aware = 'caco' in config.stem or config.stem == 'teco'
+    assert ('change_ratio_epoch001' in figures) == change_aware
+
+
+@pytest.mark.parametrize('config', PRETRAIN, ids=lambda path: path.stem)
+def test_nothing_of_the_files_below_a_method_stays(config):
+    below = [CONFIGS / 'saco.yaml', *DATA]
+    set_below = {
+        name
+        for path in below
+        for name in (yaml.safe_load(path.read_text()).get('model') or {}).get('init_args', {})
+    }
+    arguments = yaml.safe_load(config.read_text())['model']['init_args']
+    unused = {'queue_size', 'momentum'} if config.stem == 'caco_simclr' else set()
+    assert set_below - unused <= set(arguments)
+
+
+def test_caco_on_the_sample_configuration(seasons, tmp_path):
+    fit(torchgeo, CONFIGS / 'saco.yaml', CONFIGS / 'caco.yaml', root=seasons, folder=tmp_path,
+        more=['--data.init_args.archive=folder', '--data.init_args.download=false'])  # fmt: skip
+    assert list(tmp_path.rglob('changed_places_epoch001.png'))
 
 
 @pytest.mark.parametrize('config', DATA, ids=lambda path: path.stem)
@@ -88,7 +120,8 @@ def test_data_merge_over_any_method(config, large, tmp_path, monkeypatch):
     root.mkdir()
     (root / folder).symlink_to(large)
     place = root / folder if folder == 'places' else root
-    fit(torchgeo, CONFIGS / 'saco.yaml', PRETRAIN[0], config, root=place, folder=tmp_path,
+    method = CONFIGS / 'pretrain/sa_moco.yaml'
+    fit(torchgeo, CONFIGS / 'saco.yaml', config, method, root=place, folder=tmp_path,
         more=['--data.init_args.download=false'])  # fmt: skip
     assert list(tmp_path.rglob('last.ckpt'))
 

@@ -66,10 +66,16 @@ def test_without_georeference(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('crs', 'origin'), [('EPSG:32631', (1e12, 1e12)), ('EPSG:4326', (400, 500))]
+    ('crs', 'origin', 'pixel'),
+    [
+        ('EPSG:32631', (1e12, 1e12), 10),
+        ('EPSG:4326', (400, 20), 0.1),
+        ('EPSG:4326', (20, 95), 0.1),
+        ('EPSG:4326', (20, -89), 0.1),
+    ],
 )
-def test_nowhere_on_earth(tmp_path, crs, origin):
-    path = file_at(tmp_path, from_origin(*origin, 10, 10), crs)
+def test_nowhere_on_earth(tmp_path, crs, origin, pixel):
+    path = file_at(tmp_path, from_origin(*origin, pixel, pixel), crs)
     with pytest.raises(BandFileError, match=r'B04\.tif lies nowhere on Earth'):
         read_footprint(path)
 

@@ -115,7 +115,7 @@ def test_places_without_natural_colour(tmp_path, bands):
 def test_map_shows_placed_places():
     boxes = [shapely.box(x, 10, x + 2, 12) for x in (0, 20, 40)]
     table = gpd.GeoDataFrame(
-        {'ratio': [3.0, 1.0, 2.0, 8.0], 'changed': [True, False, False, True]},
+        {'ratio': [3.0, 1.0, 2.0, 8.0], 'changed': [False, True, False, True]},
         geometry=[*boxes, None], crs='EPSG:4326',
     )  # fmt: skip
     _, axis = plt.subplots()
@@ -124,4 +124,4 @@ def test_map_shows_placed_places():
     # The most changed ones are drawn last, on top.
     assert dots.get_offsets().tolist() == [[21, 11], [41, 11], [1, 11]]
     assert dots.get_array().tolist() == [1, 2, 3]
-    assert [edge[3] for edge in dots.get_edgecolors()] == [0, 0, 1]
+    assert [edge[3] for edge in dots.get_edgecolors()] == [1, 0, 0]

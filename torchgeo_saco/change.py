@@ -53,6 +53,24 @@ def change_ratio(short: Tensor, long: Tensor, eps: float = 1e-4, squared: bool =
     return long / (short + eps)
 
 
+def year_ratios(first: Tensor, second: Tensor, squared: bool = False) -> Tensor:
+    """Change ratios of places that are seen at two dates of the same seasons in each of two years.
+
+    Between years, either date may be compared with its like; the mean of both is taken.
+
+    Args:
+        first: Features of one date in both years, of length one, (2, B, D).
+        second: Those of the other date.
+        squared: As for :func:`change_ratio`.
+
+    Returns:
+        Ratio of every place and year, (B, 2).
+    """
+    short = (first - second).norm(dim=-1).T
+    long = ((first[0] - first[1]).norm(dim=-1) + (second[0] - second[1]).norm(dim=-1)) / 2
+    return change_ratio(short, long[:, None], squared=squared)
+
+
 class Mixture(NamedTuple):
     """Two Gaussian components of a set of values, the lower one first."""
 
@@ -292,7 +310,6 @@ class ChangeEstimate(nn.Module):
             numbers = [*(number for part in mixture[:3] for number in part), mixture.threshold]
             upper = mixture.upper(values)
         self.fitted.copy_(torch.tensor(numbers))
-        self.changed.fill_(-1)
         self.changed[seen] = torch.from_numpy(upper).to(self.changed)
 
     def is_changed(self, location: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from rasterio.warp import transform_geom
 from shapely.geometry.base import BaseGeometry
 from torchgeo.datasets.utils import Path
 
-from .io import BandFileError, _opened
+from .io import BandFileError, opened_raster
 
 _WGS84 = CRS.from_epsg(4326)
 
@@ -31,7 +31,7 @@ def read_footprint(path: Path, count: int = 1) -> BaseGeometry | None:
     Raises:
         BandFileError: If the file cannot be read, or its corners lie nowhere on Earth.
     """
-    with _opened(path, count) as file:
+    with opened_raster(path, count) as file:
         crs, transform, (height, width) = file.crs, file.transform, file.shape
     # Without a georeference, the transform counts pixels.
     if crs is None or transform.is_identity:

@@ -75,7 +75,7 @@ def read_bands(
     if shape is not None and window is not None:
         raise ValueError('a window is read as stored; leave out either shape or window')
     channels = range(count) if channels is None else channels
-    with _opened(path, count) as file:
+    with opened_raster(path, count) as file:
         _require_grid(path, file, shape)
         image = file.read(
             [channel + 1 for channel in channels],
@@ -100,7 +100,7 @@ def read_size(path: Path, count: int = 1) -> tuple[int, int]:
     Raises:
         BandFileError: If the header shows the file to be wrong, see :func:`read_bands`.
     """
-    with _opened(path, count) as file:
+    with opened_raster(path, count) as file:
         height, width = file.shape
     return height, width
 
@@ -119,7 +119,7 @@ def decoded_share(path: Path, count: int, size: int) -> float:
     Raises:
         BandFileError: If the header shows the file to be wrong, see :func:`read_bands`.
     """
-    with _opened(path, count) as file:
+    with opened_raster(path, count) as file:
         if file.compression is None:
             return 1.0
         sides = zip(file.block_shapes[0], file.shape, strict=True)
@@ -152,7 +152,7 @@ def read_mask(
             holds another number, or ends before the window does.
     """
     if os.path.splitext(path)[1].lower() in ('.tif', '.tiff'):
-        with _opened(path, 1) as file:
+        with opened_raster(path, 1) as file:
             _require_size(path, file.shape, image, shape)
             mask = file.read(1, window=_window(path, file.shape, window))
     else:
@@ -236,8 +236,19 @@ def write_tiled(path: Path, image: np.ndarray) -> None:
 
 
 @contextmanager
-def _opened(path: Path, count: int) -> Iterator[rasterio.DatasetReader]:
-    """A GeoTIFF whose header is as expected; errors of reading name it."""
+def opened_raster(path: Path, count: int) -> Iterator[rasterio.DatasetReader]:
+    """A GeoTIFF whose header is as expected; errors of reading name it.
+
+    Args:
+        path: GeoTIFF.
+        count: Bands that it must have.
+
+    Yields:
+        The open file.
+
+    Raises:
+        BandFileError: If it cannot be opened or read.
+    """
     _require_regular_file(path)
     try:
         with warnings.catch_warnings():

@@ -7,6 +7,7 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -93,7 +94,7 @@ class SeasonalArchive(NonGeoDataset):
             on_missing: Refuse scenes that lack a band and places that have too few dates, or
                 drop them; what is dropped is kept in :attr:`dropped`.
             cache: Keep every image in memory once read, for archives that fit there. Each
-                worker keeps its own.
+                worker keeps its own; archives that are read alike, one after the other, share it.
             transforms: Transform of a sample.
 
         Raises:
@@ -113,7 +114,7 @@ class SeasonalArchive(NonGeoDataset):
         self.max_nodata = max_nodata
         self.transforms = transforms
         self._dtype: np.dtype | None = None
-        self._cache: dict[tuple[str, int], Tensor] | None = {} if cache else None
+        self._cache: dict[tuple[str, str], Tensor] | None = None
         if not 0 <= max_nodata <= 1:
             raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
         if not isinstance(dates, int) or dates < 1:
@@ -128,6 +129,10 @@ class SeasonalArchive(NonGeoDataset):
         drop = _one_of('on_missing', on_missing, ('error', 'drop')) == 'drop'
         if self.dropped and not (drop and self.locations):
             raise ValueError(f'{root} is incomplete: {_listed(self.dropped)}')
+        if cache:
+            when = os.stat(root).st_mtime_ns
+            options = (self.sensor.name, self.bands, previews, size, resampling, max_nodata)
+            self._cache = _images_in_memory(os.path.abspath(root), when, *options)
         self.location_index = {place.name: i for i, place in enumerate(self.locations)}
         self.classes, self.labels = read_labels(root, self.location_index)
         self.shape = self._read_shape()
@@ -207,7 +212,7 @@ class SeasonalArchive(NonGeoDataset):
         """
         if self._cache is None:
             return self._read_files(location, scene)
-        key = (location.name, scene)
+        key = (location.name, location.scenes[scene].name)
         if key not in self._cache:
             self._cache[key] = self._read_files(location, scene)
         return self._cache[key]
@@ -365,6 +370,12 @@ class SeasonalArchive(NonGeoDataset):
     def _stacked(self, location: Location, scenes: Sequence[int]) -> Tensor:
         """Stored numbers of several dates of a place, (T, C, H, W)."""
         return torch.stack([self.read_scene(location, scene) for scene in scenes])
+
+
+@lru_cache(maxsize=1)
+def _images_in_memory(*archive: object) -> dict[tuple[str, str], Tensor]:
+    """Images of the archive that was last opened, by place and scene."""
+    return {}
 
 
 def _as_number(day: date) -> int:

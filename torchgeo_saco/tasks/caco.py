@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..change import ChangeEstimate, change_ratio
+from ..change import ChangeEstimate, year_ratios
 from ..losses import unit
 from .contrastive import Contrast
 from .seco import SeasonalFeatures, SeCo, same_place
@@ -119,16 +119,12 @@ class CACo(SeCo):
     @torch.no_grad()
     def ratios(self, features: SeasonalFeatures) -> Tensor:
         """Ratio of long-term to short-term distance of every place and year, (B, Y)."""
-        space = self.season_space
+        query = features.query[self.season_space].mean(1)
+        key = features.keys[self.season_space, self.season_space]
         first, second = (
-            rearrange(unit(feature), '(y b) d -> y b d', y=self.years)
-            for feature in (features.query[space].mean(1), features.keys[space, space])
+            rearrange(unit(feature), '(y b) d -> y b d', y=self.years) for feature in (query, key)
         )
-        short = (first - second).norm(dim=-1).T
-        # Dates are of the same seasons in both years, so either pair will do.
-        long = (first[0] - first[1]).norm(dim=-1)
-        long = (long + (second[0] - second[1]).norm(dim=-1)) / 2
-        return change_ratio(short, long[:, None], squared=self.hparams['squared_ratio'])
+        return year_ratios(first, second, self.hparams['squared_ratio'])
 
     def year_losses(
         self, features: SeasonalFeatures, location: Tensor, apart: Tensor
@@ -139,14 +135,12 @@ class CACo(SeCo):
         for space, name in enumerate(self.names):
             queries = query[space].mean(1).chunk(self.years)
             positives = keys[space, space].chunk(self.years)
-            parts = [
-                self.nce(queries[year], positives[year], *negatives)
-                for year in range(self.years)
-                for negatives in [self.year_negatives(space, year, keys[space], location, apart)]
-            ]
-            losses[name] = torch.stack(parts).mean()
+            parts = []
             for year, positive in enumerate(positives):
+                negatives = self.year_negatives(space, year, keys[space], location, apart)
+                parts.append(self.nce(queries[year], positive, *negatives))
                 self.queue(space, year).enqueue(positive, location)
+            losses[name] = torch.stack(parts).mean()
         return losses
 
     def year_negatives(
@@ -166,8 +160,7 @@ class CACo(SeCo):
             sub-space), and the positives of the other year, (M, D); and where they do not count,
             (B, M).
         """
-        queue = self.queue(space, year)
-        negatives, excluded = queue.negatives(location)
+        negatives, excluded = self.queue(space, year).negatives(location)
         others = [key for number, key in enumerate(keys) if number != space and space > 0]
         twins = same_place(location)
         masks = [twins.repeat(1, self.years)] * len(others)
