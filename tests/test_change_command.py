@@ -118,19 +118,30 @@ def test_places_that_are_all_alike_are_said(weights, root, tmp_path, capsys):
         write_tif(path, np.full((16, 16), 90, 'uint8'))
     figure = tmp_path / 'changes.png'
     run(weights, root, tmp_path / 'changes.gpkg', '--figure', str(figure))
-    assert '0 of 6 places changed, for their ratios are all equal' in capsys.readouterr().out
+    assert (
+        '0 of 6 places changed, for two kinds of places need two different ratios'
+        in capsys.readouterr().out
+    )
     assert figure.is_file()
 
 
 def test_unit_of_the_files(weights, root, tmp_path):
     tables = []
-    for unit in ('255', '2550'):
-        run(weights, root, tmp_path / 'changes.parquet', '--unit', unit)
-        tables.append(gpd.read_parquet(tmp_path / 'changes.parquet').set_index('location'))
-    run(weights, root, tmp_path / 'changes.parquet')
-    default = gpd.read_parquet(tmp_path / 'changes.parquet').set_index('location')
-    assert (default.ratio == tables[0].ratio).all()
+    for number, unit in enumerate((['--unit', '255'], ['--unit', '2550'], [])):
+        path = tmp_path / f'changes{number}.parquet'
+        run(weights, root, path, *unit)
+        tables.append(gpd.read_parquet(path).set_index('location'))
+    assert (tables[2].ratio == tables[0].ratio).all()
     assert not np.allclose(tables[0].long_distance, tables[1].long_distance[tables[0].index])
+
+
+def test_existing_table_is_not_replaced(weights, root, tmp_path, capsys):
+    path = tmp_path / 'changes.parquet'
+    path.write_text('mine')
+    with pytest.raises(SystemExit):
+        run(weights, root, path)
+    assert f'{path} exists; name another file or remove it' in capsys.readouterr().err
+    assert path.read_text() == 'mine'
 
 
 def test_only_bands_of_the_groups_are_needed(weights, root):

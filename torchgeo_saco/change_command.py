@@ -140,6 +140,11 @@ def _changes(options: Namespace) -> ChangeMap:
         Console(stderr=True),
     )
     changes = changes._replace(left_out=[*archive.dropped, *changes.left_out])
+    if options.images is not None and len(changes.table) < 2:
+        raise ValueError(
+            'a most and a least changed place need two places with two years, and there is one; '
+            'leave out --images'
+        )
     _write(changes.table, options.output)
     _write_figures(changes, archive, options)
     return changes
@@ -165,6 +170,8 @@ def _require_writable(path: str, endings: Sequence[str]) -> None:
     """Refuse a file that could not be written in the end."""
     if Path(path).suffix not in endings:
         raise ValueError(f'{path} must end in {", ".join(endings)}')
+    if Path(path).exists():
+        raise ValueError(f'{path} exists; name another file or remove it')
     folder = Path(path).absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ValueError(f'{path} cannot be written; make the folder {folder} first')
@@ -234,7 +241,7 @@ def _report(changes: ChangeMap, output: str) -> str:
     table = changes.table
     lines = [f'{output}: {int(table.changed.sum())} of {len(table)} places changed']
     if changes.mixture is None:
-        lines[0] += ', for their ratios are all equal'
+        lines[0] += ', for two kinds of places need two different ratios'
     else:
         lines[0] += f', with a ratio above {changes.mixture.threshold:.3f}'
     homeless = int(table.geometry.isna().sum())

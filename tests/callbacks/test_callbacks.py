@@ -18,7 +18,7 @@ from torch import nn
 from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.callbacks import ContrastiveFigures, KNNProbe, RunReport
 from torchgeo_saco.datamodules import SeasonalDataModule
-from torchgeo_saco.tasks import SACo
+from torchgeo_saco.tasks import MoCo, SACo
 
 from ..archives import write_archive, write_labels, write_tif
 
@@ -205,3 +205,17 @@ def test_report_without_a_checkpoint(coloured, tmp_path, capsys):
     text = capsys.readouterr().out
     assert 'checkpoint  none was written' in text
     assert 'weights:' not in text
+
+
+@pytest.mark.parametrize(
+    ('bands', 'figures'),
+    [
+        (['B08', 'B04', 'B03', 'B02'], {'bands', 'views'}),
+        (['B08', 'B04'], {'bands', 'views'}),
+        (None, {'groups', 'views'}),
+    ],
+)
+def test_figures_of_bands_as_one_image(bands, figures, coloured, tmp_path):
+    module = MoCo(model='test_resnet', size=16, queue_size=8, crop=1.0, inputs=bands)
+    fit(module, data(coloured), tmp_path, [ContrastiveFigures()], logger=False)
+    assert {path.stem for path in (tmp_path / 'figures').iterdir()} == figures

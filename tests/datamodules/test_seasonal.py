@@ -183,3 +183,48 @@ def test_wrong_argument(archive, wrong, message):
 def test_missing_archive(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere does not exist; set root'):
         module(tmp_path / 'nowhere')
+
+
+def test_split_stays_the_same_whatever_is_left_out(tmp_path):
+    dates = ('20180301', '20180601', '20190301', '20190601')
+    write_archive(tmp_path, locations=16, bands=['B4'], size=6, dates=dates)
+    for place in range(0, 16, 3):
+        for folder in (tmp_path / f'{place:06d}').glob('2019*'):
+            (folder / 'B4.tif').unlink()
+            folder.rmdir()
+    held_out = []
+    for item in ('date', 'years'):
+        data = SeasonalDataModule(
+            root=tmp_path, batch_size=2, val_fraction=0.4, item=item, on_missing='drop'
+        )
+        data.setup('fit')
+        assert data.locations == (16 if item == 'date' else 10)
+        held_out.append({place.name for place in data.val_dataset.locations})
+    assert held_out[1] < held_out[0]
+    assert len(held_out[0]) == 6
+
+
+def test_ordered_images_of_all_splits(archive):
+    data = SeasonalDataModule(root=archive, batch_size=4, val_fraction=0.3, item='years')
+    data.setup('fit')
+    places = {}
+    for split in ('train', 'val', 'test'):
+        batches = list(data.ordered_dataloader(split))
+        assert batches[0]['image'].shape[1:] == (1, 12, 36, 36)
+        places[split] = {int(n) for batch in batches for n in batch['location']}
+        assert sum(len(batch['label']) for batch in batches) == 4 * len(places[split])
+    assert [len(places[split]) for split in ('train', 'val', 'test')] == [3, 1, 2]
+    assert not places['train'] & places['val']
+    assert not (places['train'] | places['val']) & places['test']
+
+
+def test_ordered_images_need_labels(tmp_path):
+    write_archive(tmp_path, bands=['B4'], size=6)
+    data = SeasonalDataModule(root=tmp_path, batch_size=2)
+    with pytest.raises(ValueError, match='call setup first'):
+        data.ordered_dataloader('train')
+    data.setup('fit')
+    with pytest.raises(
+        ValueError, match=r'labels\.csv labels no place of the train split; add some'
+    ):
+        data.ordered_dataloader('train')

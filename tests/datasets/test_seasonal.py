@@ -3,6 +3,9 @@
 
 """Tests of seasonal archives."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -205,6 +208,40 @@ def test_cached_image_is_read_once(tmp_path):
     first = data[1]['image']
     (tmp_path / data.band_paths(data.locations[0], 1)[0]).unlink()
     assert torch.equal(data[1]['image'], first)
+
+
+def test_archives_read_alike_share_what_is_in_memory(tmp_path):
+    write_archive(tmp_path, locations=1, bands=['B4', 'B3'], size=6)
+    image = SeasonalArchive(tmp_path, cache=True)[1]['image']
+    first, second = (SeasonalArchive(tmp_path, cache=True) for _ in range(2))
+    assert first.read_scene(first.locations[0], 1) is second.read_scene(second.locations[0], 1)
+    other = SeasonalArchive(tmp_path, bands=['B3'], cache=True)
+    assert other[1]['image'].shape == (1, 1, 6, 6)
+    assert torch.equal(other[1]['image'][0], image[0, :1])
+
+
+def test_files_written_anew_are_read_anew(tmp_path):
+    write_archive(tmp_path, locations=1, bands=['B4'], size=6)
+    first = SeasonalArchive(tmp_path, cache=True)
+    before = first[1]['image']
+    path = first.band_paths(first.locations[0], 1)[0]
+    write_tif(Path(path), np.full((6, 6), 7, 'uint8'))
+    os.utime(path, ns=(1, 1))
+    assert torch.equal(first[1]['image'], before)
+    assert (SeasonalArchive(tmp_path, cache=True)[1]['image'] == 7).all()
+
+
+def test_types_that_differ_are_refused_from_memory_too(tmp_path):
+    write_archive(tmp_path, locations=1, bands=['B4'], size=6, dates=DATES[:1])
+    write_archive(
+        tmp_path / 'b', locations=1, bands=['B4'], size=6, dates=DATES[:1], dtype='uint16'
+    )
+    (tmp_path / 'b' / '000000').rename(tmp_path / '000001')
+    (tmp_path / 'b').rmdir()
+    for _ in range(2):
+        data = SeasonalArchive(tmp_path, cache=True)
+        with pytest.raises(BandFileError, match=r'B4\.tif holds uint16, the first file .* uint8'):
+            data[1]
 
 
 def test_transform_is_applied(archive):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from torchgeo_saco.datamodules import SeasonalDataModule
@@ -185,6 +186,26 @@ def test_resumed_run_ends_where_the_unbroken_one_does(two_years, tmp_path):
     assert same(resumed.state_dict(), unbroken)
 
 
+@pytest.mark.filterwarnings('ignore:The dirpath has changed', 'ignore:You are resuming from a')
+def test_run_resumed_at_the_last_step_of_an_epoch_ends_where_the_unbroken_one_does(
+    two_years, tmp_path
+):
+    def train(folder, resume=None):
+        task = small(CACo, bands=None, queue_size=8, milestones=[])
+        saver = ModelCheckpoint(folder, every_n_train_steps=2, save_top_k=-1)
+        trainer = Trainer(
+            default_root_dir=folder, max_epochs=3, accelerator='cpu', logger=False,
+            callbacks=[saver], enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        data = SeasonalDataModule(root=two_years, batch_size=2, **YEARS)
+        trainer.fit(task, data, ckpt_path=resume)
+        return task.state_dict()
+
+    unbroken = train(tmp_path / 'whole')
+    middle = tmp_path / 'whole' / 'epoch=1-step=4.ckpt'
+    assert same(train(tmp_path / 'rest', str(middle)), unbroken)
+
+
 def test_checkpoint_is_restored_with_its_estimate(two_years, tmp_path):
     task = small(CACo, bands=None, queue_size=8)
     _, last = fit(task, two_years, tmp_path, batch_size=5, **YEARS)
@@ -214,11 +235,14 @@ def test_one_year_only_is_left_out_and_listed(tmp_path, caplog):
 
 def test_years_are_an_axis(two_years, tmp_path):
     with pytest.raises(
-        ValueError, match=r'CACo needs 2 years of a place as an axis.*; set item=years of the data'
+        ValueError,
+        match=r'CACo needs 2 years of a place as an axis; set data\.init_args\.item to years',
     ):
         fit(small(CACo, bands=None, queue_size=8), two_years, tmp_path, dates=3)
     with pytest.raises(ValueError, match=r'CACo compares 3 dates of a place in each year, samples'):
         fit(small(CACo, bands=None, queue_size=8), two_years, tmp_path, item='years', dates=2)
+    with pytest.raises(ValueError, match=r'as an axis, \(B, 2, T, C, H, W\), got \(3, 3, 12'):
+        small(CACo)._training_images({'image': IMAGE[:, 0]})
 
 
 def test_number_of_places_must_be_known(tmp_path):

@@ -133,11 +133,21 @@ def test_learning_rate_falls_at_the_milestones(archive, tmp_path):
         ({'crop': 0.0}, r'crop is a share of the ground above 0 and up to 1, got 0'),
         ({'blur': 2.0}, r'blur is a probability, got 2'),
         ({'inputs': ['B4', 'B99']}, r"no band 'B99'"),
+        ({'output_dim': 0}, r'must be at least 1, got \[16\] and 0'),
+        ({'hidden_dims': [0]}, r'must be at least 1, got \[0\] and 8'),
+        ({'optimizer': 'rmsprop'}, r"optimizer must be adam or sgd, got 'rmsprop'"),
     ],
 )
 def test_wrong_argument(wrong, message):
     with pytest.raises(ValueError, match=message):
         small(MoCo, **wrong)
+
+
+def test_one_date_has_no_alignment(archive, tmp_path):
+    for dates in (1, 2):
+        trainer, _ = fit(small(MoCo), archive, tmp_path / str(dates), dates=dates, val_fraction=0.4)
+        assert ('val_alignment' in trainer.logged_metrics) == (dates == 2)
+        assert 'val_uniformity' in trainer.logged_metrics
 
 
 def test_typo_in_an_argument():

@@ -298,7 +298,7 @@ def test_other_groups_than_trained_are_refused():
         ({'texture': ['moon']}, 'texture is asked of moon, which is no group here'),
         ({'temperature': 0.0}, 'temperature must be positive, got 0'),
         ({'momentum': 1.5}, r'momentum is a share from 0 to 1, got 1\.5'),
-        ({'queue_size': 0}, r'at least 1 key, got queue_size=0'),
+        ({'queue_size': 0}, r'at least 1 key of each year, got queue_size=0; set it to 1'),
         ({'size': 0}, 'size of a view must be at least 1 px, got 0'),
         ({'weights': 'nowhere.ckpt'}, "'nowhere.ckpt' is neither a file nor the name"),
     ],

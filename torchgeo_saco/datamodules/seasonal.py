@@ -93,6 +93,8 @@ class SeasonalDataModule(NonGeoDataModule):
         self.download = download
         self.pin_memory = pin_memory
         self.dates = dates
+        #: Years of a place that a training sample holds, an axis of its own if there are two.
+        self.years = 2 if item == 'years' else 1
         #: Sensor of the bands, by name.
         self.sensor = 'rgb' if previews else sensor
         self.kwargs = {
@@ -245,18 +247,27 @@ class SeasonalDataModule(NonGeoDataModule):
         self._require_reflectance(whole)
         self.bands, self.classes = whole.bands, whole.classes
         names = sorted((place.name for place in whole.locations), key=_hashed)
-        held_out = round(self.val_fraction * len(names))
-        if self.val_fraction > 0:
-            held_out = max(held_out, 1)
-        if len(names) - held_out < 2:
+        held_out = self._held_out(whole, names)
+        if len(names) - len(held_out) < 2:
             raise ValueError(
-                f'{self.folder} has {len(names)} places, {held_out} of them held out; contrasting '
+                f'{self.folder} has {len(names)} places, {len(held_out)} of them held out; contrasting '
                 'needs at least 2 to train on: add places, or lower val_fraction'
             )
-        self.train_dataset = whole.subset(names[held_out:])
-        self.val_dataset = whole.subset(names[:held_out])
+        self.train_dataset = whole.subset([name for name in names if name not in held_out])
+        self.val_dataset = whole.subset(sorted(held_out))
         self.predict_dataset = whole.subset(names, 1, 'date')
         self._report(whole)
+
+    def _held_out(self, whole: SeasonalArchive, names: list[str]) -> set[str]:
+        """Places held out, of those there are.
+
+        The split is of all places as listed, so it stays the same whatever a method leaves out.
+        """
+        if self.val_fraction == 0:
+            return set()
+        listed = sorted(whole.listed, key=_hashed)
+        chosen = listed[: max(1, round(self.val_fraction * len(listed)))]
+        return set(chosen) & set(names) or set(names[:1])
 
     def _require_reflectance(self, whole: SeasonalArchive) -> None:
         """Refuse floats that are plainly no reflectance."""

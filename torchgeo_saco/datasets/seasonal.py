@@ -114,7 +114,8 @@ class SeasonalArchive(NonGeoDataset):
         self.max_nodata = max_nodata
         self.transforms = transforms
         self._dtype: np.dtype | None = None
-        self._cache: dict[tuple[str, str], Tensor] | None = None
+        self._cache: dict[tuple[object, ...], Tensor] | None = None
+        self._cached: dict[tuple[str, int], tuple[object, ...]] = {}
         if not 0 <= max_nodata <= 1:
             raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
         if not isinstance(dates, int) or dates < 1:
@@ -122,6 +123,8 @@ class SeasonalArchive(NonGeoDataset):
         self.dates = dates
         self.locations, self.passed_over = read_layout(root, self.sensor, previews)
         self.bands = self._readable_bands(bands)
+        #: Names of all places, also of those left out.
+        self.listed = [place.name for place in self.locations]
         #: Scenes and places left out, with the reason.
         self.locations, self.dropped = complete_places(
             self.locations, () if previews else self.bands, self._too_few_dates
@@ -130,9 +133,8 @@ class SeasonalArchive(NonGeoDataset):
         if self.dropped and not (drop and self.locations):
             raise ValueError(f'{root} is incomplete: {_listed(self.dropped)}')
         if cache:
-            when = os.stat(root).st_mtime_ns
             options = (self.sensor.name, self.bands, previews, size, resampling, max_nodata)
-            self._cache = _images_in_memory(os.path.abspath(root), when, *options)
+            self._cache = _images_in_memory(os.path.abspath(root), *options)
         self.location_index = {place.name: i for i, place in enumerate(self.locations)}
         self.classes, self.labels = read_labels(root, self.location_index)
         self.shape = self._read_shape()
@@ -212,10 +214,18 @@ class SeasonalArchive(NonGeoDataset):
         """
         if self._cache is None:
             return self._read_files(location, scene)
-        key = (location.name, location.scenes[scene].name)
+        known = (location.name, scene)
+        if known not in self._cached:
+            # Files that were written anew since another archive read them are other images.
+            paths = self.band_paths(location, scene)
+            times = [os.stat(path).st_mtime_ns for path in paths if os.path.exists(path)]
+            self._cached[known] = (location.name, location.scenes[scene].name, *times)
+        key = self._cached[known]
         if key not in self._cache:
             self._cache[key] = self._read_files(location, scene)
-        return self._cache[key]
+        image = self._cache[key]
+        self._require_dtype(self.band_paths(location, scene)[0], image.numpy().dtype)
+        return image
 
     def _read_files(self, location: Location, scene: int) -> Tensor:
         """One date of a place from its files."""
@@ -224,7 +234,7 @@ class SeasonalArchive(NonGeoDataset):
         if self.previews:
             image = read_bands(paths[0], count=3, max_nodata=self.max_nodata)
             image = image[band_index(list(self.sensor.bands), self.bands)]
-            self._require_dtype(paths[0], image)
+            self._require_dtype(paths[0], image.dtype)
         else:
             grid = read_bands(paths[finest], max_nodata=self.max_nodata)
             shape = (grid.shape[-2], grid.shape[-1])
@@ -233,7 +243,7 @@ class SeasonalArchive(NonGeoDataset):
                 band = grid
                 if i != finest:
                     band = read_bands(path, 1, shape, self.resampling, self.max_nodata)
-                self._require_dtype(path, band)
+                self._require_dtype(path, band.dtype)
                 images.append(band)
             image = np.concatenate(images)
         return torch.from_numpy(np.ascontiguousarray(self._window(image, paths[finest])))
@@ -314,12 +324,12 @@ class SeasonalArchive(NonGeoDataset):
         self.dtype = image.dtype
         return (image.shape[-2], image.shape[-1])
 
-    def _require_dtype(self, path: str, image: np.ndarray) -> None:
+    def _require_dtype(self, path: str, dtype: np.dtype) -> None:
         """Refuse what would take its unit of reflectance from other files."""
-        self._dtype = self._dtype or image.dtype
-        if image.dtype != self._dtype:
+        self._dtype = self._dtype or dtype
+        if dtype != self._dtype:
             raise BandFileError(
-                f'{path} holds {image.dtype}, the first file of the archive {self._dtype}; '
+                f'{path} holds {dtype}, the first file of the archive {self._dtype}; '
                 'store all in one type and unit'
             )
 
@@ -373,8 +383,8 @@ class SeasonalArchive(NonGeoDataset):
 
 
 @lru_cache(maxsize=1)
-def _images_in_memory(*archive: object) -> dict[tuple[str, str], Tensor]:
-    """Images of the archive that was last opened, by place and scene."""
+def _images_in_memory(*archive: object) -> dict[tuple[object, ...], Tensor]:
+    """Images of the archive that was last opened, by place, scene and time of its files."""
     return {}
 
 

@@ -43,12 +43,14 @@ def run_cell(cell: Cell) -> Result:
         the numbers of images as ``images_train`` and ``images_test``.
 
     Raises:
-        ValueError: If a panel is beyond the test split, or the task logs no test score or predicts no
-            classes.
+        ValueError: If a panel is beyond the test split, the task logs no test score or predicts no
+            classes, or the images of a pre-training have no labels to judge it by.
     """
     start = time.perf_counter()
     seed_everything(cell.seed, workers=True, verbose=False)
     datamodule, task, trainer = (cell.make(part) for part in ('data', 'model', 'trainer'))
+    if isinstance(task, ContrastiveTask):
+        _require_judges(datamodule)
     trainer.fit(task, datamodule=datamodule)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -88,6 +90,16 @@ def run_cell(cell: Cell) -> Result:
         panels,
         environment(),
     )
+
+
+def _require_judges(datamodule: Any) -> None:
+    """Refuse images that could not judge an encoder, before it is trained on them."""
+    datamodule.prepare_data()
+    datamodule.setup('fit')
+    if not datamodule.val_dataset:
+        raise ValueError('no place is held out to test on; set val_fraction above 0')
+    for split in ('train', 'val', 'test'):
+        datamodule.ordered_dataloader(split)
 
 
 @contextmanager

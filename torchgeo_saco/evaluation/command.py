@@ -49,6 +49,9 @@ def main(args: Sequence[str]) -> None:
     except SettingsError as error:
         sys.stderr.write(f'torchgeo-saco evaluate: error: {error}\n')
         sys.exit(2)
+    except CellError as error:
+        sys.stderr.write(f'torchgeo-saco evaluate: error: {error}\n')
+        sys.exit(1)
     console = Console()
     console.print(report.table())
     console.print(f'All tables and figures are in {settings.output}', highlight=False)

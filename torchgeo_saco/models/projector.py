@@ -39,8 +39,15 @@ class Projectors(nn.ModuleList):
             output_dim: Length of a projection.
             spaces: Number of sub-spaces.
             norm: Whether BatchNorm follows every layer, as in MoCo v3.
+
+        Raises:
+            ValueError: If a width is not positive.
         """
         hidden = [width] if hidden_dims is None else list(hidden_dims)
+        if min([output_dim, *hidden]) < 1:
+            raise ValueError(
+                f'hidden_dims and output_dim must be at least 1, got {hidden} and {output_dim}'
+            )
         super().__init__(_perceptron([width, *hidden, output_dim], norm) for _ in range(spaces))
 
     def forward(self, features: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from einops import rearrange
 from torch import Tensor
+from torchgeo.datasets.utils import Sample
 
 from ..change import ChangeEstimate, year_ratios
 from ..losses import unit
@@ -19,7 +20,8 @@ class CACo(SeCo):
     r"""CACo: seasonal contrast over two years, aware of change.
 
     As :class:`SeCo` within each of two years of a place; and the key of the same place in the other
-    year is one more negative, but only where the place is taken to have changed. That is decided
+    year that is drawn to there is one more negative, but only where the place is taken to have changed
+    (its other keys differ by season or augmentation, and are negatives anyway). That is decided
     after every epoch, from the ratio
 
     .. math::
@@ -35,6 +37,8 @@ class CACo(SeCo):
 
     * https://doi.org/10.1109/CVPR52729.2023.00529
     """
+
+    decided: Tensor
 
     years = 2
 
@@ -63,6 +67,8 @@ class CACo(SeCo):
         """Initialize models and the estimate of change."""
         super().configure_models()
         self.change = ChangeEstimate(years=self.years, decay=self.hparams['ratio_decay'])
+        # The epoch whose places were decided last.
+        self.register_buffer('decided', torch.tensor(-1))
 
     def setup(self, stage: str) -> None:
         """As :meth:`ContrastiveTask.setup`, and learn how many places there are.
@@ -85,12 +91,15 @@ class CACo(SeCo):
                 'or call change.resize of the task'
             )
 
-    def on_train_epoch_start(self) -> None:
-        """Decide which places have changed, of what earlier epochs saw."""
-        self.change.decide()
+    def on_train_batch_start(self, batch: Sample, batch_idx: int) -> None:
+        """Decide which places have changed, once an epoch, of what earlier epochs saw."""
+        # A resumed run may begin within an epoch, or past the end that it was not there for.
+        if int(self.decided) != self.current_epoch:
+            self.change.decide()
+            self.decided.fill_(self.current_epoch)
 
     def on_train_epoch_end(self) -> None:
-        """Decide which places have changed."""
+        """Decide which places have changed, for the checkpoint and the log."""
         self.change.decide()
         seen = self.change.changed >= 0
         if seen.any():

@@ -174,6 +174,11 @@ class ContrastiveTask(EmbeddingTask):
             arguments['projector_norm'],
         )
         if self.keyed:
+            if arguments['queue_size'] < self.years:
+                raise ValueError(
+                    f'the queue must hold at least 1 key of each year, got '
+                    f'queue_size={arguments["queue_size"]}; set it to {self.years} or more'
+                )
             self.model_momentum = key_copy(self.model)
             self.projector_momentum = key_copy(self.projector)
             # One a sub-space and year, which share the keys of the sub-space.
@@ -192,6 +197,8 @@ class ContrastiveTask(EmbeddingTask):
         """Initialize the loss criterion."""
         self.nce = InfoNCE(self.hparams['temperature'])
         self.align = AlignmentLoss()
+        if self.hparams['optimizer'] not in ('adam', 'sgd'):
+            raise ValueError(f'optimizer must be adam or sgd, got {self.hparams["optimizer"]!r}')
         if not 0 <= self.hparams['momentum'] <= 1:
             raise ValueError(f'momentum is a share from 0 to 1, got {self.hparams["momentum"]}')
         wrong = [share for share in self.hparams['milestones'] if not 0 < share <= 1]
@@ -235,7 +242,7 @@ class ContrastiveTask(EmbeddingTask):
         super().setup(stage)
         datamodule = getattr(self.trainer, 'datamodule', None)
         if stage == 'fit':
-            self._require_dates(getattr(datamodule, 'dates', self.dates))
+            self._require_series(datamodule)
             self._require_items(getattr(datamodule, 'train_items', 0))
 
     def queue(self, space: int = 0, year: int = 0) -> KeyQueue:
@@ -316,7 +323,9 @@ class ContrastiveTask(EmbeddingTask):
         return loss
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Log how close dates of a place lie, and how evenly places spread.
+        """Log how close two dates of a place lie, and how evenly places spread.
+
+        Of two years the older one counts. With one date in the samples there is no alignment.
 
         Args:
             batch: As for :meth:`training_step`.
@@ -336,12 +345,15 @@ class ContrastiveTask(EmbeddingTask):
         self._judge(batch, 'test')
 
     def _judge(self, batch: Sample, stage: str) -> None:
-        """Log alignment of the first and last date, and uniformity."""
-        image = self._series(batch)
+        """Log alignment of the first and last date of a year, and uniformity."""
+        image = self._images(batch)
+        image = image[:, 0] if image.ndim == 6 else image
         first, last = (
             self.query(self.views.original(image[:, t]))[self.season_space].mean(1) for t in (0, -1)
         )
-        self.log(f'{stage}_alignment', alignment(first, last), batch_size=len(image))
+        # One date is perfectly aligned with itself.
+        if image.shape[1] > 1:
+            self.log(f'{stage}_alignment', alignment(first, last), batch_size=len(image))
         if len(image) > 1:
             self.log(f'{stage}_uniformity', uniformity(first), batch_size=len(image))
 
@@ -407,6 +419,16 @@ class ContrastiveTask(EmbeddingTask):
     def _batches(self) -> int:
         """Training batches so far, also over a resume."""
         return self.trainer.fit_loop.total_batch_idx if self._trainer else 0
+
+    def _require_series(self, datamodule: Any) -> None:
+        """Refuse data whose samples hold too few years or dates."""
+        years = getattr(datamodule, 'years', self.years)
+        if years < self.years:
+            raise ValueError(
+                f'{type(self).__name__} needs {self.years} years of a place as an axis; set '
+                'data.init_args.item to years'
+            )
+        self._require_dates(getattr(datamodule, 'dates', self.dates) * years // self.years)
 
     def _require_dates(self, dates: int) -> None:
         """Refuse samples of fewer dates than the method compares."""
