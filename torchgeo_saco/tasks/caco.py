@@ -19,19 +19,20 @@ from .seco import SeasonalFeatures, SeCo, same_place
 class CACo(SeCo):
     r"""CACo: seasonal contrast over two years, aware of change.
 
-    As :class:`SeCo` within each of two years of a place; and the key of the same place in the other
-    year that is drawn to there is one more negative, but only where the place is taken to have changed
-    (its other keys differ by season or augmentation, and are negatives anyway). That is decided
-    after every epoch, from the ratio
+    As :class:`SeCo` within each of two years of a place; and what is drawn to in the other year of the
+    same place is one more negative, but only where the place is taken to have changed. (Its other
+    keys differ by season or augmentation, and are negatives anyway.) That is decided after every
+    epoch, from the ratio
 
     .. math::
 
         R = \frac{d_{long}}{d_{short}}
 
     of the distance between years to the distance between seasons in sub-space 1, averaged over the
-    visits of the place; see :class:`~torchgeo_saco.change.ChangeEstimate`. With
-    ``change_aware=False`` the other year is always a negative: TeCo, its ablation. On groups and
-    textures it is what we call SA+CACo.
+    visits of the place; see :class:`~torchgeo_saco.change.ChangeEstimate`. Both are distances between
+    the query and the keys of the step, so the shorter one also holds how far the key encoder lags.
+    With ``change_aware=False`` the other year is always a negative: TeCo, its ablation. On groups
+    and textures it is what we call SA+CACo.
 
     If you use this task in your research, please cite:
 
