@@ -74,9 +74,9 @@ def test_folder_of_ones_own(archive, tmp_path, capsys, caplog):
 
 @pytest.fixture(scope='module')
 def seasons(tmp_path_factory):
-    """Six places with three dates in each of two years."""
+    """Eight places with three dates in each of two years."""
     dates = ('20180310', '20180612', '20180915', '20190309', '20190614', '20190911')
-    return write_archive(tmp_path_factory.mktemp('seasons'), dates=dates)
+    return write_archive(tmp_path_factory.mktemp('seasons'), locations=8, dates=dates)
 
 
 @pytest.mark.parametrize('config', PRETRAIN, ids=lambda path: path.stem)

@@ -95,6 +95,22 @@ def test_a_method_is_trained_tested_and_probed(spec, fitted):
     assert result.confusion is None
 
 
+@pytest.mark.parametrize(
+    ('labels', 'val_fraction', 'message'),
+    [(False, 0.3, 'labels no place of the train split'), (True, 0.0, 'no place is held out')],
+)
+def test_images_that_cannot_judge_are_refused_before_training(
+    labels, val_fraction, message, spec, fitted, tmp_path
+):
+    root = write_archive(tmp_path, 6, bands=('B2', 'B3', 'B4'), size=16)
+    if labels:
+        write_labels(root, ['field', 'town'] * 3)
+    spec['data']['init_args'] |= {'root': str(root), 'val_fraction': val_fraction}
+    with pytest.raises(ValueError, match=message):
+        run_cell(cell(spec))
+    assert not fitted
+
+
 def test_features_are_those_of_the_net_in_the_order_of_the_archive(places):
     task, datamodule = loaded(places)
     task.eval()
@@ -260,7 +276,7 @@ def test_rows_differ_in_their_method_alone(name, monkeypatch):
     assert {cell.seed for cell in planned} == {0, 1, 2}
     assert all(cell.synthetic for cell in planned)
     spoken = {'groups', 'texture', 'temporal', 'alignment_weight', 'change_aware'}
-    shared, data = [], []
+    shared, data, steps = [], [], set()
     for each in planned:
         model = each.parts.model
         names = set(model.init_args.keys()) - spoken - {'squared_ratio', 'ratio_decay', 'bands'}
@@ -270,7 +286,10 @@ def test_rows_differ_in_their_method_alone(name, monkeypatch):
         years = 2 if each.parts.data.init_args.item == 'years' else 1
         # Images that ask, in a step.
         assert years * each.parts.data.init_args.batch_size == 32
-        untrained = each.encoder.startswith('random')
-        assert each.parts.trainer.max_steps == (0 if untrained else 200)
+        if each.encoder.startswith('random'):
+            assert each.parts.trainer.max_steps == 0
+        else:
+            steps.add(each.parts.trainer.max_steps)
+    assert len(steps) == 1
     assert all(arguments == shared[0] for arguments in shared)
     assert all(arguments == data[0] for arguments in data)
