@@ -345,6 +345,14 @@ def test_a_server_that_fails_for_a_while_is_tried_again(faults, catalogue, tmp_p
         np.testing.assert_array_equal(image, shown(band, 1))
 
 
+def test_a_server_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(
+        FetchError,
+        match=r'^http://127\.0\.0\.1:9 does not answer; look at the address .*after 1 tries',
+    ):
+        fetch_archive(TWO_YEARS, tmp_path, 'http://127.0.0.1:9', tries=1, progress=False)
+
+
 @pytest.mark.parametrize('fault', ['500', '404', 'closed'])
 def test_a_file_that_stays_broken_is_named_and_the_same_command_goes_on(fault, catalogue, tmp_path):
     fill(catalogue)

@@ -101,7 +101,13 @@ class Catalogue:
         # Failures are dealt with here, those in the middle of an answer, too.
         self._io = StacApiIO(timeout=_TIMEOUT, max_retries=None)
         self._failures = (pystac_client.exceptions.APIError, KeyError, TypeError, ValueError)
-        page = self._asked(lambda: self._io.read_json(url))
+        try:
+            page = self._asked(lambda: self._io.read_json(url))
+        except FetchError as error:
+            raise FetchError(
+                f'{url} does not answer; look at the address and the network, then give the same '
+                f'command again ({error})'
+            ) from error
         search = [link for link in page.get('links', []) if link.get('rel') == 'search']
         if not search or not page.get('conformsTo'):
             raise ValueError(

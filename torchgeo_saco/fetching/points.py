@@ -106,7 +106,10 @@ def _read(path: Path) -> GeoDataFrame:
     except Exception as error:
         if 'No such file' in str(error):
             raise FileNotFoundError(f'{path} does not exist; name the file of points') from error
-        raise ValueError(f'{path} cannot be read as a table of points ({error})') from error
+        raise ValueError(
+            f'{path} cannot be read as a table of points; give what torchgeo-saco sample wrote, as '
+            f'.geojson, .gpkg or .parquet ({error})'
+        ) from error
     if not isinstance(table, GeoDataFrame):
         raise ValueError(f'{path} has no geometry; a point is needed in each row')
     return table
