@@ -135,6 +135,14 @@ def test_unit_of_the_files(weights, root, tmp_path):
     assert not np.allclose(tables[0].long_distance, tables[1].long_distance[tables[0].index])
 
 
+def test_images_of_two_places_need_two(weights, tmp_path, capsys):
+    alone = write_archive(tmp_path / 'alone', locations=1)
+    path = tmp_path / 'changes.parquet'
+    message = refused(capsys, weights, alone, path, '--images', str(tmp_path / 'places.png'))
+    assert 'need two places with two years, and there is one; leave out --images' in message
+    assert not path.exists()
+
+
 def test_existing_table_is_not_replaced(weights, root, tmp_path, capsys):
     path = tmp_path / 'changes.parquet'
     path.write_text('mine')
@@ -174,7 +182,8 @@ def test_task_is_named_where_the_checkpoint_does_not(root, tmp_path, capsys):
     write_checkpoint(tmp_path / 'last.ckpt', class_path=None)
     arguments = (tmp_path / 'last.ckpt', root, tmp_path / 'changes.parquet')
     message = refused(capsys, *arguments)
-    assert 'last.ckpt does not say which task it is of; name it: --task one of CACo, ' in message
+    assert 'last.ckpt does not say which task it is of; name it: --task one of ' in message
+    assert 'CACo, CACoSimCLR, MoCo' in message
     run(*arguments, '--task', 'MoCo')
     assert (tmp_path / 'changes.parquet').is_file()
 

@@ -128,6 +128,17 @@ def test_a_cell_that_fails_is_named_and_the_others_stay(settings, tmp_path):
     assert len(FakeTask.made) == made
 
 
+def test_command_ends_with_one_line_where_a_cell_fails(settings, capsys, monkeypatch):
+    monkeypatch.setattr(
+        command, 'read_settings', lambda args: settings({'bad': {'failing_seed': 0}})
+    )
+    with pytest.raises(SystemExit) as stop:
+        command.main([])
+    assert stop.value.code == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if 'error' in line]
+    assert lines[-1].startswith('torchgeo-saco evaluate: error: encoder bad on benchmark A with')
+
+
 def test_table_and_csv_are_those_of_the_cells(runs, settings, tmp_path):
     evaluate(settings(seeds=[0, 1, 2]), quiet())
     lines = list(csv.DictReader((tmp_path / 'out/results.csv').read_text().splitlines()))
