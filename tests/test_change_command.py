@@ -218,7 +218,7 @@ def test_checkpoint_without_a_task(tmp_path, content):
 @pytest.mark.parametrize(
     ('options', 'tokens'),
     [
-        (['--output', 'changes.csv'], 'changes.csv must end in .parquet, .geojson, .gpkg'),
+        (['--output', 'changes.csv'], 'changes.csv must end in .geojson, .gpkg or .parquet'),
         (['--output', 'absent/x.gpkg'], 'cannot be written; make the folder'),
         (['--figure', 'x.xyz'], 'x.xyz must end in .png'),
         (['--images', 'absent/x.png'], 'cannot be written; make the folder'),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from geopandas import GeoDataFrame
 from jsonargparse import ArgumentParser, Namespace
 from matplotlib import pyplot as plt
 from rich.console import Console
@@ -21,6 +20,7 @@ from .change_map import ChangeMap, change_map
 from .checkpoint import CheckpointError, read_checkpoint
 from .datasets import SeasonalArchive
 from .plots_change import plot_change_histogram, plot_change_map, plot_change_places
+from .tables import require_new, write_table
 from .tasks import ContrastiveTask
 from .transforms import Reflectance
 
@@ -38,7 +38,6 @@ For example:
     --output changes.parquet --figure changes.png --images places.png
 """
 
-_WRITERS = ('.parquet', '.geojson', '.gpkg')
 _LISTED = 20
 
 
@@ -112,10 +111,10 @@ def _changes(options: Namespace) -> ChangeMap:
     for name in ('batch_size', 'pairs', 'top'):
         if options[name] < 1:
             raise ValueError(f'{name} must be at least 1, got {options[name]}')
-    _require_writable(options.output, _WRITERS)
+    _require_writable(options.output)
     for path in (options.figure, options.images):
         if path is not None:
-            _require_writable(path, ('.png', '.pdf', '.svg', '.jpg'))
+            _require_writable(path, '.png', '.pdf', '.svg', '.jpg')
     task = restored_task(options.weights, options.task).to(_device(options.device))
     bands = _needed_bands(task)
     sensor = options.sensor or task.hparams['sensor']
@@ -145,7 +144,7 @@ def _changes(options: Namespace) -> ChangeMap:
             'a most and a least changed place need two places with two years, and there is one; '
             'leave out --images'
         )
-    _write(changes.table, options.output)
+    write_table(changes.table, options.output)
     _write_figures(changes, archive, options)
     return changes
 
@@ -166,29 +165,12 @@ def _device(name: str) -> torch.device:
         raise ValueError(f'device {name} is not there ({_first_lines(error)}); try cpu') from error
 
 
-def _require_writable(path: str, endings: Sequence[str]) -> None:
-    """Refuse a file that could not be written in the end."""
-    if Path(path).suffix not in endings:
-        raise ValueError(f'{path} must end in {", ".join(endings)}')
-    if Path(path).exists():
-        raise ValueError(f'{path} exists; name another file or remove it')
+def _require_writable(path: str, *endings: str) -> None:
+    """Refuse a file that could not be written in the end, or is there."""
+    require_new(Path(path), *([endings] if endings else []))
     folder = Path(path).absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ValueError(f'{path} cannot be written; make the folder {folder} first')
-
-
-def _write(table: GeoDataFrame, output: str) -> None:
-    """Write the table in the format of the ending; it appears at once and whole."""
-    path = Path(output)
-    unfinished = path.with_name(f'.{path.stem}.partial-{os.getpid()}{path.suffix}')
-    try:
-        if path.suffix == '.parquet':
-            table.to_parquet(unfinished, index=False)
-        else:
-            table.to_file(unfinished, layer=path.stem, index=False)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _write_figures(changes: ChangeMap, archive: SeasonalArchive, options: Namespace) -> None:
@@ -276,7 +258,7 @@ def _parser() -> ArgumentParser:
     add = parser.add_argument
     add('--weights', required=True, help='checkpoint of a contrastive task')
     add('--root', required=True, help='archive, laid out as <location>/<date>/<band>.tif')
-    add('--output', required=True, help=f'table to write, ending in {", ".join(_WRITERS)}')
+    add('--output', required=True, help='new table, ending in .parquet, .geojson or .gpkg')
     add('--figure', type=str | None, help='histogram of the ratio, and map of the places')
     add('--images', type=str | None, help='images of the most and the least changed places')
     add('--pairs', type=int, default=4, help='places of either kind in them')

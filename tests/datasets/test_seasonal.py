@@ -108,6 +108,14 @@ def test_seasons_may_be_drawn_alone(archive):
     assert months == {(4, 4), (4, 7), (7, 4), (7, 7)}
 
 
+def test_part_with_more_dates_than_its_places_have(archive):
+    part = SeasonalArchive(archive).subset(['000001'], 3, 'years')
+    with pytest.raises(
+        ValueError, match=r'000001 has dates 2 in 2018, 2 in 2019, not two years of 3;'
+    ):
+        part[0]
+
+
 def test_years_are_read_as_dates_by_the_parts_of_an_archive(archive):
     part = SeasonalArchive(archive, dates=2, item='years').subset(['000001'], 1, 'date')
     assert [data['image'].shape for data in (part[i] for i in range(4))] == [(1, 12, 36, 36)] * 4

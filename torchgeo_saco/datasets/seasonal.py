@@ -19,6 +19,7 @@ from torch import Tensor
 from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path, Sample, quantile_normalization
 
+from ..arguments import one_of
 from ..bands import band_index, band_names, known_sensor
 from ..io import BandFileError, read_bands
 from ..randomness import mixed_seed, run_seed
@@ -104,13 +105,13 @@ class SeasonalArchive(NonGeoDataset):
         """
         self.root = root
         self.sensor = known_sensor('rgb' if previews else sensor)
-        self.item = _one_of('item', item, get_args(Item))
-        self.year_rule = _one_of('year_rule', year_rule, get_args(YearRule))
+        self.item = one_of('item', item, get_args(Item))
+        self.year_rule = one_of('year_rule', year_rule, get_args(YearRule))
         self.same_season = same_season
-        self.other_dates = _one_of('other_dates', other_dates, get_args(OtherDates))
+        self.other_dates = one_of('other_dates', other_dates, get_args(OtherDates))
         self.previews = previews
         self.size = size
-        self.resampling = _one_of('resampling', resampling, [r.name for r in Resampling])
+        self.resampling = one_of('resampling', resampling, [r.name for r in Resampling])
         self.max_nodata = max_nodata
         self.transforms = transforms
         self._dtype: np.dtype | None = None
@@ -129,7 +130,7 @@ class SeasonalArchive(NonGeoDataset):
         self.locations, self.dropped = complete_places(
             self.locations, () if previews else self.bands, self._too_few_dates
         )
-        drop = _one_of('on_missing', on_missing, ('error', 'drop')) == 'drop'
+        drop = one_of('on_missing', on_missing, ('error', 'drop')) == 'drop'
         if self.dropped and not (drop and self.locations):
             raise ValueError(f'{root} is incomplete: {_listed(self.dropped)}')
         if cache:
@@ -374,7 +375,10 @@ class SeasonalArchive(NonGeoDataset):
             return [drawn_dates(location, anchor, self.dates, self.other_dates, generator)]
         years = self.two_years(location)
         if years is None:
-            raise ValueError(f'{location.name} has not two years of {self.dates} dates')
+            # Of a part that was asked for more dates than the whole.
+            raise ValueError(
+                f'{self._too_few_dates(location)}; ask for fewer dates, or leave it out'
+            )
         return drawn_years(location, years, self.dates, self.same_season, generator)
 
     def _stacked(self, location: Location, scenes: Sequence[int]) -> Tensor:
@@ -400,10 +404,3 @@ def _listed(dropped: list[str]) -> str:
         f'{"; ".join(dropped[:_LISTED])}{more}. Complete it, ask for fewer bands or dates, or set '
         "on_missing='drop' to leave these out"
     )
-
-
-def _one_of[Choice: str](name: str, value: Choice, choices: Sequence[str]) -> Choice:
-    """The value, if it is one of the choices."""
-    if value not in choices:
-        raise ValueError(f'{name} must be one of {", ".join(choices)}, got {value!r}')
-    return value

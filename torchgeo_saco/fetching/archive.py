@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torchgeo.datasets.utils import Path as AnyPath
 
+from ..arguments import one_of
 from ..bands import SENTINEL2_L2A, band_names
 from .catalogue import Catalogue, FetchError, Modifier, Patience, require_stac
 from .grid import square_around
@@ -123,9 +124,9 @@ def fetch_archive(
         size_m,
         _in_range('max_cloud', max_cloud, 0, 100),
         _in_range('max_nodata', max_nodata, 0, 1),
-        _one_of('dtype', dtype, UNITS),
+        one_of('dtype', dtype, UNITS),
     )
-    _one_of('on_missing', on_missing, ('error', 'drop'))
+    one_of('on_missing', on_missing, ('error', 'drop'))
     if workers < 1:
         raise ValueError(f'workers must be at least 1, got {workers}')
     patience = Patience(tries, pause)
@@ -287,11 +288,4 @@ def _in_range(name: str, value: float, low: float, high: float) -> float:
     """The value, if it lies in its range."""
     if not low <= value <= high:
         raise ValueError(f'{name} must lie from {low} to {high}, got {value}')
-    return value
-
-
-def _one_of(name: str, value: str, choices: Any) -> str:
-    """The value, if it is one of the choices."""
-    if value not in choices:
-        raise ValueError(f'{name} must be one of {", ".join(choices)}, got {value!r}')
     return value

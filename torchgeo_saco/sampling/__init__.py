@@ -8,7 +8,6 @@ from .command import main
 from .land import built_in_land, read_land
 from .maps import plot_points
 from .points import Method, sample_points
-from .tables import write_points
 from .windows import date_windows
 
 __all__ = (
@@ -21,5 +20,4 @@ __all__ = (
     'read_cities',
     'read_land',
     'sample_points',
-    'write_points',
 )

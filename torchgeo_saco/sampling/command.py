@@ -14,11 +14,11 @@ import geopandas as gpd
 from matplotlib import pyplot as plt
 from rich.console import Console
 
+from ..tables import require_new, write_table
 from .cities import built_in_cities, read_cities
 from .land import built_in_land, read_land
 from .maps import plot_points
 from .points import Method, sample_points
-from .tables import require_new, write_points
 from .windows import date_windows, require_windows
 
 _DESCRIPTION = """\
@@ -81,7 +81,7 @@ def _sample(options: argparse.Namespace) -> None:
         progress=True,
     )
     windows = date_windows(points, latest, **steps, seed=options.seed)
-    write_points(windows, output)
+    write_table(windows, output)
     _tell(options, points, windows, latest)
     if figure:
         figure.parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,14 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Files of points."""
+"""Files of tables with a geometry, that appear at once and whole."""
 
 import os
 from pathlib import Path
 
 import geopandas as gpd
 
+#: Endings of tables, and what writes them.
 _DRIVERS = {'.geojson': 'GeoJSON', '.gpkg': 'GPKG', '.parquet': None}
 
 
@@ -28,11 +29,11 @@ def require_new(path: Path, endings: tuple[str, ...] = tuple(_DRIVERS)) -> None:
         raise FileExistsError(f'{path} exists; name another file or remove it')
 
 
-def write_points(points: gpd.GeoDataFrame, path: str | os.PathLike[str]) -> Path:
-    """Write a table of points; the file appears whole or not at all.
+def write_table(table: gpd.GeoDataFrame, path: str | os.PathLike[str]) -> Path:
+    """Write a table; the file appears whole or not at all.
 
     Args:
-        points: As :func:`date_windows` gives.
+        table: The table. Its index is not written.
         path: New file that ends in ``.geojson``, ``.gpkg`` or ``.parquet``.
 
     Returns:
@@ -49,9 +50,9 @@ def write_points(points: gpd.GeoDataFrame, path: str | os.PathLike[str]) -> Path
     driver = _DRIVERS[path.suffix.lower()]
     try:
         if driver is None:
-            points.to_parquet(partial)
+            table.to_parquet(partial, index=False)
         else:
-            points.to_file(partial, driver=driver, layer=path.stem)
+            table.to_file(partial, driver=driver, layer=path.stem, index=False)
         partial.rename(path)
     finally:
         partial.unlink(missing_ok=True)

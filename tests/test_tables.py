@@ -1,18 +1,13 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tests of files of points."""
+"""Tests of files of tables."""
 
 import geopandas as gpd
 import pytest
 
-from torchgeo_saco.sampling import (
-    built_in_cities,
-    built_in_land,
-    date_windows,
-    sample_points,
-    write_points,
-)
+from torchgeo_saco.sampling import built_in_cities, built_in_land, date_windows, sample_points
+from torchgeo_saco.tables import write_table
 
 
 @pytest.fixture(scope='module')
@@ -23,7 +18,7 @@ def windows():
 
 @pytest.mark.parametrize('name', ['points.geojson', 'points.gpkg', 'points.parquet', 'P.GeoJSON'])
 def test_files_hold_the_table(tmp_path, windows, name):
-    path = write_points(windows, tmp_path / 'new' / name)
+    path = write_table(windows, tmp_path / 'new' / name)
     read = gpd.read_parquet(path) if name.endswith('parquet') else gpd.read_file(path)
     assert list(read) == list(windows)
     assert read.crs == 'EPSG:4326'
@@ -38,11 +33,11 @@ def test_files_hold_the_table(tmp_path, windows, name):
 
 def test_files_that_cannot_be_written(tmp_path, windows):
     with pytest.raises(ValueError, match=r'points.csv must end in .geojson, .gpkg or .parquet'):
-        write_points(windows, tmp_path / 'points.csv')
-    path = write_points(windows, tmp_path / 'points.gpkg')
+        write_table(windows, tmp_path / 'points.csv')
+    path = write_table(windows, tmp_path / 'points.gpkg')
     before = path.read_bytes()
     with pytest.raises(FileExistsError, match=r'points.gpkg exists; name another file or remove'):
-        write_points(windows[:3], path)
+        write_table(windows[:3], path)
     assert path.read_bytes() == before
 
 
@@ -53,5 +48,5 @@ def test_a_failed_write_leaves_nothing(tmp_path, windows, monkeypatch):
 
     monkeypatch.setattr(gpd.GeoDataFrame, 'to_file', fail)
     with pytest.raises(OSError, match='no space left'):
-        write_points(windows, tmp_path / 'points.gpkg')
+        write_table(windows, tmp_path / 'points.gpkg')
     assert list(tmp_path.iterdir()) == []
