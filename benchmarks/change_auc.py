@@ -55,7 +55,6 @@ def auc(scores: list[float], truth: list[bool]) -> float:
 def measured(task: CACo, data: SeasonalDataModule, changed: dict[str, bool]) -> dict[str, object]:
     """Scores of one net."""
     names = [place.name for place in data.predict_dataset.locations]
-    # The decision is the one that the last epoch trained with: the checkpoint is written before its end.
     ratios, flags = task.change.ratio.mean(1), (task.change.changed == 1).any(1)
     seen = [i for i in range(len(names)) if torch.isfinite(ratios[i])]
     truth = [changed[names[i]] for i in seen]

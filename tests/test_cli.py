@@ -13,6 +13,8 @@ import yaml
 from torchgeo.main import main as torchgeo
 
 from torchgeo_saco import cli, tasks
+from torchgeo_saco.change import ChangeEstimate
+from torchgeo_saco.checkpoint import part
 
 from .archives import write_archive
 
@@ -122,6 +124,14 @@ def test_caco_on_the_sample_configuration(seasons, tmp_path):
     fit(torchgeo, CONFIGS / 'saco.yaml', CONFIGS / 'caco.yaml', root=seasons, folder=tmp_path,
         more=['--data.init_args.archive=folder', '--data.init_args.download=false'])  # fmt: skip
     assert list(tmp_path.rglob('changed_places_epoch001.png'))
+    # The checkpoint holds what was decided from the ratios in it.
+    (last,) = tmp_path.rglob('last.ckpt')
+    saved = part(torch.load(last, weights_only=True)['state_dict'], 'change.')
+    estimate = ChangeEstimate()
+    estimate.load_state_dict(saved)
+    estimate.decide()
+    assert (saved['changed'] >= 0).any()
+    assert torch.equal(estimate.changed, saved['changed'])
 
 
 @pytest.mark.parametrize('config', DATA, ids=lambda path: path.stem)
