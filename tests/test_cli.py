@@ -122,7 +122,8 @@ def test_queue_suits_the_data_of_the_paper(config, items):
 
 def test_caco_on_the_sample_configuration(seasons, tmp_path):
     fit(torchgeo, CONFIGS / 'saco.yaml', CONFIGS / 'caco.yaml', root=seasons, folder=tmp_path,
-        more=['--data.init_args.archive=folder', '--data.init_args.download=false'])  # fmt: skip
+        more=['--data.init_args.archive=folder', '--data.init_args.download=false',
+              '--trainer.check_val_every_n_epoch=1'])  # fmt: skip
     assert list(tmp_path.rglob('changed_places_epoch001.png'))
     # The checkpoint holds what was decided from the ratios in it.
     (last,) = tmp_path.rglob('last.ckpt')
