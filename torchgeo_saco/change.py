@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, distributed, nn
 
 # Added to the variance of a component, as scikit-learn does by default.
@@ -151,6 +149,10 @@ def _best_split(ordered: NDArray[np.float64]) -> Mixture:
 
 def _fitted(ordered: NDArray[np.float64], start: Mixture) -> Mixture:
     """The components after expectation-maximisation from a start."""
+    # Importing it takes as long as importing the rest of this package.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     model = GaussianMixture(
         2,
         covariance_type='diag',

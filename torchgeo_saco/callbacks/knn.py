@@ -6,7 +6,6 @@
 from typing import Any
 
 import torch
-from lightly.utils.benchmarking import knn_predict
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from rich.console import Console
@@ -132,6 +131,9 @@ class KNNProbe(Callback):
         self, bank: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], classes: int
     ) -> float:
         """Share of held-out images whose neighbours vote for the right class."""
+        # It brings the other name of Lightning with it, which takes a while to import.
+        from lightly.utils.benchmarking import knn_predict
+
         k = min(self.k, len(bank[0]))
         votes = knn_predict(
             unit(held_out[0]), unit(bank[0]).T.contiguous(), bank[1], classes, k, self.temperature

@@ -1,0 +1,23 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+import torchgeo.main
+before = set(sys.modules)
+import torchgeo_saco.cli
+print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))
+"""
+
+
+def test_importing_the_command_line_loads_no_slow_library_that_torchgeo_does_not():
+    answer = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', PROGRAM], capture_output=True, text=True, check=True
+    )
+    added = answer.stdout.split()
+    assert 'torchgeo_saco' in added
+    slow = {'sklearn', 'pytorch_lightning', 'odc', 'pystac_client', 'zarr', 'obstore', 'boto3'}
+    assert not slow & set(added)
