@@ -129,20 +129,20 @@ def report(
     if rows:
         table = Table(*rows[0], title=name)
         for row in rows:
-            table.add_row(*(_text(value) for value in row.values()))
+            table.add_row(*(amount(value) for value in row.values()))
         console.print(table)
     if targets:
         table = Table('target', 'against', 'measured', 'spread', 'wanted', 'met')
         for target in targets:
-            wanted = f'{">=" if target.more else "<="} {_text(target.wanted)} {target.unit}'
-            spread = '' if target.spread is None else ' - '.join(map(_text, target.spread))
-            measured = f'{_text(target.measured)} {target.unit}'
+            wanted = f'{">=" if target.more else "<="} {amount(target.wanted, target.unit)}'
+            spread = '' if target.spread is None else ' - '.join(map(amount, target.spread))
+            measured = amount(target.measured, target.unit)
             met = 'yes' if target.met else 'NO'
             table.add_row(target.name, target.peer, measured, spread, wanted, met)
         console.print(table)
     path = arguments.output
     if path is None and not arguments.quick:
-        path = RESULTS / f'{name}.{_device_name()}.json'
+        path = RESULTS / f'{name}.{device_name()}.json'
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,15 +158,16 @@ def report(
     console.print(f'written to {os.path.relpath(path)}')
 
 
-def _device_name() -> str:
+def device_name() -> str:
     """Class of the device, as part of a file name."""
     if not torch.cuda.is_available():
         return 'cpu'
-    return re.sub(r'[^a-z0-9]+', '_', torch.cuda.get_device_name().lower()).strip('_')
+    return re.sub(r'[^a-z0-9]+', '_', torch.cuda.getdevice_name().lower()).strip('_')
 
 
-def _text(value: Any) -> str:
-    """A number with three digits, or a text as it is."""
+def amount(value: Any, unit: str = '') -> str:
+    """A number with three digits, or a text as it is, and its unit."""
+    text = str(value)
     if isinstance(value, float):
-        return f'{value:.3g}' if abs(value) < 1000 else f'{value:.0f}'
-    return str(value)
+        text = f'{value:.3g}' if abs(value) < 1000 else f'{value:.0f}'
+    return f'{text} {unit}' if unit else text
