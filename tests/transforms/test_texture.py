@@ -3,7 +3,9 @@
 
 """Tests of the local binary patterns, against scikit-image and exact arithmetic."""
 
+import copy
 import math
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -18,6 +20,7 @@ from torchgeo_saco.transforms import (
     SemanticGroups,
     lbp_histogram,
     local_binary_pattern,
+    patterns,
     texture,
 )
 
@@ -65,6 +68,14 @@ def exact(image, points=16, radius=2.0):
     changes = (bits != np.roll(bits, 1, axis=0)).sum(0)
     codes = np.where(changes <= 2, bits.sum(0), points + 1)
     return torch.from_numpy(codes), torch.from_numpy((np.array(differences) == 0).any(0))
+
+
+def same(codes, expected):
+    """Whether codes are equal, bit for bit, and NaN at the same pixels."""
+    if codes.dtype != expected.dtype:
+        return False
+    nan = torch.equal(codes.isnan(), expected.isnan())
+    return nan and torch.equal(codes.nan_to_num(-1), expected.nan_to_num(-1))
 
 
 def interior(codes, margin=2):
@@ -250,20 +261,36 @@ def test_bands_and_images_do_not_touch_each_other(method):
         assert torch.equal(local_binary_pattern(one, method=method), code)
 
 
-def test_large_images_are_coded_in_slices(monkeypatch):
-    image = noise(2**16, 3, 5, 20, 20)
-    whole = local_binary_pattern(image)
-    for most in (1, 900, 10**9):
-        monkeypatch.setattr(texture, '_CPU_SLICE', most)
-        assert torch.equal(local_binary_pattern(image), whole)
+@pytest.mark.parametrize('method', METHODS)
+def test_images_are_coded_in_blocks(method, monkeypatch):
+    image = noise(2**16, 3, 5, 20, 21).float()
+    image[1, 2, 9, 9] = math.nan
+    whole = local_binary_pattern(image, method=method)
+    # A row at a time, some rows, a band, some bands, everything
+    for most in (1, 50, 200, 420, 900, 10**9):
+        monkeypatch.setattr(texture, '_CPU_BLOCK', most)
+        assert same(local_binary_pattern(image, method=method), whole)
 
 
-def test_images_without_slices_have_the_same_codes(monkeypatch):
+def test_blocks_of_a_large_image_are_small(monkeypatch):
+    seen = []
+
+    def pattern_codes(padded, ring, *arguments):
+        seen.append((padded.shape[-2] - 2 * ring.reach) * (padded.shape[-1] - 2 * ring.reach))
+        return patterns.pattern_codes(padded, ring, *arguments)
+
+    monkeypatch.setattr(texture, '_CPU_BLOCK', 1000)
+    monkeypatch.setattr(texture, 'pattern_codes', pattern_codes)
+    local_binary_pattern(noise(99, 2, 110, 95))
+    assert seen == [950] * 22
+
+
+def test_images_in_one_graph_have_the_same_codes(monkeypatch):
     image = noise(2**16, 3, 5, 20, 20)
-    sliced = local_binary_pattern(image)
+    blocks = local_binary_pattern(image)
     # As while a graph is traced
     monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
-    assert torch.equal(local_binary_pattern(image), sliced)
+    assert torch.equal(local_binary_pattern(image), blocks)
 
 
 def test_image_may_be_strided():
@@ -416,15 +443,99 @@ def test_graph_is_whole_and_gives_the_same_codes(method):
         assert torch.equal(compiled(image).nan_to_num(-1), module(image).nan_to_num(-1))
 
 
-def test_compiled_codes_are_the_same():
+def test_codes_in_a_compiled_graph_are_the_same():
     torch.compiler.reset()
-    module = LocalBinaryPattern(4, 1.5)
+    # Asks to be compiled itself, which within a graph it already is.
+    module = LocalBinaryPattern(4, 1.5, compile=True)
     compiled = torch.compile(module, fullgraph=True, backend='inductor')
     image = noise(300, 2, 3, 40, 40).float()
     image[0, 0, 5, 5] = math.nan
-    codes = module(image)
+    codes = local_binary_pattern(image, 4, 1.5)
     assert codes.isnan().sum() == 9
-    assert torch.equal(compiled(image).nan_to_num(-1), codes.nan_to_num(-1))
+    assert same(compiled(image), codes)
+
+
+def near_ties(count, dtype=torch.float32):
+    """Planes of 5 x 5 pixels, in whose centre rounding decides the second and fourth bit."""
+    planes = torch.rand(count, 5, 5, dtype=torch.float64) - 0.5
+    planes[:, 2, 2] = 0
+    planes = planes.to(dtype).double()
+    ring = patterns.Ring(16, 2.0)
+    for point in (1, 3):
+        *others, last = ring.terms[point]
+        total = sum(
+            term.weight * planes[:, 2 + row, 2 + column]
+            for term in others
+            for row, column in term.pixels
+        )
+        ((row, column),) = last.pixels
+        planes[:, 2 + row, 2 + column] = (-total / last.weight).to(dtype).double()
+    return planes.to(dtype)
+
+
+def test_compiled_codes_are_the_same_bit_for_bit():
+    image = noise(200, 2, 3, 61, 70).float() / 10000
+    image[0, 0, 5, 5] = math.nan
+    image[1, 0, 5, 5] = math.inf
+    assert same(local_binary_pattern(image, compile=True), local_binary_pattern(image))
+    ties = near_ties(5000)
+    assert same(local_binary_pattern(ties, compile=True), local_binary_pattern(ties))
+    exact = local_binary_pattern(ties.double())
+    assert (local_binary_pattern(ties)[:, 2, 2] != exact[:, 2, 2]).any()
+
+
+def test_compiled_codes_of_real_images_are_the_same(real_data):
+    paths = sorted(real_data.glob('ssl4eo_s12/s2a/*/*/*.tif'))
+    if not paths:
+        pytest.skip(f'no ssl4eo_s12 in {real_data}')
+    for path in paths[:40]:
+        with rasterio.open(path) as file:
+            numbers = torch.from_numpy(file.read()).float()
+        # Two of them, for one is compiled on its own.
+        for image in (numbers.expand(2, -1, -1, -1), (numbers / 10000).expand(2, -1, -1, -1)):
+            assert same(local_binary_pattern(image, compile=True), local_binary_pattern(image))
+
+
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.int16, torch.uint16])
+def test_compiled_codes_of_integers_are_the_same(dtype, monkeypatch):
+    image = noise(2**15, 4, 20, 21).to(dtype)
+    expected = local_binary_pattern(image, 5, 1.0)
+    assert same(local_binary_pattern(image, 5, 1.0, compile=True), expected)
+    assert local_binary_pattern(image[:0], 5, 1.0, compile=True).shape == (0, 20, 21)
+    # Two bands at a time; some rows of a band
+    for most in (900, 100):
+        monkeypatch.setattr(texture, '_CPU_BLOCK', most)
+        assert same(local_binary_pattern(image, 5, 1.0, compile=True), expected)
+
+
+@pytest.mark.parametrize('method', ['ror', 'nri_uniform'])
+def test_compiled_codes_of_other_methods_are_the_same(method):
+    image = noise(300, 3, 20, 21).double() / 10000
+    image[1, 5, 5] = math.nan
+    found = local_binary_pattern(image, 4, 1.0, method, compile=True)
+    assert same(found, local_binary_pattern(image, 4, 1.0, method))
+
+
+def test_compiled_module_is_the_function():
+    module = LocalBinaryPattern(5, 1.0, normalize=True, compile=True)
+    image = noise(2**15, 2, 3, 20, 21, dtype=torch.int16)
+    expected = local_binary_pattern(image, 5, 1.0)
+    assert 'compile' in repr(module)
+    assert not module.state_dict()
+    for one in (module, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):  # noqa: S301
+        assert one.flags == module.flags
+        assert same(one(image), expected / 6)
+    histogram = LBPHistogram(5, 1.0, compile=True)
+    assert same(histogram(image), lbp_histogram(image, 5, 1.0))
+
+
+def test_variance_has_no_compiled_form():
+    for call in (
+        LocalBinaryPattern,
+        lambda **kwargs: local_binary_pattern(torch.ones(1, 8, 8), **kwargs),
+    ):
+        with pytest.raises(ValueError, match="'var' has no compiled form; set compile to false"):
+            call(method='var', compile=True)
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,22 @@
 """Texture of every band as local binary patterns (LBP)."""
 
 import difflib
+import functools
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..compilation import compiled
 from .base import ImageTransform
+from .patterns import Ring, largest_code, pattern_codes
 
-# scikit-image rounds the offsets of the neighbours to this fraction of a pixel.
-_STEPS = 10**5
-
-# Elements of an image handled at once: on a CPU such that all buffers stay in its cache, else
-# such that they stay small beside the image.
-_CPU_SLICE, _SLICE = 2**19, 2**24
+# Pixels handled at once: on a CPU as many for each thread as leave all buffers in its cache, else
+# so many that the buffers stay small beside the memory of the device.
+_CPU_BLOCK, _BLOCK = 2**18, 2**22
 
 # Codes hold one bit per neighbour, and float32 counts exactly to 2**24.
 _MOST_POINTS = {'default': 24, 'ror': 24, 'uniform': 254, 'nri_uniform': 254, 'var': 254}
@@ -37,17 +38,12 @@ _FLOATS = {
 }
 
 
-class _Term(NamedTuple):
-    """Pixels that share one weight in the bilinear value of a neighbour."""
-
-    weight: float
-
-    #: Row and column of each pixel, from the centre.
-    pixels: list[tuple[int, int]]
-
-
 def local_binary_pattern(
-    image: Tensor, points: int = 16, radius: float = 2.0, method: str = 'uniform'
+    image: Tensor,
+    points: int = 16,
+    radius: float = 2.0,
+    method: str = 'uniform',
+    compile: bool = False,
 ) -> Tensor:
     r"""Local binary pattern of every band.
 
@@ -82,6 +78,9 @@ def local_binary_pattern(
         points: Neighbours on the circle: 1 to 24 for *default* and *ror*, else 1 to 254.
         radius: Radius of the circle, in pixels.
         method: One of the methods above.
+        compile: Whether to compile the arithmetic, which takes some seconds in each process and
+            makes it many times faster; the codes are the same. Where there is no compiler a
+            warning says so once. *var* has no compiled form.
 
     Returns:
         Codes as floats: float64 if *image* is float64 or an integer of more than 16 bits,
@@ -89,8 +88,8 @@ def local_binary_pattern(
 
     Raises:
         ValueError: If *image* has fewer than three axes or no pixels, or is half precision,
-            complex or boolean; if *points* or *radius* is out of range; or if *method* is
-            unknown.
+            complex or boolean; if *points* or *radius* is out of range; if *method* is
+            unknown; or if *compile* is asked for *var*.
 
     Shape:
         - Input: :math:`(\dots, C, H, W)`
@@ -104,23 +103,23 @@ def local_binary_pattern(
         >>> local_binary_pattern(edge, points=8, radius=1)[0, 1]
         tensor([8., 8., 5., 5.])
     """
-    _check_arguments(points, radius, method)
+    _check_arguments(points, radius, method, compile)
     dtype = _exact_dtype(image)
-    ring = _ring(points, radius)
-    with torch.no_grad():
-        # The compiler fuses everything into one pass and needs no slices.
-        if torch.compiler.is_compiling():
-            return _codes(image.to(dtype), ring, method)
-        bands = image.flatten(0, -3)
-        codes = torch.empty_like(bands, dtype=dtype)
-        most = _CPU_SLICE if image.device.type == 'cpu' else _SLICE
-        count = max(1, most // (image.shape[-2] * image.shape[-1]))
-        for part, out in zip(bands.split(count), codes.split(count), strict=True):
-            out.copy_(_codes(part.to(dtype), ring, method))
-        return codes.view(image.shape)
+    finite = not image.is_floating_point()
+    if torch.compiler.is_compiling():
+        ring = Ring(points, radius)
+        with torch.no_grad():
+            return pattern_codes(F.pad(image.to(dtype), (ring.reach,) * 4), ring, method, finite)
+    ring, write_codes = _writer(points, radius, method, finite, compile)
+    bands = image.detach().flatten(0, -3)
+    codes = torch.empty_like(bands, dtype=dtype, memory_format=torch.contiguous_format)
+    _write_blocks(bands, codes, ring.reach, write_codes)
+    return codes.view(image.shape)
 
 
-def lbp_histogram(image: Tensor, points: int = 16, radius: float = 2.0) -> Tensor:
+def lbp_histogram(
+    image: Tensor, points: int = 16, radius: float = 2.0, compile: bool = False
+) -> Tensor:
     r"""Frequencies of the uniform local binary patterns of every band.
 
     All ``points + 2`` codes are counted and divided by the number of pixels, so the frequencies
@@ -130,6 +129,7 @@ def lbp_histogram(image: Tensor, points: int = 16, radius: float = 2.0) -> Tenso
         image: As for :func:`local_binary_pattern`.
         points: Neighbours on the circle, 1 to 254.
         radius: Radius of the circle, in pixels.
+        compile: As for :func:`local_binary_pattern`.
 
     Returns:
         Frequency of each code, in the dtype of the codes.
@@ -149,7 +149,7 @@ def lbp_histogram(image: Tensor, points: int = 16, radius: float = 2.0) -> Tenso
         >>> lbp_histogram(torch.ones(1, 9, 9), points=4, radius=1)
         tensor([[0.0000, 0.0000, 0.0494, 0.3457, 0.6049, 0.0000]])
     """
-    codes = local_binary_pattern(image, points, radius).flatten(-2)
+    codes = local_binary_pattern(image, points, radius, compile=compile).flatten(-2)
     bins = points + 2
     # NaN falls into one bin more, which is dropped.
     index = torch.where(codes.isnan(), bins, codes).long()
@@ -183,6 +183,7 @@ class LocalBinaryPattern(ImageTransform):
         method: str = 'uniform',
         normalize: bool = False,
         keepdim: bool = True,
+        compile: bool = False,
     ) -> None:
         """Initialize a new LocalBinaryPattern.
 
@@ -193,16 +194,24 @@ class LocalBinaryPattern(ImageTransform):
             normalize: Whether to divide the codes by the largest code there is (for *uniform*
                 ``points + 1``), so that they lie in 0-1 whatever the image.
             keepdim: See :class:`~torchgeo_saco.transforms.base.ImageTransform`.
+            compile: See :func:`local_binary_pattern`.
 
         Raises:
             ValueError: If *points* or *radius* is out of range, *method* is unknown, or
-                *normalize* is asked for *var*, which has no largest value.
+                *normalize* or *compile* is asked for *var*, which has no largest value and no
+                compiled form.
         """
         super().__init__(keepdim)
-        _check_arguments(points, radius, method)
+        _check_arguments(points, radius, method, compile)
         if normalize and method == 'var':
             raise ValueError("method 'var' has no largest value to normalize by")
-        self.flags = {'points': points, 'radius': radius, 'method': method, 'normalize': normalize}
+        self.flags = {
+            'points': points,
+            'radius': radius,
+            'method': method,
+            'normalize': normalize,
+            'compile': compile,
+        }
 
     def apply_transform(
         self,
@@ -217,8 +226,8 @@ class LocalBinaryPattern(ImageTransform):
             ValueError: As :func:`local_binary_pattern`.
         """
         points, method = flags['points'], flags['method']
-        codes = local_binary_pattern(input, points, flags['radius'], method)
-        return codes.div_(_largest_code(points, method)) if flags['normalize'] else codes
+        codes = local_binary_pattern(input, points, flags['radius'], method, flags['compile'])
+        return codes.div_(largest_code(points, method)) if flags['normalize'] else codes
 
 
 class LBPHistogram(ImageTransform):
@@ -236,20 +245,23 @@ class LBPHistogram(ImageTransform):
         torch.Size([2, 13, 18])
     """
 
-    def __init__(self, points: int = 16, radius: float = 2.0, keepdim: bool = True) -> None:
+    def __init__(
+        self, points: int = 16, radius: float = 2.0, keepdim: bool = True, compile: bool = False
+    ) -> None:
         """Initialize a new LBPHistogram.
 
         Args:
             points: See :func:`lbp_histogram`.
             radius: See :func:`lbp_histogram`.
             keepdim: See :class:`~torchgeo_saco.transforms.base.ImageTransform`.
+            compile: See :func:`local_binary_pattern`.
 
         Raises:
             ValueError: If *points* or *radius* is out of range.
         """
         super().__init__(keepdim)
         _check_arguments(points, radius, 'uniform')
-        self.flags = {'points': points, 'radius': radius}
+        self.flags = {'points': points, 'radius': radius, 'compile': compile}
 
     def apply_transform(
         self,
@@ -263,10 +275,10 @@ class LBPHistogram(ImageTransform):
         Raises:
             ValueError: As :func:`local_binary_pattern`.
         """
-        return lbp_histogram(input, flags['points'], flags['radius'])
+        return lbp_histogram(input, flags['points'], flags['radius'], flags['compile'])
 
 
-def _check_arguments(points: int, radius: float, method: str) -> None:
+def _check_arguments(points: int, radius: float, method: str, compile: bool = False) -> None:
     """Refuse arguments that define no pattern."""
     if method not in _MOST_POINTS:
         close = difflib.get_close_matches(str(method), _MOST_POINTS, n=1, cutoff=0.0)[0]
@@ -281,6 +293,8 @@ def _check_arguments(points: int, radius: float, method: str) -> None:
         )
     if not isinstance(radius, int | float) or not 0 < radius < math.inf:
         raise ValueError(f'radius must be a positive number of pixels, got {radius!r}')
+    if compile and method == 'var':
+        raise ValueError("method 'var' has no compiled form; set compile to false")
 
 
 def _exact_dtype(image: Tensor) -> torch.dtype:
@@ -298,140 +312,42 @@ def _exact_dtype(image: Tensor) -> torch.dtype:
     return _FLOATS[image.dtype]
 
 
-def _ring(points: int, radius: float) -> list[list[_Term]]:
-    """Terms of every neighbour, counter-clockwise from the right."""
-    angles = [2 * math.pi * point / points for point in range(points)]
-    return [_terms(-radius * math.sin(angle), radius * math.cos(angle)) for angle in angles]
+@functools.cache
+def _writer(
+    points: int, radius: float, method: str, finite: bool, compile: bool
+) -> tuple[Ring, Callable[[Tensor, Tensor], None]]:
+    """Neighbours, and what writes the codes of padded bands into a tensor."""
+    ring = Ring(points, radius)
+
+    def write_codes(padded: Tensor, codes: Tensor) -> None:
+        codes.copy_(pattern_codes(padded, ring, method, finite))
+
+    name = f'the local binary pattern ({method}, {points} points, radius {radius})'
+    return ring, compiled(write_codes, name) if compile else write_codes
 
 
-def _terms(row: float, column: float) -> list[_Term]:
-    """Terms of the neighbour at an offset."""
-    top, down = divmod(round(row * _STEPS), _STEPS)
-    left, right = divmod(round(column * _STEPS), _STEPS)
-    pixels: dict[int, list[tuple[int, int]]] = {}
-    for i, vertical in enumerate((_STEPS - down, down)):
-        for j, horizontal in enumerate((_STEPS - right, right)):
-            if vertical and horizontal:
-                pixels.setdefault(vertical * horizontal, []).append((top + i, left + j))
-    # Whole numbers times a power of two near the inverse of their sum: in float64 such weights
-    # times the differences of 16-bit integers are exact, and so is their sum.
-    divisor = math.gcd(*pixels)
-    scale = 2.0 ** -((_STEPS**2 // divisor).bit_length())
-    return [_Term(weight // divisor * scale, where) for weight, where in pixels.items()]
-
-
-class _Neighbours:
-    """Differences of an image to a reference, one neighbour at a time, in three buffers."""
-
-    def __init__(self, image: Tensor, ring: list[list[_Term]], origin: tuple[int, int]) -> None:
-        """Pad *image* and take as reference the pixels at *origin*."""
-        self.ring = ring
-        self.size = image.shape[-2:]
-        pixels = [pixel for terms in ring for term in terms for pixel in term.pixels]
-        self.pad = max(abs(step) for pixel in pixels for step in pixel)
-        self.padded = F.pad(image, (self.pad,) * 4)
-        self.reference = self.at(origin)
-        self.difference = torch.empty_like(image)
-        self.addend = torch.empty_like(image)
-
-    def at(self, pixel: tuple[int, int]) -> Tensor:
-        """The image, moved so that *pixel* is at the centre."""
-        rows = self.padded.narrow(-2, self.pad + pixel[0], self.size[0])
-        return rows.narrow(-1, self.pad + pixel[1], self.size[1])
-
-    def differences(self, point: int, scratch: Tensor) -> Tensor:
-        """Weighted differences of a neighbour, valid until the next call."""
-        first, *others = self.ring[point]
-        total = self.sum_of_differences(first.pixels, self.difference).mul_(first.weight)
-        for term in others:
-            total.add_(self.sum_of_differences(term.pixels, scratch), alpha=term.weight)
-        return total
-
-    def sum_of_differences(self, pixels: list[tuple[int, int]], out: Tensor) -> Tensor:
-        """Sum over pixels of one weight: opposite differences cancel exactly."""
-        torch.sub(self.at(pixels[0]), self.reference, out=out)
-        for pixel in pixels[1:]:
-            out.add_(torch.sub(self.at(pixel), self.reference, out=self.addend))
-        return out
-
-    def bits(self, point: int, out: Tensor) -> Tensor:
-        """1 where a neighbour is at least as bright, else 0; NaN where that is not known."""
-        difference = self.differences(point, out)
-        torch.ge(difference, 0, out=out)
-        # 0 times NaN or infinity is NaN.
-        return out.add_(difference, alpha=0)
-
-
-def _codes(image: Tensor, ring: list[list[_Term]], method: str) -> Tensor:
-    """Codes of float bands."""
-    # Pixel to the right, where the neighbours start: equal neighbours then differ by exactly 0.
-    if method == 'var':
-        return _variance(_Neighbours(image, ring, ring[0][0].pixels[0]))
-    neighbours = _Neighbours(image, ring, (0, 0))
-    if method in ('default', 'ror'):
-        codes = _binary(neighbours)
-        return codes if method == 'default' else _least_rotation(codes, len(ring))
-    return _uniform(neighbours, oriented=method == 'nri_uniform')
-
-
-def _binary(neighbours: _Neighbours) -> Tensor:
-    """Bits as a binary number, the first neighbour last."""
-    codes = torch.zeros_like(neighbours.difference)
-    bits = torch.empty_like(codes)
-    for point in range(len(neighbours.ring)):
-        codes.add_(neighbours.bits(point, bits), alpha=2**point)
-    return codes
-
-
-def _least_rotation(codes: Tensor, points: int) -> Tensor:
-    """Smallest binary number among the rotations of each one."""
-    turned = codes.nan_to_num().to(torch.int32)
-    least = turned.clone()
-    for _ in range(1, points):
-        turned = (turned >> 1) | ((turned & 1) << (points - 1))
-        torch.minimum(least, turned, out=least)
-    return torch.where(codes.isnan(), codes, least.to(codes.dtype))
-
-
-def _uniform(neighbours: _Neighbours, oriented: bool) -> Tensor:
-    """Number of bits set, and with *oriented* where they start, if they are one run."""
-    points = len(neighbours.ring)
-    count = neighbours.bits(0, torch.empty_like(neighbours.difference))
-    previous, bits = count.clone(), torch.empty_like(count)
-    changes, start = torch.zeros_like(count), torch.zeros_like(count)
-    for point in range(1, points):
-        neighbours.bits(point, bits)
-        count.add_(bits)
-        changes.add_(previous.ne_(bits))
-        if oriented:
-            # Only a change to 1 starts a run.
-            start.addcmul_(previous, bits, value=point)
-        previous, bits = bits, previous
-    codes = count
-    if oriented:
-        turn = torch.where(start > 0, points - start, 0)
-        codes = torch.where(count == 0, 0, 1 + (count - 1) * points + turn)
-    other = _largest_code(points, 'nri_uniform' if oriented else 'uniform')
-    # Changes from the last neighbour to the first cannot make a third: changes are even around.
-    return torch.where((changes > 2) & count.isfinite(), other, codes)
-
-
-def _variance(neighbours: _Neighbours) -> Tensor:
-    """Variance of the neighbours by Welford's update, which cancels no digits."""
-    mean = torch.zeros_like(neighbours.difference)
-    squares, scratch = torch.zeros_like(mean), torch.empty_like(mean)
-    for point in range(len(neighbours.ring)):
-        weights = sum(term.weight * len(term.pixels) for term in neighbours.ring[point])
-        value = neighbours.differences(point, scratch).div_(weights)
-        torch.sub(value, mean, out=scratch)
-        mean.add_(scratch, alpha=1 / (point + 1))
-        squares.addcmul_(scratch, value.sub_(mean))
-    squares.div_(len(neighbours.ring))
-    return torch.where(squares == 0, math.nan, squares)
-
-
-def _largest_code(points: int, method: str) -> int:
-    """Largest code that a method can give."""
-    if method == 'uniform':
-        return points + 1
-    return points * (points - 1) + 2 if method == 'nri_uniform' else 2**points - 1
+def _write_blocks(
+    bands: Tensor, codes: Tensor, reach: int, write_codes: Callable[[Tensor, Tensor], None]
+) -> None:
+    """Write the codes of bands, some of them or some rows of one at a time."""
+    count, height, width = bands.shape
+    if count == 0:
+        return
+    on_cpu = bands.device.type == 'cpu'
+    most = min(_CPU_BLOCK * torch.get_num_threads(), _BLOCK) if on_cpu else _BLOCK
+    planes = min(count, max(1, most // (height * width)))
+    # Blocks of a band are about equally high.
+    rows = math.ceil(height / math.ceil(height / max(1, most // width)))
+    padded = codes.new_zeros((planes, rows + 2 * reach, width + 2 * reach))
+    for part, out in zip(bands.split(planes), codes.split(planes), strict=True):
+        for top in range(0, height, rows):
+            below = out[:, top : top + rows]
+            window = padded[: len(part), : below.shape[1] + 2 * reach]
+            # Rows around the block; those outside of the image are 0.
+            first, last = max(top - reach, 0), min(top + below.shape[1] + reach, height)
+            inside = slice(first - top + reach, last - top + reach)
+            columns = window[..., reach : reach + width]
+            columns[:, : inside.start].zero_()
+            columns[:, inside].copy_(part[:, first:last])
+            columns[:, inside.stop :].zero_()
+            write_codes(window, below)
