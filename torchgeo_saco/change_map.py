@@ -20,7 +20,6 @@ from .change import Mixture, change_ratio, two_gaussians
 from .datasets import SeasonalArchive
 from .datasets.dates import season_distance, too_few_dates, two_years
 from .datasets.layout import Location
-from .footprint import read_footprint
 from .losses import unit
 from .tasks import ContrastiveTask
 from .transforms import Reflectance
@@ -172,7 +171,7 @@ def _embeddings(
     order, start = [], 0
     for visit in visits:
         order += [start + scene for scene in (*visit.older, *visit.later)]
-        start += len(visit.place.scenes)
+        start += len(visit.place.days)
     loader = DataLoader(part, batch_size, sampler=order, num_workers=num_workers)
     modes = {module: module.training for module in task.modules()}
     task.eval()
@@ -193,12 +192,11 @@ def _row(
 ) -> dict[str, object]:
     """Row of the table of one place."""
     place = visit.place
-    days = [[place.scenes[scene].date for scene in year] for year in (visit.older, visit.later)]
+    days = [[place.days[scene] for scene in year] for year in (visit.older, visit.later)]
     apart = [[season_distance(first, second) for second in days[1]] for first in days[0]]
     pairs = list(zip(*linear_sum_assignment(apart), strict=True))
     short, long, same_season = distances(older, later, pairs)
     ratio = change_ratio(torch.tensor(short).double(), torch.tensor(long).double())
-    path = archive.band_paths(place, visit.older[0])[0]
     return {
         'location': place.name,
         'ratio': ratio.item(),
@@ -208,7 +206,7 @@ def _row(
         'first_year': days[0][0].year,
         'last_year': days[1][-1].year,
         'dates': len(days[0]) + len(days[1]),
-        'geometry': read_footprint(path, 3 if archive.previews else 1),
+        'geometry': archive.footprint(place),
     }
 
 

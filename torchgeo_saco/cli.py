@@ -22,6 +22,7 @@ COMMANDS = {
     ),
     'changes': ('change_command', 'Say which places of an archive have changed, by an encoder.'),
     'sample': ('sampling.command', 'Sample places on Earth to pre-train on, and dates of each.'),
+    'pack': ('packing.command', 'Pack an archive into one store, to be read faster or remotely.'),
     'fetch': ('fetching.command', 'Fetch images of sampled places from a STAC catalogue.'),
 }
 

@@ -3,6 +3,8 @@
 
 """Where on Earth a GeoTIFF lies."""
 
+from typing import NamedTuple
+
 import numpy as np
 import shapely
 from pyproj import Transformer
@@ -15,6 +17,36 @@ from torchgeo.datasets.utils import Path
 from .io import BandFileError, opened_raster
 
 _WGS84 = CRS.from_epsg(4326)
+
+
+class Georeference(NamedTuple):
+    """Where the pixels of an image lie."""
+
+    #: Coordinate system as WKT.
+    crs: str
+
+    #: From column and row to coordinates, row by row (a, b, c, d, e, f).
+    transform: tuple[float, ...]
+
+
+def read_georeference(path: Path, count: int = 1) -> Georeference | None:
+    """Coordinate system and transform of a GeoTIFF, from its header.
+
+    Args:
+        path: GeoTIFF file.
+        count: Bands that the file must have.
+
+    Returns:
+        Both, or None if the file is not georeferenced.
+
+    Raises:
+        BandFileError: If the file cannot be read.
+    """
+    with opened_raster(path, count) as file:
+        # Without a georeference, the transform counts pixels.
+        if file.crs is None or file.transform.is_identity:
+            return None
+        return Georeference(file.crs.to_wkt(), tuple(file.transform)[:6])
 
 
 def read_footprint(path: Path, count: int = 1) -> BaseGeometry | None:

@@ -17,6 +17,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 from torchgeo.datasets.utils import Path
 
+from .resampling import EXACT_KINDS, EXACT_METHODS, enlarged
+from .tiff import decode_plain
+
 # A patch is a few hundred pixels wide, a tile of GID 7200; a header that declares more is
 # damaged or hostile.
 _MAX_SIDE = 12_000
@@ -28,6 +31,9 @@ _MASK_MODES = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA')
 
 # What Pillow raises on damaged files.
 _PNG_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+# A larger file is no patch, and is read by parts.
+_MAX_PLAIN = 1 << 26
 
 # Side of a tile of the files written here, https://gdal.org/drivers/raster/gtiff.html
 _TILE = 256
@@ -74,16 +80,25 @@ def read_bands(
     """
     if shape is not None and window is not None:
         raise ValueError('a window is read as stored; leave out either shape or window')
+    if count == 1 and window is None and channels is None:
+        plain = _plain_pixels(path)
+        if plain is not None and (shape is None or resampling in EXACT_METHODS):
+            _require_grid(path, plain.shape, shape)
+            return plain[None] if shape is None else enlarged(plain, shape, resampling)[None]
     channels = range(count) if channels is None else channels
     with opened_raster(path, count) as file:
-        _require_grid(path, file, shape)
+        _require_grid(path, file.shape, shape)
+        masked = file.nodata is not None
+        exact = not masked and resampling in EXACT_METHODS and file.dtypes[0] in EXACT_KINDS
         image = file.read(
             [channel + 1 for channel in channels],
             window=_window(path, file.shape, window),
-            out_shape=None if shape is None else (len(channels), *shape),
+            out_shape=None if shape is None or exact else (len(channels), *shape),
             resampling=Resampling[resampling],
-            masked=file.nodata is not None,
+            masked=masked,
         )
+    if shape is not None and exact:
+        image = np.stack([enlarged(band, shape, resampling) for band in image])
     return _checked_values(path, image, max_nodata)
 
 
@@ -254,7 +269,11 @@ def opened_raster(path: Path, count: int) -> Iterator[rasterio.DatasetReader]:
         with warnings.catch_warnings():
             # Patches are often stored without a place on Earth, and none is needed here.
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            with rasterio.open(path, driver='GTiff', sharing=False) as file:
+            # What lies beside a file, such as another nodata value, is not followed.
+            with (
+                rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR'),
+                rasterio.open(path, driver='GTiff', sharing=False) as file,
+            ):
                 _require_header(path, file, count)
                 yield file
     except (RasterioError, OSError) as error:
@@ -263,6 +282,18 @@ def opened_raster(path: Path, count: int) -> Iterator[rasterio.DatasetReader]:
             f'{path} cannot be read as a GeoTIFF ({cause}); it may be truncated or of another '
             'format: fetch it again, or remove its folder from the archive'
         ) from error
+
+
+def _plain_pixels(path: Path) -> np.ndarray | None:
+    """Pixels of a file that needs no GDAL, (height, width), or None."""
+    _require_regular_file(path)
+    try:
+        with open(path, 'rb', buffering=0) as file:
+            content = file.read(_MAX_PLAIN + 1)
+    # GDAL meets the same, and its message is told.
+    except OSError:
+        return None
+    return decode_plain(content, _MAX_SIDE) if len(content) <= _MAX_PLAIN else None
 
 
 def _png(path: Path) -> np.ndarray:
@@ -321,13 +352,13 @@ def _require_side(path: Path, width: int, height: int) -> None:
         )
 
 
-def _require_grid(path: Path, file: rasterio.DatasetReader, shape: tuple[int, int] | None) -> None:
+def _require_grid(path: Path, stored: tuple[int, int], shape: tuple[int, int] | None) -> None:
     """Refuse a size that does not fit the grid to resample to."""
     if shape is not None:
-        ratios = {wanted / stored for wanted, stored in zip(shape, file.shape, strict=True)}
+        ratios = {wanted / side for wanted, side in zip(shape, stored, strict=True)}
         if len(ratios) > 1 or not ratios <= {1, 2, 3, 6}:
             raise BandFileError(
-                f'{path} is {file.width} x {file.height} px, which does not fit the grid of '
+                f'{path} is {stored[1]} x {stored[0]} px, which does not fit the grid of '
                 f'{shape[1]} x {shape[0]} px; 10, 20 and 60 m bands differ by 2 and 6: '
                 'resample it, or crop it to the same ground'
             )

@@ -92,7 +92,7 @@ def plot_change_places(
         ValueError: If there are no two places with two years of images.
         BandFileError: If a file cannot be read.
     """
-    known = [place for place in archive.locations if place.name in ratios]
+    known = list(archive.subset(list(ratios)).locations)
     known = [place for place in known if archive.two_years(place) is not None]
     ranked = sorted(known, key=lambda place: (-ratios[place.name], place.name))
     pairs = min(pairs, len(ranked) // 2)
@@ -147,7 +147,7 @@ def _plot_components(
 def _pair(archive: SeasonalArchive, location: Location, ratio: float) -> list[tuple[str, Tensor]]:
     """Two years of a place at the season in which they have the nearest dates."""
     older, later = archive.two_years(location) or ([0], [-1])
-    days = [scene.date for scene in location.scenes]
+    days = location.days
     first, second = min(
         ((i, j) for i in older for j in later),
         key=lambda scenes: season_distance(days[scenes[0]], days[scenes[1]]),

@@ -4,7 +4,7 @@
 """Tests of which dates stand together."""
 
 from datetime import date, timedelta
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from torchgeo_saco.datasets.dates import (
     calendar_years,
     drawn_dates,
     drawn_years,
+    enough_dates,
     season_distance,
     too_few_dates,
     two_years,
@@ -31,6 +32,7 @@ CACO = place(*(
     str(date(2020, 11, 3) - timedelta(weeks=12 * step + 156 * old))
     for old in (0, 1) for step in range(5)
 ))  # fmt: skip
+OTHERS = ('any', 'same_year', 'other_year')
 SPAN = place('2017-08-20', '2017-12-20', '2018-01-05', '2018-07-01', '2018-08-25', '2019-02-02')
 
 
@@ -144,3 +146,25 @@ def test_the_shorter_year_leads():
 def test_season_distance_goes_the_shorter_way_round(first, second, days):
     pair = date.fromisoformat(first), date.fromisoformat(second)
     assert season_distance(*pair) == season_distance(*pair[::-1]) == days
+
+
+def test_all_places_at_once_are_told_as_one_by_one():
+    generator = np.random.default_rng(0)
+    places = []
+    for _ in range(300):
+        days = generator.choice(900, generator.integers(0, 9), replace=False)
+        places.append(place(*(str(date(2017, 6, 1) + timedelta(int(day))) for day in days)))
+    first = np.cumsum([0, *(len(location.days) for location in places)])
+    epoch = date(1970, 1, 1).toordinal()
+    days = np.array([d.toordinal() - epoch for p in places for d in p.days], np.int32)
+    for rule in product((1, 2, 3), ('date', 'location', 'years'), OTHERS, ('calendar', 'halves')):
+        expected = [too_few_dates(location, *rule) is None for location in places]
+        assert enough_dates(first, days, *rule).tolist() == expected
+        assert 0 < sum(expected) < len(places)
+
+
+def test_no_places_at_once():
+    none = np.zeros(0, np.int32)
+    for rule in product((2,), ('date', 'years'), OTHERS, ('calendar', 'halves')):
+        assert enough_dates(np.zeros(1, int), none, *rule).tolist() == []
+        assert enough_dates(np.zeros(3, int), none, *rule).tolist() == [False, False]

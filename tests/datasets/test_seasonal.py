@@ -214,7 +214,7 @@ def test_cached_image_is_read_once(tmp_path):
     write_archive(tmp_path, locations=1, bands=['B4'], size=6)
     data = SeasonalArchive(tmp_path, cache=True)
     first = data[1]['image']
-    (tmp_path / data.band_paths(data.locations[0], 1)[0]).unlink()
+    (tmp_path / data.source.band_paths(data.locations[0], 1)[0]).unlink()
     assert torch.equal(data[1]['image'], first)
 
 
@@ -232,7 +232,7 @@ def test_files_written_anew_are_read_anew(tmp_path):
     write_archive(tmp_path, locations=1, bands=['B4'], size=6)
     first = SeasonalArchive(tmp_path, cache=True)
     before = first[1]['image']
-    path = first.band_paths(first.locations[0], 1)[0]
+    path = first.source.band_paths(first.locations[0], 1)[0]
     write_tif(Path(path), np.full((6, 6), 7, 'uint8'))
     os.utime(path, ns=(1, 1))
     assert torch.equal(first[1]['image'], before)
@@ -328,7 +328,7 @@ def test_images_of_different_size(tmp_path):
 def test_file_that_vanishes_after_listing(tmp_path):
     write_archive(tmp_path, locations=1, bands=['B4'], size=6)
     data = SeasonalArchive(tmp_path)
-    path = data.band_paths(data.locations[0], 3)[0]
+    path = data.source.band_paths(data.locations[0], 3)[0]
     (tmp_path / path).unlink()
     with pytest.raises(BandFileError, match=r'B4\.tif is missing'):
         data[3]

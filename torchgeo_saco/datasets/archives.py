@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torchgeo.datasets import SeasonalContrastS2
 from torchgeo.datasets.utils import Path
 
+from ..store import is_store
 from ..synthesis import generate_sample_archive
 from .layout import LAYOUT
 
@@ -54,16 +55,18 @@ def archive_folder(archive: str, root: Path) -> str:
 
     Args:
         archive: A key of :data:`ARCHIVES`.
-        root: Folder that holds the archive, or the folder of its places itself.
+        root: Folder that holds the archive, or the folder of its places itself; or a store.
 
     Returns:
-        The folder of the places, which may not exist yet.
+        The folder of the places, which may not exist yet, or the store.
 
     Raises:
         ValueError: If no archive has that name.
     """
     if archive not in ARCHIVES:
         raise ValueError(f'unknown archive {archive!r}; choose one of {", ".join(ARCHIVES)}')
+    if is_store(root):
+        return os.fspath(root)
     below = os.path.join(root, ARCHIVES[archive].folder)
     named = os.path.basename(os.path.normpath(root)) == ARCHIVES[archive].folder
     return os.fspath(root) if named and not os.path.isdir(below) else os.path.normpath(below)

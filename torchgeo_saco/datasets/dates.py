@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Literal
 
+import numpy as np
 from numpy.random import Generator
 from scipy.optimize import linear_sum_assignment
 
@@ -20,8 +21,8 @@ YearRule = Literal['calendar', 'halves']
 def calendar_years(location: Location) -> dict[int, list[int]]:
     """Scenes of a place by calendar year, as positions among its scenes."""
     groups: dict[int, list[int]] = {}
-    for position, scene in enumerate(location.scenes):
-        groups.setdefault(scene.date.year, []).append(position)
+    for position, day in enumerate(location.days):
+        groups.setdefault(day.year, []).append(position)
     return groups
 
 
@@ -41,8 +42,9 @@ def two_years(
         Positions among its scenes, the older year first; or None if there are no such two.
     """
     if rule == 'halves':
-        half = len(location.scenes) // 2
-        later = list(range(len(location.scenes) - half, len(location.scenes)))
+        count = len(location.days)
+        half = count // 2
+        later = list(range(count - half, count))
         return (list(range(half)), later) if half >= dates else None
     enough = [group for group in calendar_years(location).values() if len(group) >= dates]
     return (enough[0], enough[-1]) if len(enough) > 1 else None
@@ -60,7 +62,7 @@ def too_few_dates(
         other_dates: Where the dates beside the first may lie.
         rule: What the years are.
     """
-    count = len(location.scenes)
+    count = len(location.days)
     sizes = {year: len(group) for year, group in calendar_years(location).items()}
     listed = ', '.join(f'{size} in {year}' for year, size in sizes.items())
     if item == 'years':
@@ -80,6 +82,50 @@ def too_few_dates(
     return f'{location.name} has dates {listed}, not {dates} {where}'
 
 
+def enough_dates(
+    first: np.ndarray,
+    days: np.ndarray,
+    dates: int,
+    item: Item,
+    other_dates: OtherDates,
+    rule: YearRule,
+) -> np.ndarray:
+    """Which places can give a sample, for all at once: where :func:`too_few_dates` is None.
+
+    Args:
+        first: Position of the first scene of each place, and the number of scenes, (places + 1,).
+        days: Day of each scene, counted from 1970, (scenes,).
+        dates: Dates of a sample, or of each of its years.
+        item: What a sample is.
+        other_dates: Where the dates beside the first may lie.
+        rule: What the years are.
+
+    Returns:
+        Truth values, (places,).
+    """
+    counts = np.diff(first)
+    if item == 'years' and rule == 'halves':
+        return counts // 2 >= dates
+    if item != 'years' and (dates == 1 or other_dates == 'any'):
+        return counts >= dates
+    # Days lie in order within a place, so a year of a place is a run.
+    years = days.astype('datetime64[D]').astype('datetime64[Y]').astype(np.int32)
+    begins = np.zeros(len(days), bool)
+    begins[first[:-1][counts > 0]] = True
+    begins[1:] |= years[1:] != years[:-1]
+    starts = np.flatnonzero(begins)
+    sizes = np.diff(starts, append=len(days))
+    owners = np.searchsorted(first, starts, 'right') - 1
+    if item == 'years':
+        return np.bincount(owners[sizes >= dates], minlength=len(counts)) > 1
+    if other_dates == 'same_year':
+        short = np.bincount(owners[sizes < dates], minlength=len(counts)) > 0
+        return ~short & (counts >= dates)
+    largest = np.zeros(len(counts), np.int64)
+    np.maximum.at(largest, owners, sizes)
+    return (counts >= dates) & (counts - largest + 1 >= dates)
+
+
 def drawn_dates(
     location: Location, anchor: int, dates: int, other_dates: OtherDates, generator: Generator
 ) -> list[int]:
@@ -95,16 +141,17 @@ def drawn_dates(
     Returns:
         Positions among its scenes.
     """
+    days = location.days
     if anchor < 0:
-        anchor = int(generator.integers(len(location.scenes)))
+        anchor = int(generator.integers(len(days)))
     if dates == 1:
         return [anchor]
-    year = location.scenes[anchor].date.year
+    year = days[anchor].year
     others = [
         position
-        for position, scene in enumerate(location.scenes)
+        for position, day in enumerate(days)
         if position != anchor
-        and (other_dates == 'any' or (scene.date.year == year) == (other_dates == 'same_year'))
+        and (other_dates == 'any' or (day.year == year) == (other_dates == 'same_year'))
     ]
     return [anchor, *map(int, generator.choice(others, dates - 1, replace=False))]
 
@@ -136,11 +183,9 @@ def drawn_years(
     if not same_season:
         second = list(map(int, generator.choice(free, dates, replace=False)))
         return [second, first] if lead else [first, second]
-    days = [
-        [season_distance(location.scenes[a].date, location.scenes[b].date) for b in free]
-        for a in first
-    ]
-    second = [free[column] for column in linear_sum_assignment(days)[1]]
+    days = location.days
+    apart = [[season_distance(days[a], days[b]) for b in free] for a in first]
+    second = [free[column] for column in linear_sum_assignment(apart)[1]]
     return [second, first] if lead else [first, second]
 
 

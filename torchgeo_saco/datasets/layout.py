@@ -31,14 +31,28 @@ class Scene(NamedTuple):
     files: Mapping[str, str]
 
 
-class Location(NamedTuple):
+class Location:
     """One place with its acquisitions, by date."""
 
-    #: Folder of the place, relative to the root.
-    name: str
+    def __init__(self, name: str, scenes: Sequence[Scene]) -> None:
+        """Initialize a new Location instance.
 
-    #: Its acquisitions, the oldest first.
-    scenes: tuple[Scene, ...]
+        Args:
+            name: Folder of the place, relative to the root.
+            scenes: Its acquisitions, the oldest first.
+        """
+        self.name = name
+        self._scenes = tuple(scenes)
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """Its acquisitions, the oldest first."""
+        return self._scenes
+
+    @property
+    def days(self) -> list[datetime.date]:
+        """Days of its acquisitions."""
+        return [scene.date for scene in self.scenes]
 
 
 def scene_date(name: str) -> datetime.date:
@@ -95,7 +109,7 @@ def read_layout(
     locations = []
     for folder in _folders(root):
         scenes = sorted(find(folder.path, sensor, shared), key=lambda scene: scene[1::-1])
-        locations.append(Location(folder.name, tuple(scenes)))
+        locations.append(Location(folder.name, scenes))
     if not any(scene.files for place in locations for scene in place.scenes):
         remedy = '' if previews else '; set previews=True if it holds only RGB previews'
         raise ValueError(f'{root} holds no place laid out as {LAYOUT}{remedy}')
@@ -127,7 +141,7 @@ def complete_places(
                 left_out.append(f'{place.name}/{scene.name} lacks {", ".join(lacking)}')
             else:
                 complete.append(scene)
-        place = place._replace(scenes=tuple(complete))
+        place = Location(place.name, complete)
         reason = lacking_dates(place)
         if reason is None:
             kept.append(place)

@@ -5,30 +5,36 @@
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import lru_cache
-from typing import Literal, get_args
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from rasterio.enums import Resampling
+from shapely.geometry.base import BaseGeometry
 from torch import Tensor
 from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path, Sample, quantile_normalization
 
 from ..arguments import one_of
-from ..bands import band_index, band_names, known_sensor
-from ..io import BandFileError, read_bands
+from ..bands import band_index, known_sensor
 from ..randomness import mixed_seed, run_seed
 from ..samplers import Draw
-from .dates import Item, OtherDates, YearRule, drawn_dates, drawn_years, too_few_dates, two_years
-from .labels import read_labels
-from .layout import Location, complete_places, read_layout
+from ..store import is_store
+from .dates import Item, OtherDates, YearRule, drawn_dates, drawn_years, two_years
+from .layout import Location
+from .sources import DateRule, Form, Source
+from .stored import Store
+from .tree import FolderTree
 
 _LISTED = 20
+
+# What is computed once where it is asked for, of the places of this part.
+_FOLLOWS = ('location_index', 'labels', '_ends')
 
 
 class SeasonalArchive(NonGeoDataset):
@@ -37,7 +43,8 @@ class SeasonalArchive(NonGeoDataset):
     Reads trees of SeCo, CACo and your own, as they are on disk:
     ``<root>/<location>/<date or scene id>/<band>.tif``. Bands are found by name in any
     spelling, brought to the grid of the finest one, and stay the stored integers. Hidden
-    entries and files that are no band are passed over.
+    entries and files that are no band are passed over. A store that ``torchgeo-saco pack`` made of
+    such a tree, on a file system or at a URL, gives the same samples faster.
 
     A table ``<root>/labels.csv`` with columns ``location`` and ``label`` adds labels. They
     serve the evaluation; pre-training never sees them.
@@ -76,7 +83,8 @@ class SeasonalArchive(NonGeoDataset):
         """Initialize a new SeasonalArchive instance.
 
         Args:
-            root: Folder of the places.
+            root: Folder of the places; or folder or URL of a store of them, such as
+                ``s3://bucket/archive.zarr``.
             bands: Bands to read, in any spelling, or None for all that are there.
             dates: Dates of a place in one sample, or in each of its years.
             item: Whether every date is an item, or every place, or every place with two years of
@@ -109,37 +117,60 @@ class SeasonalArchive(NonGeoDataset):
         self.year_rule = one_of('year_rule', year_rule, get_args(YearRule))
         self.same_season = same_season
         self.other_dates = one_of('other_dates', other_dates, get_args(OtherDates))
-        self.previews = previews
-        self.size = size
-        self.resampling = one_of('resampling', resampling, [r.name for r in Resampling])
-        self.max_nodata = max_nodata
         self.transforms = transforms
-        self._dtype: np.dtype | None = None
-        self._cache: dict[tuple[object, ...], Tensor] | None = None
-        self._cached: dict[tuple[str, int], tuple[object, ...]] = {}
+        one_of('resampling', resampling, [r.name for r in Resampling])
+        drop = one_of('on_missing', on_missing, ('error', 'drop')) == 'drop'
         if not 0 <= max_nodata <= 1:
             raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
         if not isinstance(dates, int) or dates < 1:
             raise ValueError(f'dates must be a whole number of at least 1, got {dates!r}')
         self.dates = dates
-        self.locations, self.passed_over = read_layout(root, self.sensor, previews)
-        self.bands = self._readable_bands(bands)
-        #: Names of all places, also of those left out.
-        self.listed = [place.name for place in self.locations]
+        form = Form(self.sensor, previews, size, resampling, max_nodata)
+        #: Where places and images come from.
+        self.source: Source = (Store if is_store(root) else FolderTree)(root, bands, form)
+        self.bands = self.source.bands
         #: Scenes and places left out, with the reason.
-        self.locations, self.dropped = complete_places(
-            self.locations, () if previews else self.bands, self._too_few_dates
-        )
-        drop = one_of('on_missing', on_missing, ('error', 'drop')) == 'drop'
+        self.locations, self.dropped = self.source.complete(self._rule)
         if self.dropped and not (drop and self.locations):
             raise ValueError(f'{root} is incomplete: {_listed(self.dropped)}')
+        #: Class names, and the class of each place, -1 where it has none.
+        self.classes, self.label_numbers = self.source.labels(self.locations)
+        self.source.open_images(self.locations[0])
         if cache:
+            place = root if is_store(root) else os.path.abspath(root)
             options = (self.sensor.name, self.bands, previews, size, resampling, max_nodata)
-            self._cache = _images_in_memory(os.path.abspath(root), *options)
-        self.location_index = {place.name: i for i, place in enumerate(self.locations)}
-        self.classes, self.labels = read_labels(root, self.location_index)
-        self.shape = self._read_shape()
-        self._index = self._read_index()
+            self.source.keep_images(place, *options)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of every image, after the window."""
+        return self.source.shape
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """Type of the stored numbers."""
+        return torch.from_numpy(np.empty(0, self.source.dtype)).dtype
+
+    @property
+    def passed_over(self) -> Sequence[str]:
+        """Names of GeoTIFFs that are no band."""
+        return self.source.passed_over
+
+    @property
+    def worker_context(self) -> str | None:
+        """How a DataLoader is to start its workers, None for any way."""
+        return self.source.worker_context
+
+    @cached_property
+    def location_index(self) -> Mapping[str, int]:
+        """Number that samples give for a place, by its name."""
+        return self._by_name(self.locations.numbers)
+
+    @cached_property
+    def labels(self) -> Mapping[str, int]:
+        """Class of each place that has one, by its name."""
+        known = {} if not self.classes else self._by_name(self.label_numbers)
+        return {name: label for name, label in known.items() if label >= 0}
 
     def subset(
         self, locations: Sequence[str], dates: int | None = None, item: Item | None = None
@@ -154,17 +185,26 @@ class SeasonalArchive(NonGeoDataset):
         Returns:
             An archive that shares the listing; ``location`` in samples keeps its meaning.
         """
+        return self.part(self.locations.named(locations), dates, item)
+
+    def part(
+        self, positions: np.ndarray, dates: int | None = None, item: Item | None = None
+    ) -> 'SeasonalArchive':
+        """See :meth:`subset`; places are given by their positions in :attr:`locations`."""
         part = copy.copy(self)
-        wanted = set(locations)
-        part.locations = [place for place in self.locations if place.name in wanted]
+        for name in _FOLLOWS:
+            vars(part).pop(name, None)
+        part.locations = self.locations.part(positions)
+        part.label_numbers = self.label_numbers[positions]
         part.dates = dates or self.dates
         part.item = item or self.item
-        part._index = part._read_index()
         return part
 
     def __len__(self) -> int:
         """Number of items."""
-        return len(self._index)
+        if self._ends is None:
+            return len(self.locations)
+        return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getitem__(self, index: int | Draw) -> Sample:
         """Stored numbers of one place at one or several dates.
@@ -184,20 +224,20 @@ class SeasonalArchive(NonGeoDataset):
         position, epoch = index if isinstance(index, tuple) else (index, 0)
         if not -len(self) <= position < len(self):
             raise IndexError(f'item {position} of an archive with {len(self)} items')
-        place, anchor = self._index[position]
+        place, anchor = self._placed(position % len(self))
         location = self.locations[place]
-        years = self._drawn(location, anchor, epoch)
+        years = self._drawn(location, int(self.locations.numbers[place]), anchor, epoch)
+        images = self.source.read_all(location, [scene for scenes in years for scene in scenes])
+        days = [[_as_number(location.days[scene]) for scene in scenes] for scenes in years]
         sample: Sample = {
-            'image': torch.stack([self._stacked(location, scenes) for scenes in years]),
-            'location': torch.tensor(self.location_index[location.name]),
-            'date': torch.tensor(
-                [[_as_number(location.scenes[scene].date) for scene in scenes] for scenes in years]
-            ),
+            'image': images.unflatten(0, (len(years), -1)),
+            'location': torch.tensor(int(self.locations.numbers[place])),
+            'date': torch.tensor(days),
         }
         if self.item != 'years':
             sample |= {name: sample[name][0] for name in ('image', 'date')}
         if self.classes:
-            sample['label'] = torch.tensor(self.labels.get(location.name, -1))
+            sample['label'] = torch.tensor(int(self.label_numbers[place]))
         return sample if self.transforms is None else self.transforms(sample)
 
     def read_scene(self, location: Location, scene: int) -> Tensor:
@@ -213,47 +253,21 @@ class SeasonalArchive(NonGeoDataset):
         Raises:
             BandFileError: If a file cannot be read or has another size than the archive.
         """
-        if self._cache is None:
-            return self._read_files(location, scene)
-        known = (location.name, scene)
-        if known not in self._cached:
-            # Files that were written anew since another archive read them are other images.
-            paths = self.band_paths(location, scene)
-            times = [os.stat(path).st_mtime_ns for path in paths if os.path.exists(path)]
-            self._cached[known] = (location.name, location.scenes[scene].name, *times)
-        key = self._cached[known]
-        if key not in self._cache:
-            self._cache[key] = self._read_files(location, scene)
-        image = self._cache[key]
-        self._require_dtype(self.band_paths(location, scene)[0], image.numpy().dtype)
-        return image
+        return self.source.read(location, scene)
 
-    def _read_files(self, location: Location, scene: int) -> Tensor:
-        """One date of a place from its files."""
-        paths = self.band_paths(location, scene)
-        finest = min(range(len(paths)), key=lambda i: self.sensor.bands[self.bands[i]])
-        if self.previews:
-            image = read_bands(paths[0], count=3, max_nodata=self.max_nodata)
-            image = image[band_index(list(self.sensor.bands), self.bands)]
-            self._require_dtype(paths[0], image.dtype)
-        else:
-            grid = read_bands(paths[finest], max_nodata=self.max_nodata)
-            shape = (grid.shape[-2], grid.shape[-1])
-            images = []
-            for i, path in enumerate(paths):
-                band = grid
-                if i != finest:
-                    band = read_bands(path, 1, shape, self.resampling, self.max_nodata)
-                self._require_dtype(path, band.dtype)
-                images.append(band)
-            image = np.concatenate(images)
-        return torch.from_numpy(np.ascontiguousarray(self._window(image, paths[finest])))
+    def footprint(self, location: Location) -> BaseGeometry | None:
+        """Ground of a place in longitude and latitude.
 
-    def band_paths(self, location: Location, scene: int) -> list[str]:
-        """Files of one date of a place, one a band, or the preview."""
-        name, _, files = location.scenes[scene]
-        folder = os.path.join(self.root, location.name, name)
-        return [folder] if self.previews else [os.path.join(folder, files[b]) for b in self.bands]
+        Args:
+            location: The place.
+
+        Returns:
+            Polygon in EPSG:4326, or None if its files are not georeferenced.
+
+        Raises:
+            BandFileError: If it cannot be read.
+        """
+        return self.source.footprint(location)
 
     def two_years(self, location: Location) -> tuple[list[int], list[int]] | None:
         """Scenes of two years of a place, by the rule of the archive.
@@ -298,78 +312,35 @@ class SeasonalArchive(NonGeoDataset):
             figure.suptitle(suptitle)
         return figure
 
-    def _readable_bands(self, bands: Sequence[str] | None) -> tuple[str, ...]:
-        """Bands asked for, or all bands of the archive in the order of the sensor."""
-        if self.previews:
-            return band_names(bands or tuple(self.sensor.bands), self.sensor)
-        present: set[str] = set()
-        # Listings are shared between scenes, so there are few distinct ones.
-        for files in {id(s.files): s.files for p in self.locations for s in p.scenes}.values():
-            present.update(files)
-        if bands is None:
-            return tuple(band for band in self.sensor.bands if band in present)
-        wanted = band_names(bands, self.sensor)
-        absent = [band for band in wanted if band not in present]
-        if absent:
-            raise ValueError(
-                f'{self.root} has no file of band {", ".join(absent)}; it has '
-                f'{", ".join(band for band in self.sensor.bands if band in present)}'
-            )
-        return wanted
+    @property
+    def _rule(self) -> DateRule:
+        """Which dates a place must have."""
+        return DateRule(self.dates, self.item, self.other_dates, self.year_rule)
 
-    def _read_shape(self) -> tuple[int, int]:
-        """Height and width of every image, after the window."""
-        self.shape = (0, 0)
-        image = self.read_scene(self.locations[0], 0)
-        #: Type of the stored numbers.
-        self.dtype = image.dtype
-        return (image.shape[-2], image.shape[-1])
+    def _by_name(self, numbers: np.ndarray) -> dict[str, int]:
+        """Numbers of the places by their names."""
+        return dict(zip(self.locations.names.to_pylist(), numbers.tolist(), strict=True))
 
-    def _require_dtype(self, path: str, dtype: np.dtype) -> None:
-        """Refuse what would take its unit of reflectance from other files."""
-        self._dtype = self._dtype or dtype
-        if dtype != self._dtype:
-            raise BandFileError(
-                f'{path} holds {dtype}, the first file of the archive {self._dtype}; '
-                'store all in one type and unit'
-            )
+    def __getstate__(self) -> dict[str, Any]:
+        """What follows from the rest does not travel to other processes."""
+        return {name: value for name, value in vars(self).items() if name not in _FOLLOWS}
 
-    def _window(self, image: np.ndarray, path: str) -> np.ndarray:
-        """Centred window, of the one size that all images of the archive share."""
-        if self.size is not None:
-            height, width = image.shape[-2:]
-            if self.size < 1 or self.size > min(height, width):
-                raise BandFileError(
-                    f'{path} is {width} x {height} px, too small for a window of size={self.size}'
-                )
-            top, left = (height - self.size) // 2, (width - self.size) // 2
-            image = image[..., top : top + self.size, left : left + self.size]
-        if self.shape != (0, 0) and image.shape[-2:] != self.shape:
-            raise BandFileError(
-                f'{path} is {image.shape[-1]} x {image.shape[-2]} px, the first image of the archive '
-                f'{self.shape[1]} x {self.shape[0]} px; set size to a window that all images have'
-            )
-        return image
-
-    def _read_index(self) -> list[tuple[int, int]]:
-        """Place and first date of every item; the date is -1 where it is drawn."""
+    @cached_property
+    def _ends(self) -> np.ndarray | None:
+        """Items up to and with each place; None where every place is one."""
         if self.item != 'date':
-            index = [(place, -1) for place in range(len(self.locations))]
-        else:
-            index = [
-                (place, scene)
-                for place, location in enumerate(self.locations)
-                for scene in range(len(location.scenes))
-            ]
-        return index
+            return None
+        return np.cumsum(self.locations.counts, dtype=np.int64)
 
-    def _too_few_dates(self, location: Location) -> str | None:
-        """Why a place cannot give a sample, or None if it can."""
-        return too_few_dates(location, self.dates, self.item, self.other_dates, self.year_rule)
+    def _placed(self, item: int) -> tuple[int, int]:
+        """Place and first date of an item; the date is -1 where it is drawn."""
+        if self._ends is None:
+            return item, -1
+        place = int(np.searchsorted(self._ends, item, 'right'))
+        return place, item - int(self._ends[place] - self.locations.counts[place])
 
-    def _drawn(self, location: Location, anchor: int, epoch: int) -> list[list[int]]:
+    def _drawn(self, location: Location, number: int, anchor: int, epoch: int) -> list[list[int]]:
         """Scenes of an item, by year if it has several."""
-        number = self.location_index[location.name]
         generator = np.random.default_rng(mixed_seed(run_seed(), epoch, number, anchor + 1))
         if self.item != 'years':
             return [drawn_dates(location, anchor, self.dates, self.other_dates, generator)]
@@ -377,19 +348,9 @@ class SeasonalArchive(NonGeoDataset):
         if years is None:
             # Of a part that was asked for more dates than the whole.
             raise ValueError(
-                f'{self._too_few_dates(location)}; ask for fewer dates, or leave it out'
+                f'{self._rule.lacking(location)}; ask for fewer dates, or leave it out'
             )
         return drawn_years(location, years, self.dates, self.same_season, generator)
-
-    def _stacked(self, location: Location, scenes: Sequence[int]) -> Tensor:
-        """Stored numbers of several dates of a place, (T, C, H, W)."""
-        return torch.stack([self.read_scene(location, scene) for scene in scenes])
-
-
-@lru_cache(maxsize=1)
-def _images_in_memory(*archive: object) -> dict[tuple[object, ...], Tensor]:
-    """Images of the archive that was last opened, by place, scene and time of its files."""
-    return {}
 
 
 def _as_number(day: date) -> int:
@@ -397,7 +358,7 @@ def _as_number(day: date) -> int:
     return day.year * 10000 + day.month * 100 + day.day
 
 
-def _listed(dropped: list[str]) -> str:
+def _listed(dropped: Sequence[str]) -> str:
     """The first of what is missing, their number, and the remedy."""
     more = f' and {len(dropped) - _LISTED} more' if len(dropped) > _LISTED else ''
     return (

@@ -1,0 +1,102 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Scenes of a store, read by their number into memory that is given."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .description import StoreDescription, StoreError
+from .files import LocalFiles, Range, RemoteFiles
+from .shards import CHECKSUM, MISSING, checksum, decode_index, index_length
+
+# Indices of shards that are kept; one of 300 scenes takes 5 kB.
+_KEPT = 4096
+
+
+class StoredImages:
+    """The array of all scenes, each checked against its checksum whenever it is read."""
+
+    def __init__(self, files: LocalFiles | RemoteFiles, description: StoreDescription) -> None:
+        """Initialize a new StoredImages instance.
+
+        Args:
+            files: Files of the store.
+            description: What the store says of itself.
+        """
+        self.files = files
+        self.description = description
+        self.dtype = np.dtype(description.dtype)
+        self._scene_bytes = int(np.prod(description.shape[1:])) * self.dtype.itemsize
+        self._indices: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def fill(
+        self, rows: Sequence[int], images: Sequence[np.ndarray], named: Callable[[int], str] = str
+    ) -> None:
+        """Read scenes.
+
+        Args:
+            rows: Their numbers in the store.
+            images: Where each goes: contiguous arrays of shape (bands, height, width).
+            named: Words for a scene by its number, for messages.
+
+        Raises:
+            StoreError: If a scene is missing or damaged, or its shard cannot be read.
+        """
+        stored = [bytearray(CHECKSUM) for _ in rows]
+        ranges = [
+            self._range(row, image, check, named)
+            for row, image, check in zip(rows, images, stored, strict=True)
+        ]
+        try:
+            self.files.fill(ranges)
+        except OSError as error:
+            scenes = ', '.join(map(named, rows))
+            raise StoreError(
+                f'{self.files.root} cannot be read at {scenes} ({error}); copy {ranges[0].name} '
+                'anew, or pack the archive again'
+            ) from error
+        for row, part, check in zip(rows, ranges, stored, strict=True):
+            if checksum(part.buffers[0]) != check:
+                raise StoreError(
+                    f'{self.files.root} is damaged at {named(row)}: the checksum in {part.name} is '
+                    'wrong; copy that file anew, or pack the archive again'
+                )
+
+    def _range(
+        self, row: int, image: np.ndarray, check: bytearray, named: Callable[[int], str]
+    ) -> Range:
+        """Where a scene lies, and where it goes."""
+        shard, number = divmod(row, self.description.shard)
+        name = self.description.shard_name(shard)
+        try:
+            start, length = self._index(shard)[number].tolist()
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f'{self.files.root}/{name} cannot be read at {named(row)} ({error}); copy it anew, '
+                'or pack the archive again'
+            ) from error
+        if MISSING in (start, length) or length != self._scene_bytes + CHECKSUM:
+            raise StoreError(
+                f'{self.files.root}/{name} does not hold {named(row)}; pack the archive again'
+            )
+        return Range(name, start, [memoryview(image).cast('B'), memoryview(check)])
+
+    def _index(self, shard: int) -> np.ndarray:
+        """Where the scenes of a shard are."""
+        if shard in self._indices:
+            self._indices.move_to_end(shard)
+            return self._indices[shard]
+        name = self.description.shard_name(shard)
+        length = index_length(self.description.shard)
+        content = bytearray(length)
+        start = self.files.size(name) - length
+        if start < 0:
+            raise ValueError('it is shorter than its index')
+        self.files.fill([Range(name, start, [memoryview(content)])])
+        self._indices[shard] = decode_index(memoryview(content), self.description.shard)
+        if len(self._indices) > _KEPT:
+            self._indices.popitem(last=False)
+        return self._indices[shard]

@@ -1,0 +1,208 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tables of a store: its places, and its scenes in the order of the array."""
+
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from .description import StoreError
+from .files import LocalFiles, RemoteFiles
+
+#: Table of the places by name: ``location``, ``scenes``, and ``label``, the footprint and the
+#: georeference where they are known. It is GeoParquet.
+PLACES = 'places.parquet'
+
+#: Table of the scenes: ``location``, ``scene``, ``date``.
+SCENES = 'scenes.parquet'
+
+# Scenes whose names are read at a time.
+_GROUP = 1 << 18
+
+_GEO = {
+    'version': '1.1.0',
+    'primary_column': 'geometry',
+    'columns': {'geometry': {'encoding': 'WKB', 'geometry_types': ['Polygon', 'MultiPolygon']}},
+}
+
+
+def write_tables(
+    folder: str | os.PathLike[str],
+    names: Any,
+    counts: Any,
+    days: Any,
+    scenes: Any = None,
+    labels: Any = None,
+    ground: dict[str, Any] | None = None,
+) -> None:
+    """Write the tables of a store, from columns.
+
+    Args:
+        folder: Folder of the store.
+        names: Names of the places in alphabetical order, (places,).
+        counts: Scenes of each place, (places,).
+        days: Day of each scene, the oldest of a place first, (scenes,); ``datetime64[D]``.
+        scenes: Name of each scene, or None for its day as ``20190415``.
+        labels: Label of each place, None where unknown; or None if there are no labels.
+        ground: Further columns of the places: ``geometry`` as WKB in longitude and latitude, ``crs``,
+            ``transform``, ``height``, ``width``.
+
+    Raises:
+        ValueError: If the columns do not fit each other.
+    """
+    names, counts = pa.array(names, pa.string()), np.asarray(counts, np.int32)
+    days = np.asarray(days, 'datetime64[D]')
+    if len(names) != len(counts) or counts.sum() != len(days):
+        raise ValueError(
+            f'{len(names)} names, {len(counts)} counts of {counts.sum()} scenes and {len(days)} '
+            'days do not fit'
+        )
+    if scenes is None:
+        # Few days are shared by many scenes.
+        distinct, which = np.unique(days, return_inverse=True)
+        texts = pa.array([str(day).replace('-', '') for day in distinct], pa.string())
+        scenes = pa.DictionaryArray.from_arrays(which, texts).dictionary_decode()
+    places: dict[str, Any] = {'location': names, 'scenes': counts}
+    if labels is not None:
+        places['label'] = pa.array(labels, pa.string())
+    table = pa.table(places | (ground or {}))
+    if ground is not None:
+        table = table.replace_schema_metadata({'geo': json.dumps(_GEO)})
+    owners = names.take(pa.array(np.repeat(np.arange(len(names)), counts)))
+    series = pa.table({'location': owners, 'scene': pa.array(scenes, pa.string()), 'date': days})
+    _write(table, os.path.join(folder, PLACES))
+    _write(series, os.path.join(folder, SCENES))
+
+
+def read_listing(files: LocalFiles | RemoteFiles, scenes: int) -> 'StoredListing':
+    """Places and dates of a store.
+
+    Args:
+        files: Files of the store.
+        scenes: Scenes that its array holds.
+
+    Raises:
+        StoreError: If a table is missing or damaged, or does not fit the array.
+    """
+    places = read_table(files, PLACES, ['location', 'scenes'])
+    dates = read_table(files, SCENES, ['date'])
+    names = places['location'].combine_chunks()
+    counts = places['scenes'].to_numpy()
+    days = dates['date'].combine_chunks().view(pa.int32()).to_numpy()
+    first = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=first[1:])
+    ordered = pc.all(pc.less(names[:-1], names[1:])).as_py() in (True, None)
+    falls = np.flatnonzero(np.diff(days) < 0) + 1
+    in_order = np.isin(falls, first, assume_unique=True).all()
+    if first[-1] != len(days) or len(days) != scenes or not ordered or not in_order:
+        raise StoreError(
+            f'{files.root} has tables that do not fit its array; copy them anew, or pack it again'
+        )
+    return StoredListing(files, names, first, days)
+
+
+class StoredListing:
+    """Places and dates of a store, as arrays; all else is read when it is asked for."""
+
+    def __init__(
+        self,
+        files: LocalFiles | RemoteFiles,
+        names: pa.StringArray,
+        first: np.ndarray,
+        days: np.ndarray,
+    ) -> None:
+        """Initialize a new StoredListing instance.
+
+        Args:
+            files: Files of the store.
+            names: Names of the places, (places,).
+            first: Number of the first scene of each place, and of all scenes, (places + 1,).
+            days: Day of each scene, counted from 1970, (scenes,).
+        """
+        self.files = files
+        self.names = names
+        self.first = first
+        self.days = days
+        self._group: tuple[int, list[str]] = (-1, [])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Processes that start afresh read the tables again, which is faster than to be sent them."""
+        return read_listing, (self.files, len(self.days))
+
+    def scene_names(self, start: int, stop: int) -> list[str]:
+        """Names of scenes by their numbers."""
+        names: list[str] = []
+        for group in range(start // _GROUP, -(-stop // _GROUP)):
+            if self._group[0] != group:
+                column = read_table(self.files, SCENES, ['scene'], group)['scene']
+                self._group = group, column.to_pylist()
+            names += self._group[1][max(0, start - group * _GROUP) : stop - group * _GROUP]
+        return names
+
+    def labels(self, classes: Sequence[str]) -> np.ndarray:
+        """Position of the label of each place among the classes, -1 where unknown, (places,)."""
+        column = read_table(self.files, PLACES, ['label'])['label'].combine_chunks()
+        found = pc.index_in(column, pa.array(classes, pa.string()), skip_nulls=True)
+        return pc.fill_null(found, -1).to_numpy(zero_copy_only=False)
+
+    def footprint(self, place: int) -> BaseGeometry | None:
+        """Ground of a place in longitude and latitude, or None where it is not known."""
+        found = self._geometry
+        return None if found is None else shapely.from_wkb(found[place].as_py())
+
+    @cached_property
+    def _geometry(self) -> pa.Array | None:
+        """Ground of all places."""
+        with self.files.open(PLACES) as file:
+            if 'geometry' not in pq.ParquetFile(file).schema_arrow.names:
+                return None
+        return read_table(self.files, PLACES, ['geometry'])['geometry'].combine_chunks()
+
+
+def read_table(
+    files: LocalFiles | RemoteFiles,
+    name: str,
+    columns: list[str] | None = None,
+    group: int | None = None,
+) -> pa.Table:
+    """Columns of a table, or of one group of its rows.
+
+    Args:
+        files: Files of the store.
+        name: Name of the table.
+        columns: Names of the columns, or None for all.
+        group: Position of the group, or None for all rows.
+
+    Raises:
+        StoreError: If the table is missing or damaged.
+    """
+    try:
+        with files.open(name) as file:
+            table = pq.ParquetFile(file, page_checksum_verification=True)
+            if group is None:
+                return table.read(columns)
+            return table.read_row_group(group, columns)
+    except (OSError, pa.ArrowException, KeyError, IndexError) as error:
+        raise StoreError(
+            f'{files.root}/{name} cannot be read ({error}); copy it anew, or pack the archive again'
+        ) from error
+
+
+def _write(table: pa.Table, path: str) -> None:
+    """Write a table that says when it is damaged, to the disk for good."""
+    with open(path, 'wb') as file:
+        pq.write_table(
+            table, file, row_group_size=_GROUP, compression='zstd', write_page_checksum=True
+        )
+        file.flush()
+        os.fsync(file.fileno())
