@@ -44,6 +44,27 @@ def test_which_textures(texture, count):
     assert images(IMAGE).shape == (4, count, 3, 16, 16)
 
 
+@pytest.mark.parametrize('texture', [True, ['urban', 'agriculture']])
+def test_each_band_has_one_texture_whatever_the_groups(texture, monkeypatch):
+    images = GroupImages(BANDS, texture=texture)
+    seen = []
+    draw = images.texture.forward
+    monkeypatch.setattr(images.texture, 'forward', lambda image: seen.append(image) or draw(image))
+    raw = images.raw(IMAGE)
+    used = {band for name in images.textured for band in images.channels[name]}
+    assert [part.shape[1] for part in seen] == [len(used)]
+    for number, name in enumerate(images.names):
+        bands = IMAGE[:, [BANDS.index(band) for band in images.channels[name]]]
+        expected = local_binary_pattern(bands) / 17 if name.endswith('_texture') else bands
+        assert torch.equal(raw[:, number], expected)
+
+
+def test_image_of_other_channels_is_refused():
+    for texture in (True, False):
+        with pytest.raises(ValueError, match=r'the image must have 12 channels .*, got 5'):
+            GroupImages(BANDS, texture=texture)(IMAGE[:, :5])
+
+
 def test_texture_of_a_group_that_is_left_out_is_left_out():
     images = GroupImages(BANDS[:4], texture=['urban', 'natural_color'])
     assert images.names == ['natural_color', 'natural_color_texture']

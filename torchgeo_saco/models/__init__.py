@@ -12,9 +12,8 @@ from .encoder import (
     GroupImages,
     calibrate,
     encoder_images,
-    group_features,
-    group_maps,
 )
+from .features import group_features, group_maps
 from .pretrained import EncoderPlan, Pretrained, pretrained_encoder
 from .projector import Projectors
 from .weights import Weights, create_backbone

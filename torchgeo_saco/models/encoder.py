@@ -10,8 +10,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..bands import band_names, known_sensor
+from ..bands import band_index, band_names, known_sensor
 from ..transforms import LocalBinaryPattern, SelectBands, SemanticGroups
+from .features import group_features, group_maps
 from .scaling import WeightScaling
 
 Fusion = Literal['mean', 'concat', 'learned']
@@ -38,6 +39,7 @@ class GroupImages(nn.Module):
         texture: bool | Sequence[str] = True,
         texture_points: int = 16,
         texture_radius: float = 2.0,
+        compile: bool = False,
     ) -> None:
         """Initialize a new GroupImages instance.
 
@@ -49,6 +51,8 @@ class GroupImages(nn.Module):
             texture: Whether textures are added, or the groups that get one.
             texture_points: Neighbours on the circle of the local binary pattern.
             texture_radius: Its radius, in pixels.
+            compile: Whether textures are computed by compiled code, see
+                :class:`~torchgeo_saco.transforms.LocalBinaryPattern`.
 
         Raises:
             ValueError: If no group can be formed, or a texture is asked of an unknown group.
@@ -67,10 +71,19 @@ class GroupImages(nn.Module):
                 f'the groups are {", ".join(formed)}. Name some of them, or set texture to true'
             )
         self.textured = [name for name in textured if name in formed]
-        self._textured_index = [formed.index(name) for name in self.textured]
+        spectral = {group.name: group.bands for group in self.spectral.groups}
+        chosen = [band for name in self.textured for band in spectral[name]]
+        # Groups share bands, and a texture takes long: each band has one.
+        distinct = [band for band in self.spectral.bands if band in chosen]
+        self._textured_bands = SelectBands(bands, distinct or bands, sensor)
+        # Planes of the output by number: bands of the image, then textures.
+        self._planes = band_index(self.spectral.bands, [b for of in spectral.values() for b in of])
+        self._planes += [len(self.spectral.bands) + n for n in band_index(distinct, chosen)]
         #: Names of the groups in the order of the output.
         self.names = formed + [f'{name}_texture' for name in self.textured]
-        self.texture = LocalBinaryPattern(texture_points, texture_radius, normalize=True)
+        self.texture = LocalBinaryPattern(
+            texture_points, texture_radius, normalize=True, compile=compile
+        )
         self.standardize = nn.BatchNorm2d(3 * len(self.names), eps=1e-6, affine=False)
 
     @property
@@ -81,11 +94,12 @@ class GroupImages(nn.Module):
 
     def raw(self, image: Tensor) -> Tensor:
         """Groups before standardisation: reflectance, and codes from 0 to 1."""
-        groups = self.spectral(image)
-        if self.textured:
-            textures = self.texture(groups[:, self._textured_index])
-            groups = torch.cat([groups, textures.to(groups.dtype)], dim=1)
-        return groups
+        if not self.textured:
+            return self.spectral(image)
+        textures = self.texture(self._textured_bands(image)).to(image.dtype)
+        planes = [*image.unbind(1), *textures.unbind(1)]
+        groups = torch.stack([planes[number] for number in self._planes], dim=1)
+        return rearrange(groups, 'b (g c) h w -> b g c h w', c=3)
 
     def forward(self, image: Tensor) -> Tensor:
         """Standardised groups of an image."""
@@ -157,8 +171,8 @@ def encoder_images(
     Args:
         bands: Names of the channels of the image.
         sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
-        arguments: ``groups``, ``texture``, ``texture_points`` and ``texture_radius``; or
-            ``inputs``, the bands of one image in place of groups.
+        arguments: ``groups``, ``texture``, ``texture_points``, ``texture_radius`` and, if there is
+            one, ``compile``; or ``inputs``, the bands of one image in place of groups.
 
     Returns:
         The module.
@@ -169,47 +183,8 @@ def encoder_images(
     if arguments['inputs'] is not None:
         return BandImages(bands, arguments['inputs'], sensor)
     names = ('groups', 'texture', 'texture_points', 'texture_radius')
-    return GroupImages(bands, sensor=sensor, **{name: arguments[name] for name in names})
-
-
-def group_features(backbone: nn.Module, groups: Tensor) -> Tensor:
-    """Features of every group, in one call of the backbone.
-
-    Args:
-        backbone: Maps (N, 3, H, W) to (N, D).
-        groups: Three-channel images, (B, G, 3, H, W).
-
-    Returns:
-        Features, (B, G, D). The cluster of an image is their mean over G.
-    """
-    images = rearrange(groups, 'b g c h w -> (b g) c h w')
-    features = backbone(images.contiguous(memory_format=torch.channels_last))
-    return rearrange(features, '(b g) d -> b g d', b=groups.shape[0])
-
-
-def group_maps(backbone: nn.Module, groups: Tensor) -> list[Tensor]:
-    """Feature maps of every group, in one call of the backbone.
-
-    Args:
-        backbone: A timm model that can yield intermediate features.
-        groups: Three-channel images, (B, G, 3, H, W).
-
-    Returns:
-        Maps from fine to coarse, each (B, G, C, h, w).
-
-    Raises:
-        ValueError: If the model yields no intermediate features.
-    """
-    if not hasattr(backbone, 'forward_intermediates'):
-        raise ValueError(
-            f'{type(backbone).__name__} yields no feature maps; choose a timm model that has '
-            'forward_intermediates, such as resnet18'
-        )
-    images = rearrange(groups, 'b g c h w -> (b g) c h w')
-    images = images.contiguous(memory_format=torch.channels_last)
-    taps: Any = backbone.forward_intermediates
-    maps: list[Tensor] = taps(images, intermediates_only=True)
-    return [rearrange(map_, '(b g) c h w -> b g c h w', b=groups.shape[0]) for map_ in maps]
+    options = {name: arguments[name] for name in names}
+    return GroupImages(bands, sensor=sensor, compile=arguments.get('compile', False), **options)
 
 
 class GroupFusion(nn.Module):

@@ -51,10 +51,11 @@ class Projectors(nn.ModuleList):
         super().__init__(_perceptron([width, *hidden, output_dim], norm) for _ in range(spaces))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Projections of every group in every sub-space."""
+        """Projections of every group in every sub-space, in float32 or wider."""
         # BatchNorm takes no group axis.
         flat = features.flatten(0, 1)
         projections = torch.stack([projector(flat) for projector in self])
+        projections = projections.to(torch.promote_types(projections.dtype, torch.float32))
         return rearrange(projections, 's (b g) d -> s b g d', b=len(features))
 
 

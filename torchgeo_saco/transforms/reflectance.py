@@ -45,4 +45,8 @@ class Reflectance(nn.Module):
             Reflectance, float32, same shape.
         """
         unit = UNITS.get(image.dtype, 1.0) if self.unit is None else self.unit
-        return (image.float() + self.offset) / unit
+        # One copy, for a batch is large; never the image of the caller.
+        numbers = image.to(torch.float32, copy=True)
+        if self.offset:
+            numbers += self.offset
+        return numbers.div_(unit)

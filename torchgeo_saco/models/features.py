@@ -1,0 +1,95 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Features of band groups: calls of the one backbone that sees them all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+def group_features(backbone: nn.Module, groups: Tensor, one_by_one: bool = False) -> Tensor:
+    """Features of every group.
+
+    In one call of the backbone, whose BatchNorm then sees all groups together; or in a call for
+    each. Of these nothing but the features is kept for the backward pass, which computes the
+    rest anew, so memory is that of one group.
+
+    Args:
+        backbone: Maps (N, 3, H, W) to (N, D).
+        groups: Three-channel images, (B, G, 3, H, W).
+        one_by_one: Whether each group takes a call of its own.
+
+    Returns:
+        Features, (B, G, D), in float32 or wider. The cluster of an image is their mean over G.
+    """
+    if one_by_one:
+        parts = [_recomputed(backbone, group) for group in groups.unbind(1)]
+        features = torch.stack(parts, dim=1)
+    else:
+        images = rearrange(groups, 'b g c h w -> (b g) c h w')
+        features = backbone(images.contiguous(memory_format=torch.channels_last))
+        features = rearrange(features, '(b g) d -> b g d', b=groups.shape[0])
+    # Means and cosines of rounded numbers would be rounded again.
+    return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
+def _recomputed(backbone: nn.Module, images: Tensor) -> Tensor:
+    """Features of images, whose backward pass goes through the backbone once more."""
+    images = images.contiguous(memory_format=torch.channels_last)
+    if not torch.is_grad_enabled():
+        return backbone(images)
+    contexts = partial(_first_and_again, backbone)
+    features: Tensor = checkpoint(backbone, images, use_reentrant=False, context_fn=contexts)
+    return features
+
+
+def _first_and_again(backbone: nn.Module) -> tuple[Any, Any]:
+    """What surrounds the forward pass, and its repetition."""
+    return nullcontext(), _borrowed_buffers(backbone)
+
+
+@contextmanager
+def _borrowed_buffers(module: nn.Module) -> Iterator[None]:
+    """Within the block, what happens to the buffers of a module happens to copies of them."""
+    kept = [
+        (m, name, value) for m in module.modules() for name, value in m.named_buffers('', False)
+    ]
+    for owner, name, buffer in kept:
+        setattr(owner, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for owner, name, buffer in kept:
+            setattr(owner, name, buffer)
+
+
+def group_maps(backbone: nn.Module, groups: Tensor) -> list[Tensor]:
+    """Feature maps of every group, in one call of the backbone.
+
+    Args:
+        backbone: A timm model that can yield intermediate features.
+        groups: Three-channel images, (B, G, 3, H, W).
+
+    Returns:
+        Maps from fine to coarse, each (B, G, C, h, w).
+
+    Raises:
+        ValueError: If the model yields no intermediate features.
+    """
+    if not hasattr(backbone, 'forward_intermediates'):
+        raise ValueError(
+            f'{type(backbone).__name__} yields no feature maps; choose a timm model that has '
+            'forward_intermediates, such as resnet18'
+        )
+    images = rearrange(groups, 'b g c h w -> (b g) c h w')
+    images = images.contiguous(memory_format=torch.channels_last)
+    taps: Any = backbone.forward_intermediates
+    maps: list[Tensor] = taps(images, intermediates_only=True)
+    return [rearrange(map_, '(b g) c h w -> b g c h w', b=groups.shape[0]) for map_ in maps]
