@@ -135,7 +135,7 @@ class Swapped:
 
 
 def test_lower_component_comes_first(monkeypatch):
-    monkeypatch.setattr(change, 'GaussianMixture', Swapped)
+    monkeypatch.setattr('sklearn.mixture.GaussianMixture', Swapped)
     mixture = two_gaussians([0.5, 1.0, 1.5, 3.0, 5.0])
     assert mixture[:3] == ((0.8, 0.2), (1.0, 3.0), (0.5, 2.0))
 
@@ -251,6 +251,20 @@ def test_decision_of_seen_and_unseen_places():
     estimate.decide()
     assert estimate.changed.tolist() == [[0, 0], [0, 0], [1, 0], [0, 1], [-1, -1], [-1, -1]]
     assert estimate.is_changed(torch.tensor([5, 2])).tolist() == [[False, False], [True, False]]
+
+
+def test_what_a_gpu_leaves_out_is_refused_at_the_decision(monkeypatch):
+    estimate = ChangeEstimate(4)
+    # On a CPU it is refused at once.
+    monkeypatch.setattr(estimate, '_require_fit', lambda *args: None)
+    ratio = torch.tensor([[1.0, 2.0], [9.0, 9.0], [torch.nan, 1.0], [9.0, 9.0], [3.0, 4.0]])
+    estimate.update(torch.tensor([0, 4, 1, -1, 0]), ratio)
+    assert torch.equal(estimate.ratio[0], torch.tensor([2.0, 3.0]))
+    assert estimate.ratio[1:].isnan().all()
+    with pytest.raises(ValueError, match=r'3 change ratios were NaN .* of no place from 0 to 3'):
+        estimate.decide()
+    estimate.decide()
+    assert 'refused' not in estimate.state_dict()
 
 
 def test_decision_twice_is_the_same():
@@ -374,11 +388,11 @@ def test_wrong_numbers(numbers):
 
 
 #: Places and ratios that each of two processes sees in three steps: disjoint ones, common ones,
-#: and batches of unequal size.
+#: and one several times.
 STEPS = (
     (([0, 1], [1.0, 2.0]), ([2, 3], [9.0, 2.5])),
     (([2, 0], [4.0, 2.0]), ([2, 4], [8.0, 1.5])),
-    (([1, 1, 3], [3.0, 5.0, 1.0]), ([1], [1.0])),
+    (([1, 1], [3.0, 5.0]), ([1, 3], [1.0, 1.0])),
 )
 
 

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+
+from .distributed import gathered
 
 # Added to the variance of a component, as scikit-learn does by default.
 _VARIANCE_FLOOR = 1e-6
@@ -209,6 +211,7 @@ class ChangeEstimate(nn.Module):
     ratio: Tensor
     changed: Tensor
     fitted: Tensor
+    refused: Tensor
 
     def __init__(self, locations: int = 0, years: int = 2, decay: float = 0.8) -> None:
         """Initialize a new ChangeEstimate instance.
@@ -235,6 +238,8 @@ class ChangeEstimate(nn.Module):
         self.register_buffer('changed', torch.full((locations, years), -1, dtype=torch.int8))
         # Numbers of the mixture that was decided by, NaN before and where there was none.
         self.register_buffer('fitted', torch.full((7,), torch.nan))
+        # Observations left out since the last decision.
+        self.register_buffer('refused', torch.tensor(0), persistent=False)
 
     @property
     def mixture(self) -> Mixture | None:
@@ -272,7 +277,11 @@ class ChangeEstimate(nn.Module):
         """Take in the ratios of some places.
 
         The first one of a place stands as it is; then r <- decay r + (1 - decay) R. Several of one
-        place count as one, their mean. Every process must call this equally often.
+        place count as one, their mean. Every process must call this equally often, with equally
+        many places.
+
+        A GPU is not waited for: there, unknown places and ratios that are not finite are left out,
+        counted, and refused by :meth:`decide`.
 
         Args:
             location: Numbers of the places, (B).
@@ -286,24 +295,37 @@ class ChangeEstimate(nn.Module):
                 f'location must be (B) and ratio (B, {self.ratio.shape[1]}), got '
                 f'{tuple(location.shape)} and {tuple(ratio.shape)}'
             )
-        location, ratio = _of_all_processes(location, ratio.to(self.ratio))
-        self._require_known(location)
-        bad = ~ratio.isfinite().all(1)
-        if bad.any():
-            raise ValueError(
-                'the change ratio is NaN or infinite on the places number '
-                f'{sorted(set(location[bad].tolist()))}, counted from 0; look at their images, or '
-                'lower lr'
-            )
-        places, index, counts = location.unique(return_inverse=True, return_counts=True)
-        sums = ratio.new_zeros(len(places), ratio.shape[1]).index_add_(0, index, ratio)
-        observed, known = sums / counts[:, None], self.ratio[places]
-        moved = self.decay * known + (1 - self.decay) * observed
-        self.ratio[places] = torch.where(known.isnan(), observed, moved)
+        location, ratio = gathered(location), gathered(ratio.to(self.ratio))
+        known = (location >= 0) & (location < len(self.ratio))
+        fit = known & ratio.isfinite().all(1)
+        if location.device.type == 'cpu':
+            self._require_fit(location, known, fit)
+        self.refused += (~fit).sum()
+        places = location.where(known, 0)
+        # Rows of one place all get the mean over that place, so it is all one which is kept.
+        alike = (places[:, None] == places) & fit
+        counts = alike.sum(1, keepdim=True)
+        observed = torch.where(alike[:, :, None], ratio, 0).sum(1) / counts
+        before = self.ratio[places]
+        moved = self.decay * before + (1 - self.decay) * observed
+        moved = torch.where(before.isnan(), observed, moved)
+        self.ratio[places] = torch.where(counts > 0, moved, before)
 
     @torch.no_grad()
     def decide(self) -> None:
-        """Decide which of the places seen so far have changed. Twice in a row, it does nothing."""
+        """Decide which of the places seen so far have changed. Twice in a row, it does nothing.
+
+        Raises:
+            ValueError: If :meth:`update` has left something out since the last call.
+        """
+        refused = int(self.refused)
+        self.refused.zero_()
+        if refused:
+            raise ValueError(
+                f'{refused} change ratios were NaN or infinite, or of no place from 0 to '
+                f'{len(self.ratio) - 1}; look at the images and at the numbers of the places, or '
+                'lower lr'
+            )
         seen = ~self.ratio.isnan()
         values = self.ratio[seen].double().cpu().numpy()
         mixture = two_gaussians(values)
@@ -325,14 +347,18 @@ class ChangeEstimate(nn.Module):
         """
         return self.changed[location] == 1
 
-    def _require_known(self, location: Tensor) -> None:
-        """Refuse numbers that no place has."""
-        known = len(self.ratio)
-        wrong = location[(location < 0) | (location >= known)]
-        if len(wrong):
+    def _require_fit(self, location: Tensor, known: Tensor, fit: Tensor) -> None:
+        """Refuse numbers that no place has, and ratios that are not finite."""
+        if not known.all():
             raise ValueError(
-                f'place number {wrong[0]} is not one of the {known} of the estimate, counted from '
-                '0; call resize with the number of places of the data set'
+                f'place number {location[~known][0]} is not one of the {len(self.ratio)} of the '
+                'estimate, counted from 0; call resize with the number of places of the data set'
+            )
+        if not fit.all():
+            raise ValueError(
+                'the change ratio is NaN or infinite on the places number '
+                f'{sorted(set(location[~fit].tolist()))}, counted from 0; look at their images, or '
+                'lower lr'
             )
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -347,22 +373,3 @@ class ChangeEstimate(nn.Module):
                 )
             self.resize(len(loaded))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def _of_all_processes(location: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
-    """Observations of all processes that train together, in the order of their ranks."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return location, ratio
-    count = torch.tensor([len(location)], device=location.device)
-    counts = [torch.empty_like(count) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(counts, count)
-    sizes = [int(size) for size in counts]
-    gathered = []
-    # Collectives take one shape, and batches may differ in size.
-    for part in (location, ratio):
-        padded = part.new_zeros(max(sizes), *part.shape[1:])
-        padded[: len(part)] = part
-        parts = [torch.empty_like(padded) for _ in sizes]
-        distributed.all_gather(parts, padded)
-        gathered.append(torch.cat([p[:size] for p, size in zip(parts, sizes, strict=True)]))
-    return gathered[0], gathered[1]

@@ -9,6 +9,7 @@ import torch
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
+from .distributed import gathered
 from .losses import unit
 
 
@@ -40,7 +41,8 @@ class KeyQueue(nn.Module):
 
     Every key is kept until *size* newer ones have come, whatever the batch. Slots not yet
     filled, and keys of the query's own place, are no negatives. Place and order are buffers,
-    so a resumed run goes on with the same memory.
+    so a resumed run goes on with the same memory. Processes that train together put the keys of
+    all in, in the order of the joined batch, so each holds the same queue.
     """
 
     keys: Tensor
@@ -68,10 +70,22 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, locations: Tensor) -> None:
-        """Put keys at the end of the queue; the oldest leave.
+        """Put keys of all processes at the end of the queue; the oldest leave.
+
+        Every process must call this equally often, with equally many keys.
 
         Args:
             keys: Features, (N, D). They are stored at length one.
+            locations: Number of the place of each key, (N), not negative.
+        """
+        self.extend(gathered(keys), gathered(locations))
+
+    @torch.no_grad()
+    def extend(self, keys: Tensor, locations: Tensor) -> None:
+        """As :meth:`enqueue`, of keys that were gathered from all processes before.
+
+        Args:
+            keys: Features of the joined batch, (N, D).
             locations: Number of the place of each key, (N), not negative.
         """
         keys, locations = unit(keys)[-self.size :], locations[-self.size :]

@@ -1,15 +1,20 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Sampling orders that depend on seed and epoch alone."""
+"""Sampling orders that depend on seed and epoch alone, shared out over processes."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import DistributedSampler
 
+from .distributed import process_count, process_rank
 from .randomness import mixed_seed, run_seed
+
+# Items turned into Python numbers at once.
+_BLOCK = 4096
 
 
 class Draw(NamedTuple):
@@ -22,54 +27,103 @@ class Draw(NamedTuple):
     epoch: int
 
 
-class EpochOrder(Sampler[int]):
-    """Shuffles a dataset by (seed, epoch), so that a resumed run sees the same order.
+class Share[Index](DistributedSampler[Index]):
+    """What one of the processes that train together takes of a dataset.
 
-    Lightning calls :meth:`set_epoch`.
+    They take items in turn. So their batches of a step are together the batch of one process
+    that takes as many at once as all. Lightning leaves samplers of this type as they are.
     """
 
     def __init__(self, size: int) -> None:
-        """Initialize a new EpochOrder instance.
+        """Initialize a new Share instance.
 
         Args:
             size: Number of items of the dataset.
         """
+        # The dataset counts by its length alone.
+        super().__init__(range(size), process_count(), process_rank(), shuffle=False)  # type: ignore[arg-type]
         self.size = size
-        self.epoch = 0
+        #: Items of this process that the next pass over them leaves out, to go on after them.
+        self.skip = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of that epoch."""
-        self.epoch = epoch
+    @abstractmethod
+    def __iter__(self) -> Iterator[Index]:
+        """Items of this process."""
 
-    def __iter__(self) -> Iterator[int]:
-        """Items of the epoch."""
-        generator = np.random.default_rng(mixed_seed(run_seed(), self.epoch))
-        yield from generator.permutation(self.size).tolist()
+
+class EpochShare[Index](Share[Index]):
+    """Shuffles a dataset by (seed, epoch), so that a resumed run sees the same order.
+
+    Lightning calls :meth:`set_epoch`. Every process gets equally many items; the few that remain
+    are left out of this epoch, and others of the next one.
+    """
+
+    def items(self) -> Iterator[int]:
+        """Items of this process in the epoch."""
+        # 4 bytes an item, for data sets of millions; the order does not depend on the type.
+        order = np.arange(self.size, dtype=np.int32 if self.size < 2**31 else np.int64)
+        np.random.default_rng(mixed_seed(run_seed(), self.epoch)).shuffle(order)
+        skip, self.skip = self.skip, 0
+        share = order[self.rank :: self.num_replicas][skip : len(self)]
+        for start in range(0, len(share), _BLOCK):
+            yield from share[start : start + _BLOCK].tolist()
 
     def __len__(self) -> int:
-        """Number of items."""
-        return self.size
+        """Number of items of this process."""
+        return self.size // self.num_replicas
 
 
-class EpochSampler(Sampler[Draw]):
+class EpochOrder(EpochShare[int]):
+    """Shuffled order of a dataset, see :class:`EpochShare`."""
+
+    def __iter__(self) -> Iterator[int]:
+        """Items of this process in the epoch."""
+        return self.items()
+
+
+class EpochSampler(EpochShare[Draw]):
     """Order of :class:`EpochOrder`, for datasets that draw at random themselves.
 
     The epoch travels with every index, so workers that live through the whole run draw as
     fresh ones do.
     """
 
-    def __init__(self, size: int) -> None:
-        """See :class:`EpochOrder`."""
-        self.order = EpochOrder(size)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of that epoch."""
-        self.order.set_epoch(epoch)
-
     def __iter__(self) -> Iterator[Draw]:
-        """Draws of the epoch."""
-        return (Draw(item, self.order.epoch) for item in self.order)
+        """Draws of this process in the epoch."""
+        epoch = self.epoch
+        for item in self.items():
+            yield Draw(item, epoch)
+
+
+class EvaluationOrder(Share[int]):
+    """Items in the order of the dataset, each on one process alone.
+
+    Processes may differ by one item, as nothing is repeated to make them even.
+    """
+
+    def __iter__(self) -> Iterator[int]:
+        """Items of this process."""
+        return iter(range(self.rank, self.size, self.num_replicas))
 
     def __len__(self) -> int:
-        """Number of draws."""
-        return len(self.order)
+        """Number of items of this process."""
+        return len(range(self.rank, self.size, self.num_replicas))
+
+
+def even_batch_size(size: int, batch_size: int) -> int:
+    """Batch size by which all processes evaluate equally many batches.
+
+    They wait for one another at every batch, so one batch more on one of them would be waited for
+    without end.
+
+    Args:
+        size: Number of items, at least one a process.
+        batch_size: Batch size asked for.
+
+    Returns:
+        The smallest one that is not below it and splits the shares evenly.
+    """
+    share, rest = divmod(size, process_count())
+    while rest and share % batch_size == 0:
+        batch_size += 1
+    return batch_size

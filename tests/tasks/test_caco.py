@@ -177,6 +177,8 @@ def test_resumed_run_ends_where_the_unbroken_one_does(two_years, tmp_path):
     _, last = fit(fresh(), two_years, tmp_path / 'half', 2, **options)
     saved = torch.load(last, weights_only=True)['state_dict']
     assert (saved['change.changed'] >= 0).sum() == 10
+    # In the second epoch, counted from 0, the places were decided anew.
+    assert saved['decided'] == 1
     resumed = fresh()
     seen = {}
     resumed.on_train_start = lambda: seen.update(copy.deepcopy(resumed.state_dict()))

@@ -112,7 +112,7 @@ def test_defaults_are_those_of_seco_and_caco():
     }  # fmt: skip
     assert {key: task.hparams[key] for key in wanted} == wanted
     assert [layer.out_features for layer in task.projector[0][::2]] == [512, 128]
-    assert task.views.crop.p == 1
+    assert task.views.crop == 0.2
     optimizer = task.configure_optimizers()
     assert isinstance(optimizer, torch.optim.SGD)
     assert optimizer.defaults['momentum'] == 0.9

@@ -333,8 +333,8 @@ def test_group_of_other_bands_than_trained_is_refused():
 def test_batches_of_one_step_draw_apart_and_move_the_key_encoder_once(archive, tmp_path):
     task = small()
     seen, moved = [], []
-    draw = task.views.augment.forward
-    task.views.augment.forward = lambda image: seen.append(torch.rand(1).item()) or draw(image)
+    draw = task.views.augmented
+    task.views.augmented = lambda image: seen.append(torch.rand(1).item()) or draw(image)
     task.on_train_batch_end = lambda *args: moved.append(
         task.model_momentum.state_dict()['conv1.0.weight'].clone()
     )

@@ -71,7 +71,7 @@ class ChangeFigures(Callback):
             return
         # Mean over the years that were seen; NaN where none was.
         means = estimate.ratio.nanmean(1).tolist()
-        numbers = {place.name: archive.location_index[place.name] for place in archive.locations}
+        numbers = archive.location_index
         ratios = {name: means[i] for name, i in numbers.items() if means[i] == means[i]}
         if len(ratios) < 2:
             return

@@ -19,9 +19,17 @@ from ..randomness import run_seed, torch_seeded
 from ..tasks import ContrastiveTask
 
 
+def log_folder(trainer: Trainer) -> str:
+    """Folder of the log of a run, as its first process knows it."""
+    logger = trainer.logger
+    # Not trainer.log_dir, in which all processes wait for one another.
+    folder = getattr(logger, 'log_dir', None) or getattr(logger, 'save_dir', None)
+    return folder or trainer.default_root_dir
+
+
 def figure_folder(trainer: Trainer) -> str:
-    """Folder of the figures of a run."""
-    return os.path.join(trainer.log_dir or trainer.default_root_dir, 'figures')
+    """Folder of the figures of a run, as its first process knows it."""
+    return os.path.join(log_folder(trainer), 'figures')
 
 
 def save_figure(trainer: Trainer, name: str, figure: Figure) -> None:

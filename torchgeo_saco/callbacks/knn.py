@@ -119,7 +119,8 @@ class KNNProbe(Callback):
             return
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         bank, held_out = (_embeddings(trainer, pl_module, loader) for loader in self._loaders)
-        accuracy = self._accuracy(bank, held_out, len(classes))
+        # BatchNorm saw other images on every process; the row is that of the first one.
+        accuracy = trainer.strategy.broadcast(self._accuracy(bank, held_out, len(classes)))
         self.rows.append((epochs, accuracy))
         if trainer.logger is not None:
             trainer.logger.log_metrics({'val_knn_accuracy': accuracy}, step=trainer.global_step)

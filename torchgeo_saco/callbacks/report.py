@@ -6,7 +6,7 @@
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 
-from .figures import figure_folder
+from .figures import figure_folder, log_folder
 
 
 class RunReport(Callback):
@@ -18,7 +18,7 @@ class RunReport(Callback):
             return
         saver = trainer.checkpoint_callback
         checkpoint = getattr(saver, 'last_model_path', '') or getattr(saver, 'best_model_path', '')
-        folder = trainer.log_dir or trainer.default_root_dir
+        folder = log_folder(trainer)
         lines = [
             f'checkpoint  {checkpoint or "none was written"}',
             f'figures     {figure_folder(trainer)}',

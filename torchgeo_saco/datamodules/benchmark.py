@@ -18,6 +18,7 @@ from torchgeo.datasets.utils import Path, Sample
 from ..bands import band_names
 from ..datasets import pixels
 from ..datasets.features import Features, collate_features
+from ..loaders import ResumableLoader, evaluation_share
 from ..randomness import run_seed, torch_seeded
 from ..samplers import EpochOrder
 from ..synthesis import generate_sample_benchmark
@@ -141,7 +142,7 @@ class BenchmarkDataModule(NonGeoDataModule):
         Returns:
             The loader.
         """
-        return self._loader(split, drop_last=False)
+        return self._loader(split)
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
         """Reflectance from stored numbers, and turned images in training, on the device.
@@ -176,31 +177,34 @@ class BenchmarkDataModule(NonGeoDataModule):
 
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         """Loader of a split, in seeded order for training; of the test split for prediction."""
-        split = 'test' if split == 'predict' else split
+        if split == 'predict':
+            return self._loader('test')
         dataset = self._valid_attribute(f'{split}_dataset')
         if split != 'train':
-            return self._loader(split, drop_last=False)
+            return self._loader(split, **evaluation_share(len(dataset), self.batch_size))
+        order = EpochOrder(len(dataset))
         # Of a data set smaller than a batch, the only batch is kept.
-        drop_last = len(dataset) >= self.batch_size
-        return self._loader(split, drop_last, EpochOrder(len(dataset)))
+        drop_last = len(order) >= self.batch_size
+        options = self._loading('train') | {'sampler': order, 'drop_last': drop_last}
+        return ResumableLoader(trainer=lambda: self.trainer, **options)
 
-    def _loader(
-        self, split: str, drop_last: bool, order: EpochOrder | None = None
-    ) -> DataLoader[Sample]:
-        """Loader of a split in the order given."""
+    def _loader(self, split: str, **options: Any) -> DataLoader[Sample]:
+        """Loader of a split in its order, or as the options say."""
+        return DataLoader(**(self._loading(split) | options))
+
+    def _loading(self, split: str) -> dict[str, Any]:
+        """Arguments of all loaders."""
         dataset = self._valid_attribute(f'{split}_dataset')
         in_memory = isinstance(dataset, Features)
         workers = 0 if in_memory else self.num_workers
-        return DataLoader(
-            dataset=dataset,
-            batch_size=self.batch_size,
-            sampler=order,
-            num_workers=workers,
-            collate_fn=collate_features if in_memory else self.collate_fn,
-            drop_last=drop_last,
-            pin_memory=self.pin_memory,
-            persistent_workers=workers > 0,
-        )
+        return {
+            'dataset': dataset,
+            'batch_size': self.batch_size,
+            'num_workers': workers,
+            'collate_fn': collate_features if in_memory else self.collate_fn,
+            'pin_memory': self.pin_memory,
+            'persistent_workers': workers > 0,
+        }
 
 
 def turned(images: Tensor, symmetries: Tensor) -> Tensor:

@@ -7,6 +7,9 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from matplotlib.figure import Figure
 from torch.utils.data import DataLoader
@@ -15,8 +18,15 @@ from torchgeo.datasets.utils import Path, Sample
 
 from ..datasets import SeasonalArchive, archive_folder, obtain_archive
 from ..datasets.dates import Item, OtherDates, YearRule
+from ..loaders import ResumableLoader, evaluation_share, report_batches
 from ..samplers import Draw, EpochSampler
 from ..transforms import Reflectance
+
+# Reasons that are reported one by one.
+_REASONS = 100
+
+# Names turned into Python texts at a time.
+_BLOCK = 1 << 16
 
 
 class SeasonalDataModule(NonGeoDataModule):
@@ -57,7 +67,7 @@ class SeasonalDataModule(NonGeoDataModule):
         Args:
             archive: Which archive: a folder of your own, or a key of
                 :data:`torchgeo_saco.datasets.ARCHIVES`.
-            root: Folder that holds the archive.
+            root: Folder that holds the archive; or folder or URL of a store of it.
             download: Generate or download the archive where it is absent.
             bands: Bands to read, in any spelling, or None for all that are there.
             dates: Dates of a place in one training sample, or in each of its years.
@@ -171,10 +181,10 @@ class SeasonalDataModule(NonGeoDataModule):
             raise ValueError('no place is held out; set val_fraction above 0')
         loaders = []
         for part, name in ((self.train_dataset, 'training'), (self.val_dataset, 'held-out')):
-            labelled = [place.name for place in part.locations if place.name in part.labels]
-            if not labelled:
+            labelled = np.flatnonzero(part.label_numbers >= 0)
+            if not len(labelled):
                 raise ValueError(f'{self.folder}/labels.csv labels no {name} place; add some')
-            chosen = part.subset(labelled, 1, 'date')
+            chosen = part.part(labelled, 1, 'date')
             loaders.append(self._loader(chosen, _spread(chosen, dates_per_location)))
         return loaders[0], loaders[1]
 
@@ -205,15 +215,15 @@ class SeasonalDataModule(NonGeoDataModule):
             raise ValueError('call setup first')
         dataset = self.val_dataset if split == 'test' else self.train_dataset
         # The order of the split by hash, which depends on names alone.
-        names = sorted((place.name for place in dataset.locations), key=_hashed)
-        quarter = len(names) // 4
-        chosen = {'train': names[quarter:], 'val': names[:quarter], 'test': names}[split]
-        labelled = [name for name in chosen if name in dataset.labels]
-        if not labelled:
+        order = _by_hash(dataset.locations.names)
+        quarter = len(order) // 4
+        chosen = {'train': order[quarter:], 'val': order[:quarter], 'test': order}[split]
+        labelled = np.sort(chosen[dataset.label_numbers[chosen] >= 0])
+        if not len(labelled):
             raise ValueError(
                 f'{self.folder}/labels.csv labels no place of the {split} split; add some'
             )
-        part = dataset.subset(labelled, 1, 'date')
+        part = dataset.part(labelled, 1, 'date')
         return self._loader(part, range(len(part)))
 
     def test_dataloader(self) -> Any:
@@ -246,28 +256,32 @@ class SeasonalDataModule(NonGeoDataModule):
         whole = SeasonalArchive(self.folder, **self.kwargs)
         self._require_reflectance(whole)
         self.bands, self.classes = whole.bands, whole.classes
-        names = sorted((place.name for place in whole.locations), key=_hashed)
-        held_out = self._held_out(whole, names)
-        if len(names) - len(held_out) < 2:
+        held_out = self._held_out(whole)
+        places, held = len(whole.locations), int(held_out.sum())
+        if places - held < 2:
             raise ValueError(
-                f'{self.folder} has {len(names)} places, {len(held_out)} of them held out; contrasting '
+                f'{self.folder} has {places} places, {held} of them held out; contrasting '
                 'needs at least 2 to train on: add places, or lower val_fraction'
             )
-        self.train_dataset = whole.subset([name for name in names if name not in held_out])
-        self.val_dataset = whole.subset(sorted(held_out))
-        self.predict_dataset = whole.subset(names, 1, 'date')
+        self.train_dataset = whole.part(np.flatnonzero(~held_out))
+        self.val_dataset = whole.part(np.flatnonzero(held_out))
+        self.predict_dataset = whole.part(np.arange(places), 1, 'date')
         self._report(whole)
 
-    def _held_out(self, whole: SeasonalArchive, names: list[str]) -> set[str]:
-        """Places held out, of those there are.
+    def _held_out(self, whole: SeasonalArchive) -> np.ndarray:
+        """Whether each place is held out.
 
         The split is of all places as listed, so it stays the same whatever a method leaves out.
         """
+        names = whole.locations.names
         if self.val_fraction == 0:
-            return set()
-        listed = sorted(whole.listed, key=_hashed)
-        chosen = listed[: max(1, round(self.val_fraction * len(listed)))]
-        return set(chosen) & set(names) or set(names[:1])
+            return np.zeros(len(names), bool)
+        listed = whole.source.listed
+        chosen = _by_hash(listed)[: max(1, round(self.val_fraction * len(listed)))]
+        held_out = pc.is_in(names, listed.take(pa.array(chosen))).to_numpy(zero_copy_only=False)
+        if not held_out.any():
+            held_out = np.arange(len(names)) == _by_hash(names)[0]
+        return held_out
 
     def _require_reflectance(self, whole: SeasonalArchive) -> None:
         """Refuse floats that are plainly no reflectance."""
@@ -296,43 +310,64 @@ class SeasonalDataModule(NonGeoDataModule):
                 f'passed over, for no band of {whole.sensor.name} has such a name: '
                 f'{", ".join(whole.passed_over)}'
             )
-        for reason in whole.dropped:
+        for reason in whole.dropped[:_REASONS]:
             rank_zero_info(f'left out: {reason}')
+        if len(whole.dropped) > _REASONS:
+            rank_zero_info(f'left out: {len(whole.dropped) - _REASONS} more')
 
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         """Loader of one part, in seeded order for training."""
         dataset = self._valid_attribute(f'{split}_dataset')
         if split == 'train':
-            return self._loader(dataset, EpochSampler(len(dataset)), drop_last=True)
-        return self._loader(dataset, range(len(dataset)))
+            report_batches(len(dataset), self.batch_size)
+            return ResumableLoader(
+                trainer=lambda: self.trainer,
+                drop_last=True,
+                **self._loading(dataset, EpochSampler(len(dataset))),
+            )
+        return self._loader(dataset, range(len(dataset)), shared=split == 'val')
 
     def _loader(
-        self, dataset: SeasonalArchive, order: Any, drop_last: bool = False
+        self, dataset: SeasonalArchive, order: Any, shared: bool = False
     ) -> DataLoader[Sample]:
-        """Loader of a dataset in the order given."""
-        return DataLoader(
-            dataset=dataset,
-            batch_size=self.batch_size,
-            sampler=order,
-            num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
-            drop_last=drop_last,
-            pin_memory=self.pin_memory,
-            persistent_workers=self.num_workers > 0,
-        )
+        """Loader of a dataset in the order given, shared out over processes or not."""
+        options = self._loading(dataset, order)
+        if shared:
+            options |= evaluation_share(len(dataset), self.batch_size)
+        return DataLoader(**options)
+
+    def _loading(self, dataset: SeasonalArchive, order: Any) -> dict[str, Any]:
+        """Arguments of all loaders."""
+        return {
+            'dataset': dataset,
+            'batch_size': self.batch_size,
+            'sampler': order,
+            'num_workers': self.num_workers,
+            'multiprocessing_context': dataset.worker_context if self.num_workers else None,
+            'collate_fn': self.collate_fn,
+            'pin_memory': self.pin_memory,
+            'persistent_workers': self.num_workers > 0,
+        }
 
 
-def _hashed(name: str) -> tuple[int, str]:
-    """What places are split by."""
-    return zlib.crc32(name.encode()), name
+def _by_hash(names: pa.StringArray) -> np.ndarray:
+    """Positions of names by what places are split by: a hash, then the name.
+
+    Args:
+        names: Names in alphabetical order, (places,).
+    """
+    hashes = np.empty(len(names), np.uint32)
+    for start in range(0, len(names), _BLOCK):
+        block = names.slice(start, _BLOCK).to_pylist()
+        hashes[start : start + _BLOCK] = [zlib.crc32(name.encode()) for name in block]
+    return np.argsort(hashes, kind='stable')
 
 
 def _spread(dataset: SeasonalArchive, dates_per_location: int) -> list[Draw]:
     """Items with evenly spread dates of every place."""
     order = []
     start = 0
-    for place in dataset.locations:
-        count = len(place.scenes)
+    for count in dataset.locations.counts.tolist():
         taken = min(dates_per_location, count)
         order += [Draw(start + (2 * i + 1) * count // (2 * taken), 0) for i in range(taken)]
         start += count

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchgeo.datasets.utils import Sample
 
 from ..change import ChangeEstimate, year_ratios
+from ..distributed import gathered, own_images
 from ..losses import unit
 from .contrastive import Contrast
 from .seco import SeasonalFeatures, SeCo, same_place
@@ -70,6 +71,8 @@ class CACo(SeCo):
         self.change = ChangeEstimate(years=self.years, decay=self.hparams['ratio_decay'])
         # The epoch whose places were decided last.
         self.register_buffer('decided', torch.tensor(-1))
+        # The same on the host, once it has asked; a GPU would have to be waited for at every step.
+        self._decided: int | None = None
 
     def setup(self, stage: str) -> None:
         """As :meth:`ContrastiveTask.setup`, and learn how many places there are.
@@ -83,6 +86,8 @@ class CACo(SeCo):
         super().setup(stage)
         if stage != 'fit':
             return
+        # A checkpoint may be loaded after this.
+        self._decided = None
         locations = getattr(getattr(self.trainer, 'datamodule', None), 'locations', None)
         if locations is not None:
             self.change.resize(locations)
@@ -95,9 +100,12 @@ class CACo(SeCo):
     def on_train_batch_start(self, batch: Sample, batch_idx: int) -> None:
         """Decide which places have changed, once an epoch, of what earlier epochs saw."""
         # A resumed run may begin within an epoch, or past the end that it was not there for.
-        if int(self.decided) != self.current_epoch:
+        if self._decided is None:
+            self._decided = int(self.decided)
+        if self._decided != self.current_epoch:
             self.change.decide()
             self.decided.fill_(self.current_epoch)
+            self._decided = self.current_epoch
 
     def on_train_epoch_end(self) -> None:
         """Decide which places have changed, for the checkpoint and the log."""
@@ -105,6 +113,10 @@ class CACo(SeCo):
         seen = self.change.changed >= 0
         if seen.any():
             self.log('changed', (self.change.changed[seen] == 1).float().mean())
+
+    def on_train_end(self) -> None:
+        """As at the end of an epoch, of which a run resumed after its last batch sees none."""
+        self.change.decide()
 
     def contrast(self, image: Tensor, location: Tensor) -> Contrast:
         """Contrast in three sub-spaces, of two years.
@@ -141,29 +153,51 @@ class CACo(SeCo):
     ) -> dict[str, Tensor]:
         """Loss of every sub-space, the mean of both years; the keys enter the queues."""
         query, keys = features
+        joined, places = self.joined(keys), gathered(location)
         losses = {}
         for space, name in enumerate(self.names):
             queries = query[space].mean(1).chunk(self.years)
             positives = keys[space, space].chunk(self.years)
+            stored = joined[space, space].chunk(self.years)
             parts = []
             for year, positive in enumerate(positives):
-                negatives = self.year_negatives(space, year, keys[space], location, apart)
+                negatives = self.year_negatives(space, year, joined[space], location, apart, places)
                 parts.append(self.nce(queries[year], positive, *negatives))
-                self.queue(space, year).enqueue(positive, location)
+                self.queue(space, year).extend(stored[year], places)
             losses[name] = torch.stack(parts).mean()
         return losses
 
+    def joined(self, features: Tensor) -> Tensor:
+        """Features of the joined batch, year by year.
+
+        Args:
+            features: Those of this process, year by year, (S, K, 2 B, D).
+
+        Returns:
+            Those of all processes, (S, K, 2 J, D).
+        """
+        by_year = rearrange(features, 's k (y b) d -> s k y b d', y=self.years)
+        return gathered(by_year, 3).flatten(2, 3)
+
     def year_negatives(
-        self, space: int, year: int, keys: Tensor, location: Tensor, apart: Tensor
+        self,
+        space: int,
+        year: int,
+        keys: Tensor,
+        location: Tensor,
+        apart: Tensor,
+        places: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """What the queries of one year are pushed from in a sub-space.
 
         Args:
             space: Number of the sub-space.
             year: The year, 0 or 1.
-            keys: All keys of the batch in the sub-space, year by year, (K, 2 B, D).
-            location: Number of the place of each image, (B).
+            keys: All keys of the joined batch in the sub-space, year by year, (K, 2 J, D).
+            location: Number of the place of each image of this process, (B).
             apart: Whether the other year of a place is a negative, (B, 2).
+            places: Number of the place of each image of the joined batch, (J); None if this
+                process is alone.
 
         Returns:
             Queue of that year, the keys of both years that are not drawn to (but in the first
@@ -172,8 +206,9 @@ class CACo(SeCo):
         """
         negatives, excluded = self.queue(space, year).negatives(location)
         others = [key for number, key in enumerate(keys) if number != space and space > 0]
-        twins = same_place(location)
+        twins = same_place(location, places)
         masks = [twins.repeat(1, self.years)] * len(others)
         other_year = keys[space].chunk(self.years)[1 - year]
-        masks.append(twins | torch.diag(~apart[:, year]))
+        own = own_images(len(location), location.device)
+        masks.append(twins | (own & ~apart[:, year, None]))
         return torch.cat([negatives, *others, other_year]), torch.cat([excluded, *masks], dim=1)

@@ -6,6 +6,7 @@
 import torch
 from torch import Tensor
 
+from ..distributed import gathered
 from .caco import CACo
 from .seco import SeasonalFeatures, same_place
 
@@ -39,35 +40,50 @@ class CACoSimCLR(CACo):
     ) -> dict[str, Tensor]:
         """Normalised temperature-scaled cross-entropy of every sub-space."""
         query, keys = features
-        excluded = self.batch_mask(location, apart)
+        places = gathered(location)
+        excluded = self.batch_mask(location, apart, places)
+        twins = same_place(location, places)
+        # Gradients reach the views of all processes.
+        joined = self.joined(torch.cat([query.mean(2)[:, None], keys], dim=1))
         losses = {}
         for space, name in enumerate(self.names):
             queries, positives = query[space].mean(1), keys[space, space]
-            views = torch.cat([queries, positives])
-            others = [k for number, k in enumerate(keys[space]) if number != space and space > 0]
-            twins = same_place(location).repeat(2 * self.years, self.years * len(others))
+            views, own_key = joined[space, 0], joined[space, 1 + space]
+            others = [
+                key for number, key in enumerate(joined[space, 1:]) if number != space and space > 0
+            ]
             losses[name] = self.nce(
-                views,
+                torch.cat([queries, positives]),
                 torch.cat([positives, queries]),
-                torch.cat([views, *others]),
-                torch.cat([excluded, twins], dim=1),
+                torch.cat([views, own_key, *others]),
+                torch.cat(
+                    [excluded, twins.repeat(2 * self.years, self.years * len(others))], dim=1
+                ),
             )
         return losses
 
-    def batch_mask(self, location: Tensor, apart: Tensor) -> Tensor:
-        """Where two views of a batch are no negatives, (4 B, 4 B).
+    def batch_mask(self, location: Tensor, apart: Tensor, places: Tensor | None = None) -> Tensor:
+        """Where views of the joined batch are no negatives of views here, (4 B, 4 J).
 
         Args:
-            location: Number of the place of each image, (B).
+            location: Number of the place of each image of this process, (B).
             apart: Whether the other year of a place is a negative, (B, 2).
+            places: Number of the place of each image of the joined batch, (J); None if this
+                process is alone.
 
         Returns:
             Mask over queries of both years, then keys of both years: views of one place and year,
             and of one place that has not changed.
         """
-        count = len(location)
-        places = location.repeat(2 * self.years)
-        years = torch.arange(self.years, device=location.device).repeat_interleave(count).repeat(2)
-        apart = apart.T.flatten().repeat(2)
-        other_year = years[:, None] != years
-        return (places[:, None] == places) & ~(other_year & apart[:, None])
+        rows, columns = (
+            self._years_and_places(part)
+            for part in (location, location if places is None else places)
+        )
+        other_year = rows[0][:, None] != columns[0]
+        same = rows[1][:, None] == columns[1]
+        return same & ~(other_year & apart.T.flatten().repeat(2)[:, None])
+
+    def _years_and_places(self, location: Tensor) -> tuple[Tensor, Tensor]:
+        """Year and place of every query and key, (4 N) each, of places (N)."""
+        years = torch.arange(self.years, device=location.device)
+        return years.repeat_interleave(len(location)).repeat(2), location.repeat(2 * self.years)

@@ -15,13 +15,18 @@ from torch.optim.lr_scheduler import MultiStepLR
 from torchgeo.datasets.utils import Sample
 from torchvision.models._api import WeightsEnum
 
+from ..change import ChangeEstimate
+from ..compilation import compile_module
+from ..distributed import leave_alone, process_count, require_whole_layers, shuffled, unshuffled
 from ..losses import AlignmentLoss, InfoNCE
 from ..metrics import alignment, effective_rank, feature_std, uniformity
 from ..models import Projectors, create_backbone, group_features
 from ..momentum import KeyQueue, follow, key_copy
+from ..precision import emulates_bfloat16
 from ..randomness import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
 from .embedding import EmbeddingTask
+from .watch import FiniteWatch
 
 # Below this a batch of embeddings is one point, for all that training can use.
 _COLLAPSED = 0.01
@@ -80,6 +85,7 @@ class ContrastiveTask(EmbeddingTask):
         temperature: float = 0.07,
         queue_size: int = 16384,
         momentum: float = 0.999,
+        shuffle_bn: bool = False,
         alignment_weight: float = 1.0,
         size: int = 224,
         crop: float = 0.2,
@@ -95,6 +101,8 @@ class ContrastiveTask(EmbeddingTask):
         sgd_momentum: float = 0.9,
         weight_decay: float = 1e-4,
         milestones: Sequence[float] = (0.6, 0.8),
+        compile: bool = False,
+        checkpoint_groups: bool = False,
     ) -> None:
         """Initialize a new ContrastiveTask instance.
 
@@ -126,6 +134,9 @@ class ContrastiveTask(EmbeddingTask):
             temperature: Temperature of the contrast.
             queue_size: Keys kept as negatives in each sub-space.
             momentum: Share of the key encoder that stays in each step.
+            shuffle_bn: Whether processes that train together mix the images of their keys before
+                the key encoder, as in MoCo, so that BatchNorm cannot tell a query's own key by
+                the statistics of its batch. One process alone has nothing to mix.
             alignment_weight: Weight of the alignment of groups with their mean, if there is more
                 than one.
             size: Side of a view, in pixels.
@@ -143,6 +154,11 @@ class ContrastiveTask(EmbeddingTask):
             weight_decay: Weight decay.
             milestones: Shares of the epochs after which the learning rate falls to a tenth; without
                 ``max_epochs`` it never does.
+            compile: Whether backbone and textures are compiled, which takes a minute once; without
+                a compiler they run as they are.
+            checkpoint_groups: Whether the encoder sees one group after the other, and anew in
+                the backward pass: memory is that of one group, the step takes a third longer,
+                and BatchNorm has the statistics of each group alone.
 
         Raises:
             ValueError: If an argument is out of range, or no group can be formed.
@@ -165,7 +181,9 @@ class ContrastiveTask(EmbeddingTask):
         super().configure_models()
         arguments = self.hparams
         channels = 3 if arguments['inputs'] is None else len(arguments['inputs'])
-        self.model = create_backbone(arguments['model'], self.weights, channels)
+        model = create_backbone(arguments['model'], self.weights, channels)
+        # As its inputs are, lest weights be put in order at every call.
+        self.model = model.to(memory_format=torch.channels_last)
         self.projector = Projectors(
             int(self.model.num_features),
             arguments['hidden_dims'],
@@ -188,6 +206,7 @@ class ContrastiveTask(EmbeddingTask):
             )
         options = ('size', 'rotation', 'zoom', 'gain', 'shift', 'crop', 'jitter', 'grayscale')
         self.views = ContrastiveViews(**{name: arguments[name] for name in (*options, 'blur')})
+        self.watch = FiniteWatch()
         self._warned = False
         self._followed = -1
         if arguments['bands'] is not None:
@@ -243,7 +262,23 @@ class ContrastiveTask(EmbeddingTask):
         datamodule = getattr(self.trainer, 'datamodule', None)
         if stage == 'fit':
             self._require_series(datamodule)
+            require_whole_layers(self, self.trainer)
+            # Every process holds the same of its own accord.
+            leave_alone(self, (KeyQueue, ChangeEstimate))
             self._require_items(getattr(datamodule, 'train_items', 0))
+            self._prepare_device(self.trainer.strategy.root_device)
+
+    def _prepare_device(self, device: torch.device) -> None:
+        """Compile for a device, and say if it is slow at what is asked of it."""
+        if str(self.trainer.precision).startswith('bf16') and emulates_bfloat16(device):
+            rank_zero_warn(
+                f'this {device.type} has no bfloat16 instructions, so precision '
+                f'{self.trainer.precision} takes longer than float32; set trainer.precision to 32'
+            )
+        if self.hparams['compile']:
+            compile_module(self.model, device, 'the backbone')
+            if self.keyed:
+                compile_module(self.model_momentum, device, 'the backbone')
 
     def queue(self, space: int = 0, year: int = 0) -> KeyQueue:
         """Queue of a sub-space and year."""
@@ -280,13 +315,19 @@ class ContrastiveTask(EmbeddingTask):
 
     def query(self, view: Tensor) -> Tensor:
         """Projections of every group by the online encoder, (S, B, G, D)."""
-        return self.projector(group_features(self.model, self.group_images(view)))
+        return self.projector(self._features(self.model, view))
 
     @torch.no_grad()
     def key(self, view: Tensor) -> Tensor:
         """Clusters of the groups by the key encoder, (S, B, D)."""
-        features = group_features(self.model_momentum, self.group_images(view))
-        return self.projector_momentum(features).mean(2)
+        view, places = shuffled(view) if self.hparams['shuffle_bn'] else (view, None)
+        features = self._features(self.model_momentum, view)
+        keys = self.projector_momentum(features).mean(2)
+        return unshuffled(keys.transpose(0, 1), places).transpose(0, 1)
+
+    def _features(self, backbone: nn.Module, view: Tensor) -> Tensor:
+        """Features of every group of a view, (B, G, C)."""
+        return group_features(backbone, self.group_images(view), self.hparams['checkpoint_groups'])
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the training loss and additional metrics.
@@ -307,20 +348,30 @@ class ContrastiveTask(EmbeddingTask):
         """
         image, location = self._training_images(batch), self._locations(batch)
         # Before the net sees them, for BatchNorm would keep NaN for ever.
-        self._require_finite('an image', image, location)
+        image = self.watch.images(image, location, self.global_step)
         self._follow()
         with torch_seeded(run_seed(), self._batches, self.global_rank, device=self.device):
             losses, query, key = self.objective(image, location)
         loss = torch.stack(list(losses.values())).sum()
-        self._require_finite('the loss', loss, location)
+        self.watch.loss(loss, location, self.global_step)
         parts = {f'train_{name}': part.detach() for name, part in losses.items()}
         self.log_dict(parts, batch_size=len(image))
-        self.log('train_loss', loss.detach(), prog_bar=True, batch_size=len(image))
         # Set on the trainer by Lightning's logger, which its types do not know.
         every = getattr(self.trainer, 'log_every_n_steps', 1)
         if self.global_step % every == 0 and query.shape[1] > 1:
             self.record(query[self.season_space].detach().mean(1), key[self.season_space].detach())
         return loss
+
+    def on_after_backward(self) -> None:
+        """Stop before NaN or infinity reaches a weight; log the loss, from the host.
+
+        Raises:
+            ValueError: If an image or the loss is not finite, on a GPU.
+        """
+        loss = self.watch.finish()
+        if loss is not None:
+            # The progress bar asks for it at every step, and a GPU would have to be waited for.
+            self.log('train_loss', loss, prog_bar=True)
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log how close two dates of a place lie, and how evenly places spread.
@@ -351,11 +402,20 @@ class ContrastiveTask(EmbeddingTask):
         first, last = (
             self.query(self.views.original(image[:, t]))[self.season_space].mean(1) for t in (0, -1)
         )
+        aligned, count = alignment(first, last), len(image)
         # One date is perfectly aligned with itself.
         if image.shape[1] > 1:
-            self.log(f'{stage}_alignment', alignment(first, last), batch_size=len(image))
-        if len(image) > 1:
-            self.log(f'{stage}_uniformity', uniformity(first), batch_size=len(image))
+            self._log_mean(f'{stage}_alignment', aligned, count)
+        if count > 1:
+            self._log_mean(f'{stage}_uniformity', uniformity(first), count)
+        elif process_count() > 1:
+            # Others may have two images, and wait for this process to tell its sum.
+            self._log_mean(f'{stage}_uniformity', torch.zeros_like(aligned), 0)
+
+    def _log_mean(self, name: str, value: Tensor, count: int) -> None:
+        """Log the mean of an epoch over the images of all processes."""
+        # A multiple of their number, for Lightning rounds the mean count of images down.
+        self.log(name, value, batch_size=count * process_count(), sync_dist=True)
 
     def record(self, query: Tensor, key: Tensor) -> None:
         """Log measures of the embedding; warn of collapse once.
@@ -376,15 +436,6 @@ class ContrastiveTask(EmbeddingTask):
             rank_zero_warn(
                 f'features have collapsed: feature_std is {measures["feature_std"]:.4f}, where 1 '
                 'is an even spread; lower lr, raise temperature, or enlarge batch and queue'
-            )
-
-    def _require_finite(self, name: str, values: Tensor, location: Tensor) -> None:
-        """Stop before NaN or infinity reaches a weight."""
-        if not torch.isfinite(values).all():
-            raise ValueError(
-                f'{name} is NaN or infinite at step {self.global_step}, on the places number '
-                f'{sorted(set(location.tolist()))}, counted from 0 in the order of their folders; '
-                'look at their files, or lower lr'
             )
 
     def _follow(self) -> None:

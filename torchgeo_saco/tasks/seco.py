@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ..distributed import gathered, own_images
 from .contrastive import Contrast, ContrastiveTask
 
 
@@ -65,12 +66,13 @@ class SeCo(ContrastiveTask):
             Losses, and the features they compare.
         """
         query, keys = self.features(image)
+        joined, places = gathered(keys, 2), gathered(location)
         losses = {}
         for space, name in enumerate(self.names):
-            negatives, excluded = self.negatives(space, keys[space], location)
+            negatives, excluded = self.negatives(space, joined[space], location, places)
             positive = keys[space, space]
             losses[name] = self.nce(query[space].mean(1), positive, negatives, excluded)
-            self.queue(space).enqueue(positive, location)
+            self.queue(space).extend(joined[space, space], places)
         return Contrast(losses, query, keys.diagonal().movedim(-1, 0))
 
     def features(self, series: Tensor) -> SeasonalFeatures:
@@ -96,13 +98,16 @@ class SeCo(ContrastiveTask):
         """Clusters of key views, (S, N, D)."""
         return self.key(views)
 
-    def negatives(self, space: int, keys: Tensor, location: Tensor) -> tuple[Tensor, Tensor]:
+    def negatives(
+        self, space: int, keys: Tensor, location: Tensor, places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What the queries of a sub-space are pushed from.
 
         Args:
             space: Number of the sub-space.
-            keys: All keys of the batch in the sub-space, (K, B, D).
-            location: Number of the place of each image, (B).
+            keys: All keys of the joined batch in the sub-space, (K, J, D).
+            location: Number of the place of each image of this process, (B).
+            places: That of each image of the joined batch, (J); None if this process is alone.
 
         Returns:
             Queue and, but in the first sub-space, the keys that are not drawn to, (M, D); and
@@ -112,11 +117,19 @@ class SeCo(ContrastiveTask):
         if space == 0:
             return negatives, excluded
         others = [key for number, key in enumerate(keys) if number != space]
-        masks = [same_place(location)] * len(others)
+        masks = [same_place(location, places)] * len(others)
         return torch.cat([negatives, *others]), torch.cat([excluded, *masks], dim=1)
 
 
-def same_place(location: Tensor) -> Tensor:
-    """Where two images of a batch show one place and are not one image, (B, B)."""
-    own = torch.eye(len(location), dtype=torch.bool, device=location.device)
-    return (location[:, None] == location) & ~own
+def same_place(location: Tensor, places: Tensor | None = None) -> Tensor:
+    """Where an image of the joined batch shows the place of one here, and is not the same image.
+
+    Args:
+        location: Number of the place of each image of this process, (B).
+        places: That of each image of the joined batch, (J); None if this process is alone.
+
+    Returns:
+        The mask, (B, J).
+    """
+    places = location if places is None else places
+    return (location[:, None] == places) & ~own_images(len(location), location.device)

@@ -1,0 +1,89 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / 'benchmarks'
+
+
+def module(name, monkeypatch):
+    """A file of the benchmarks as a module."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    specification = importlib.util.spec_from_file_location(name, FOLDER / f'{name}.py')
+    loaded = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.mark.parametrize('name', ['texture', 'step', 'loader', 'scaling', 'import'])
+def test_every_benchmark_runs_quickly_and_writes_what_it_was_measured_with(name, tmp_path):
+    output = tmp_path / 'result.json'
+    command = [sys.executable, '-W', 'ignore', FOLDER / f'{name}.py', '--quick', '--output', output]
+    environment = os.environ | {'OMP_NUM_THREADS': '1'}
+    answer = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, env=environment, timeout=300, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert 'wanted' in answer.stdout
+    document = json.loads(output.read_text())
+    assert {'machine', 'torch', 'commit', 'threads'} <= set(document)
+    assert document['command'] == f'python benchmarks/{name}.py --quick'
+    assert document['rows']
+    assert document['targets']
+    for target in document['targets']:
+        assert math.isfinite(target['measured'])
+
+
+def test_what_a_target_asks_for_can_be_missed(monkeypatch):
+    reporting = module('reporting', monkeypatch)
+    assert reporting.Target('speed', 'peer', 60.0, 60.0).met
+    assert not reporting.Target('speed', 'peer', 59.9, 60.0).met
+    assert reporting.Target('memory', 'peer', 6.0, 6.0, more=False).met
+    assert not reporting.Target('memory', 'peer', 6.1, 6.0, more=False).met
+
+
+def test_a_ratio_is_of_medians_and_its_spread_of_extremes(monkeypatch):
+    reporting = module('reporting', monkeypatch)
+    assert reporting.ratios([10.0, 8.0, 30.0], [1.0, 2.0, 5.0]) == (5.0, (1.6, 30.0))
+
+
+def test_the_table_says_what_missed_its_aim_and_names_the_machine_once(monkeypatch):
+    readme = module('readme', monkeypatch)
+    target = {
+        'name': 'compiled',
+        'peer': 'scikit-image',
+        'measured': 50.0,
+        'wanted': 60.0,
+        'more': True,
+        'unit': 'x',
+        'spread': [49.0, 51.0],
+        'met': False,
+    }
+    document = {
+        'machine': 'x86_64, 2 CPU cores',
+        'torch': '2.9',
+        'commit': 'abc',
+        'command': 'python benchmarks/texture.py',
+        'targets': [target, target | {'measured': 70.0, 'met': True, 'spread': None}],
+    }
+    lines = readme.table([document]).splitlines()
+    assert lines[2] == (
+        '| texture.py | compiled | scikit-image | **50 x, missed** | 49 to 51 | ≥ 60 x | 1 |'
+    )
+    assert lines[3] == '| texture.py | compiled | scikit-image | 70 x |  | ≥ 60 x | 1 |'
+    assert lines[-1] == '1: x86_64, 2 CPU cores; torch 2.9, commit abc.'
+
+
+def test_the_table_in_the_readme_is_that_of_the_results(monkeypatch):
+    readme = module('readme', monkeypatch)
+    text = readme.README.read_text()
+    held = text.split(readme.BEGIN)[1].split(readme.END)[0].strip()
+    assert held == readme.table(readme.documents())
