@@ -25,10 +25,11 @@ import rasterio
 import reporting
 import torch
 from rasterio.transform import from_origin
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchgeo.datasets import SeasonalContrastS2
 
 from torchgeo_saco.datasets import SeasonalArchive
+from torchgeo_saco.datasets.batches import collated
 from torchgeo_saco.packing import pack_archive
 from torchgeo_saco.store.shards import checksum
 
@@ -39,6 +40,7 @@ SIDES = {
 }
 
 SEASONS = 3
+BATCH = 16
 FOLDER = 'seasonal_contrast_100k'
 
 
@@ -96,8 +98,14 @@ class Loader:
     def __init__(self, dataset: Dataset, workers: int, passes: int) -> None:
         """Make the loader, and let the worker start."""
         order = [i for _ in range(passes) for i in range(len(dataset))]
+        # As the datamodule of each makes its batches.
         self.loader = DataLoader(
-            dataset, 4, sampler=order, num_workers=workers, persistent_workers=workers > 0
+            dataset,
+            BATCH,
+            sampler=order,
+            num_workers=workers,
+            collate_fn=collated if isinstance(dataset, SeasonalArchive) else default_collate,
+            persistent_workers=workers > 0,
         )
         self()
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from .change import Mixture, change_ratio, two_gaussians
 from .datasets import SeasonalArchive
+from .datasets.batches import collated
 from .datasets.dates import season_distance, too_few_dates, two_years
 from .datasets.layout import Location
 from .losses import unit
@@ -172,7 +173,14 @@ def _embeddings(
     for visit in visits:
         order += [start + scene for scene in (*visit.older, *visit.later)]
         start += len(visit.place.days)
-    loader = DataLoader(part, batch_size, sampler=order, num_workers=num_workers)
+    loader = DataLoader(
+        part,
+        batch_size,
+        sampler=order,
+        num_workers=num_workers,
+        collate_fn=collated,
+        multiprocessing_context=part.worker_context if num_workers else None,
+    )
     modes = {module: module.training for module in task.modules()}
     task.eval()
     try:

@@ -17,6 +17,7 @@ from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Path, Sample
 
 from ..datasets import SeasonalArchive, archive_folder, obtain_archive
+from ..datasets.batches import collated
 from ..datasets.dates import Item, OtherDates, YearRule
 from ..loaders import ResumableLoader, evaluation_share, report_batches
 from ..samplers import Draw, EpochSampler
@@ -97,6 +98,7 @@ class SeasonalDataModule(NonGeoDataModule):
             ValueError: If an argument is out of range.
         """
         super().__init__(SeasonalArchive, batch_size, num_workers)
+        self.collate_fn = collated
         self.archive = archive
         self.root = root
         self.folder = archive_folder(archive, root)

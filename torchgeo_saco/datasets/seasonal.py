@@ -25,6 +25,7 @@ from ..bands import band_index, known_sensor
 from ..randomness import mixed_seed, run_seed
 from ..samplers import Draw
 from ..store import is_store
+from .batches import Batch, empty_images
 from .dates import Item, OtherDates, YearRule, drawn_dates, drawn_years, two_years
 from .layout import Location
 from .sources import DateRule, Form, Source
@@ -221,13 +222,51 @@ class SeasonalArchive(NonGeoDataset):
             IndexError: If *index* is out of range.
             BandFileError: If a file cannot be read; the message names it.
         """
+        location, number, years = self._chosen(index)
+        images = self.source.read_all(location, [scene for scenes in years for scene in scenes])
+        return self._sample(location, number, years, images)
+
+    def __getitems__(self, indices: Sequence[int | Draw]) -> list[Sample]:
+        """Samples of a batch, for a DataLoader; their images lie in one tensor.
+
+        Args:
+            indices: As for :meth:`__getitem__`.
+
+        Returns:
+            The samples.
+
+        Raises:
+            IndexError: If an index is out of range.
+            BandFileError: If a file cannot be read; the message names it.
+        """
+        if self.source.keeps_images or self.transforms is not None:
+            return [self[index] for index in indices]
+        chosen = [self._chosen(index) for index in indices]
+        scenes = [[scene for year in years for scene in year] for _, _, years in chosen]
+        shape = (len(self.bands), *self.source.shape)
+        images = empty_images((len(chosen), len(scenes[0]), *shape), self.source.dtype)
+        places = [location for location, _, _ in chosen]
+        self.source.fill_each(list(zip(places, scenes, images.numpy(), strict=True)))
+        samples = [self._sample(*item, image) for item, image in zip(chosen, images, strict=True)]
+        return Batch(samples, images.view(len(chosen), *samples[0]['image'].shape))
+
+    def _chosen(self, index: int | Draw) -> tuple[Location, int, list[list[int]]]:
+        """Place of an item, its position among all, and its scenes by year."""
         position, epoch = index if isinstance(index, tuple) else (index, 0)
         if not -len(self) <= position < len(self):
             raise IndexError(f'item {position} of an archive with {len(self)} items')
         place, anchor = self._placed(position % len(self))
         location = self.locations[place]
-        years = self._drawn(location, int(self.locations.numbers[place]), anchor, epoch)
-        images = self.source.read_all(location, [scene for scenes in years for scene in scenes])
+        return (
+            location,
+            place,
+            self._drawn(location, int(self.locations.numbers[place]), anchor, epoch),
+        )
+
+    def _sample(
+        self, location: Location, place: int, years: list[list[int]], images: Tensor
+    ) -> Sample:
+        """Sample of the images of an item, (T, C, H, W)."""
         days = [[_as_number(location.days[scene]) for scene in scenes] for scenes in years]
         sample: Sample = {
             'image': images.unflatten(0, (len(years), -1)),

@@ -107,6 +107,11 @@ class Source(ABC):
             BandFileError: If one cannot be read.
         """
 
+    def fill_each(self, wanted: Sequence[tuple[Location, Sequence[int], np.ndarray]]) -> None:
+        """Read dates of several places, each as by :meth:`fill`."""
+        for location, scenes, images in wanted:
+            self.fill(location, scenes, images)
+
     @abstractmethod
     def key(self, location: Location, scene: int) -> tuple[object, ...]:
         """What an image in memory is known by."""
@@ -117,6 +122,11 @@ class Source(ABC):
     def keep_images(self, *form: object) -> None:
         """Keep images in memory from now on; archives that are read alike share them."""
         self._cache = _images_in_memory(*form)
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether images stay in memory."""
+        return self._cache is not None
 
     def read(self, location: Location, scene: int) -> Tensor:
         """One date of a place, (C, H, W)."""

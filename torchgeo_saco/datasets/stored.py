@@ -81,12 +81,21 @@ class Store(Source):
 
     def fill(self, location: Location, scenes: Sequence[int], images: np.ndarray) -> None:
         """See :meth:`Source.fill`."""
-        if not isinstance(location, StoredLocation):
-            raise ValueError(f'{location.name} is of another archive than {self.root}')
-        rows = [location.start + scene for scene in scenes]
+        self.fill_each([(location, scenes, images)])
+
+    def fill_each(self, wanted: Sequence[tuple[Location, Sequence[int], np.ndarray]]) -> None:
+        """See :meth:`Source.fill_each`; an object store is asked for all at once."""
+        rows: dict[int, tuple[StoredLocation, int]] = {}
+        order, targets = [], []
+        for location, scenes, images in wanted:
+            if not isinstance(location, StoredLocation):
+                raise ValueError(f'{location.name} is of another archive than {self.root}')
+            order += [location.start + scene for scene in scenes]
+            rows |= {location.start + scene: (location, scene) for scene in scenes}
+            targets += list(images)
 
         def named(row: int) -> str:
-            scene = row - location.start
+            location, scene = rows[row]
             try:
                 return f'{location.name}/{location.scenes[scene].name}'
             # Where nothing can be read, names cannot.
@@ -94,13 +103,14 @@ class Store(Source):
                 return f'{location.name} of {location.days[scene]}'
 
         whole = self.description.shape[1:]
-        if images.shape[1:] == whole and self.bands == self.description.bands:
-            self._images.fill(rows, list(images), named)
+        if all(image.shape == whole for image in targets) and self.bands == self.description.bands:
+            self._images.fill(order, targets, named)
             return
-        stored = np.empty((len(rows), *whole), self.dtype)
-        self._images.fill(rows, list(stored), named)
-        for channel, position in enumerate(self._channels):
-            images[:, channel] = stored[:, position, *self._window]
+        stored = np.empty((len(order), *whole), self.dtype)
+        self._images.fill(order, list(stored), named)
+        for scene, image in zip(stored, targets, strict=True):
+            for channel, position in enumerate(self._channels):
+                image[channel] = scene[position, *self._window]
 
     def key(self, location: Location, scene: int) -> tuple[object, ...]:
         """Place and date in a store that was packed of this very listing."""
