@@ -9,6 +9,8 @@ import pytest
 import torch
 import yaml
 
+from torchgeo_saco.packing import pack_archive
+
 from .archives import write_archive, write_labels
 from .processes import environment, free_port, run_together, slurm_environments
 
@@ -74,13 +76,22 @@ def written(folder):
     return torch.load(run / 'checkpoints' / 'last.ckpt', weights_only=True)['state_dict']
 
 
+def with_root(config, root):
+    """The configuration with other data."""
+    settings = yaml.safe_load(config.read_text())
+    settings['data']['init_args']['root'] = root
+    config.write_text(yaml.safe_dump(settings))
+
+
 @pytest.fixture(scope='module')
 def states():
     """State at the end by launcher."""
     return {}
 
 
-def test_torchrun(config, tmp_path, states):
+def test_torchrun_streams_from_an_object_store(config, places, bucket, tmp_path, states):
+    pack_archive(places, tmp_path / 'places.zarr', shard_bytes=10_000, progress=False)
+    with_root(config, bucket(tmp_path / 'places.zarr', 'places.zarr'))
     command = [
         sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node=2',
         f'--master-port={free_port()}', '-m', 'torchgeo', 'fit', f'--config={config}', *TWO,
@@ -92,12 +103,12 @@ def test_torchrun(config, tmp_path, states):
     states['torchrun'] = written(tmp_path)
 
 
-def test_slurm(config, tmp_path, states):
+def test_slurm_trains_the_same_from_files(config, tmp_path, states):
     command = [sys.executable, '-m', 'torchgeo', 'fit', f'--config={config}', *TWO]
     ends = run_together(command, slurm_environments())
     assert [end.returncode for end in ends] == [0, 0], ends[0].stdout[-3000:]
     assert ['checkpoint  ' in end.stdout for end in ends] == [True, False]
     state = written(tmp_path)
-    # Both launchers train the same.
+    # Both launchers, and both forms of the images, train the same.
     for name, value in states.get('torchrun', state).items():
         assert torch.equal(value, state[name]), name
