@@ -71,7 +71,8 @@ def main() -> None:
         if what != 'value'
     ]
     figure = None if arguments.quick else draw(curves)
-    report('scaling', arguments, rows, targets(curves), figure=figure)
+    growth = exponents(curves)
+    report('scaling', arguments, rows, targets(curves), exponents=growth, figure=figure)
 
 
 def _measured(axis: str, quick: list[str]) -> list[dict[str, float]]:
@@ -170,18 +171,29 @@ def exponent(axis: str, curve: list[dict[str, float]], what: str) -> float:
     )
 
 
+def exponents(curves: dict[str, list[dict[str, float]]]) -> dict[str, float]:
+    """Exponent of growth of every curve."""
+    return {
+        f'{what.split(",")[0]} against {axis}': exponent(axis, curve, what)
+        for axis, curve in curves.items()
+        for what in curve[0]
+        if what != 'value'
+    }
+
+
 def targets(curves: dict[str, list[dict[str, float]]]) -> list[Target]:
     """Nothing grows faster than linearly, and a million places are open in ten seconds."""
-    found = []
-    for axis, curve in curves.items():
-        for what in curve[0]:
-            if what != 'value':
-                growth = exponent(axis, curve, what)
-                name = f'{what.split(",")[0]} against {axis}'
-                found.append(Target(name, 'power of growth', growth, LINEAR, False, ''))
+    growth = exponents(curves)
+    steepest = max(growth, key=lambda name: growth[name])
     last = curves['locations'][-1]
-    name = f'start-up on {last["value"]:,} places'
-    return [*found, Target(name, 'alone', last['start-up, s'], 10.0, False, 's')]
+    start = f'start-up on {last["value"]:,} places'
+    return [
+        Target(
+            f'power of growth, the largest of {len(growth)}: {steepest}',
+            'linear growth', growth[steepest], LINEAR, False, '',
+        ),
+        Target(start, 'alone', last['start-up, s'], 10.0, False, 's'),
+    ]  # fmt: skip
 
 
 def draw(curves: dict[str, list[dict[str, float]]]) -> str:

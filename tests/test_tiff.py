@@ -3,6 +3,10 @@
 
 """Tests of GeoTIFFs that are decoded without GDAL."""
 
+import struct
+import tracemalloc
+import zlib
+
 import numpy as np
 import pytest
 
@@ -20,6 +24,7 @@ PROFILES = {
     'lzw differences': {'compress': 'lzw', 'predictor': 2},
     'deflate': {'compress': 'deflate', 'blockysize': 7},
     'deflate differences': {'compress': 'deflate', 'predictor': 2},
+    'bands apart': {'interleave': 'band', 'compress': 'deflate'},
 }
 
 OTHERS = {
@@ -102,6 +107,41 @@ def test_what_is_decoded_of_a_damaged_file_is_what_gdal_decodes(tmp_path, kind, 
                 expected = noise('uint8')
             assert np.array_equal(found, expected)
     assert 5 < decoded < len(damaged) - 12
+
+
+# Width and height, bits, how it is compressed, what 0 is, where strips begin, samples, rows of a
+# strip, and how differences are stored: number, type, how many, value.
+TAGS = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 273: 8, 277: 1, 278: 16, 284: 1, 317: 2}
+
+
+def deflated(content, **other):
+    """A file of 16 x 16 pixels in one strip, with other tags where they are given."""
+    strip = zlib.compress(content)
+    tags = [(tag, 4, 1, value) for tag, value in (TAGS | {279: len(strip)}).items()]
+    tags = [other.get(f't{tag[0]}', tag) for tag in sorted(tags)]
+    directory = b''.join(struct.pack('<HHII', *tag) for tag in tags)
+    start = struct.pack('<4sI', b'II*\0', 8 + len(strip))
+    return start + strip + struct.pack('<H', len(tags)) + directory + bytes(4)
+
+
+@pytest.mark.parametrize(
+    'tag', [(317, 3, 2, 2), (259, 3, 2, 8), (284, 3, 2, 1), (284, 3, 1, 7), (279, 4, 1, 400)]
+)
+def test_tags_that_gdal_takes_otherwise_are_left_to_it(tag):
+    assert decode_plain(deflated(bytes(256)), 100).shape == (16, 16)
+    # The last one stands twice.
+    place = 't278' if tag[0] == 279 else f't{tag[0]}'
+    assert decode_plain(deflated(bytes(256), **{place: tag}), 100) is None
+
+
+def test_a_strip_that_unpacks_to_more_than_its_pixels_is_not_unpacked():
+    content = deflated(bytes(50_000_000))
+    tracemalloc.start()
+    found = decode_plain(content, 100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found is None
+    assert peak < 1_000_000
 
 
 def test_what_lies_beside_a_file_is_not_followed(tmp_path):

@@ -305,7 +305,7 @@ class ChangeEstimate(nn.Module):
         # Rows of one place all get the mean over that place, so it is all one which is kept.
         alike = (places[:, None] == places) & fit
         counts = alike.sum(1, keepdim=True)
-        observed = torch.where(alike[:, :, None], ratio, 0).sum(1) / counts
+        observed = alike.to(ratio.dtype) @ torch.where(fit[:, None], ratio, 0) / counts
         before = self.ratio[places]
         moved = self.decay * before + (1 - self.decay) * observed
         moved = torch.where(before.isnan(), observed, moved)

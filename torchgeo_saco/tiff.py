@@ -17,15 +17,15 @@ from PIL import Image
 
 # Numbers of https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf and of GDAL.
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_OFFSETS, _SAMPLES, _ROWS, _COUNTS, _PREDICTOR, _KIND = 273, 277, 278, 279, 317, 339
-_NODATA = 42113
+_OFFSETS, _SAMPLES, _ROWS, _COUNTS, _PLANAR = 273, 277, 278, 279, 284
+_PREDICTOR, _KIND = 317, 339
 _KNOWN = {
     _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS, _SAMPLES, _ROWS, _COUNTS,
-    _PREDICTOR, _KIND,
+    _PLANAR, _PREDICTOR, _KIND,
 }  # fmt: skip
 
-# Description, orientation-free layout, georeference and metadata, which say nothing of pixels.
-_PASSED_OVER = {270, 271, 272, 282, 283, 284, 296, 305, 306, 315, 33550, 33922, 34264}
+# Description, resolution, georeference and metadata, which say nothing of pixels.
+_PASSED_OVER = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33550, 33922, 34264}
 _PASSED_OVER |= {34735, 34736, 34737, 42112}
 
 _NONE, _LZW, _DEFLATE, _OLD_DEFLATE = 1, 5, 8, 32946
@@ -83,6 +83,8 @@ def _header(content: bytes) -> _Plain | None:
     tags: dict[int, tuple[int, ...]] = {}
     directory = b''
     for position, (tag, kind, count, value) in enumerate(struct.iter_unpack('<HHI4s', entries)):
+        if tag in tags:
+            return None
         if tag in _KNOWN:
             tags[tag] = _numbers(content, kind, count, value)
             directory += entries[12 * position : 12 * position + 12]
@@ -90,9 +92,11 @@ def _header(content: bytes) -> _Plain | None:
             return None
     bits, kinds = tags.get(_BITS, (1,)), tags.get(_KIND, (1,))
     (rows,) = tags.get(_ROWS, (0xFFFFFFFF,))
-    compression, predictor = tags.get(_COMPRESSION, (1,))[0], tags.get(_PREDICTOR, (1,))[0]
+    (compression,), (predictor,) = tags.get(_COMPRESSION, (1,)), tags.get(_PREDICTOR, (1,))
     if (
         tags.get(_SAMPLES, (1,)) != (1,)
+        # Of one band, both ways to lay bands out are one.
+        or tags.get(_PLANAR, (1,)) not in ((1,), (2,))
         or tags.get(_PHOTOMETRIC) != (1,)
         or bits not in ((8,), (16,))
         or kinds != (1,)
@@ -101,7 +105,7 @@ def _header(content: bytes) -> _Plain | None:
         or rows < 1
     ):
         return None
-    height, width = tags[_HEIGHT][0], tags[_WIDTH][0]
+    (height,), (width,) = tags[_HEIGHT], tags[_WIDTH]
     dtype = np.dtype(f'<u{bits[0] // 8}')
     rows = min(rows, height)
     places = tags[_OFFSETS], tags[_COUNTS]
@@ -139,11 +143,15 @@ def _by_strips(content: bytes, plain: _Plain) -> np.ndarray | None:
     pixels = memoryview(image).cast('B')
     line = width * plain.dtype.itemsize
     for strip, (offset, count) in enumerate(zip(plain.offsets, plain.counts, strict=True)):
-        part = memoryview(content)[offset : offset + count]
-        if plain.compression != _NONE:
-            part = memoryview(zlib.decompress(part))
+        part: bytes | memoryview = memoryview(content)[offset : offset + count]
         first = strip * plain.rows * line
         length = min(plain.rows * line, height * line - first)
+        if plain.compression != _NONE:
+            # Not one byte more than that tells that there are more.
+            inflater = zlib.decompressobj()
+            part = inflater.decompress(part, length + 1)
+            if not inflater.eof:
+                return None
         if len(part) != length:
             return None
         pixels[first : first + length] = part
