@@ -12,17 +12,17 @@ from typing import Any, Literal, NamedTuple
 
 from geopandas import GeoDataFrame
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torchgeo.datasets.utils import Path as AnyPath
 
 from ..arguments import one_of
 from ..bands import SENTINEL2_L2A, band_names
+from ..long_runs import only_run, scene_progress
 from .catalogue import Catalogue, FetchError, Modifier, Patience, require_stac
 from .grid import square_around
 from .items import ItemError, band_files, ranked
 from .pixels import UNITS, read_square
 from .points import Place, Window, read_places
-from .records import LEFT_OUT, LeftOut, listed, only_run, record_parameters, write_left_out
+from .records import LEFT_OUT, LeftOut, listed, record_parameters, write_left_out
 from .scenes import Kept, kept_scenes, scene_name, write_scene
 
 # A server that fails for so many windows one after another is down.
@@ -133,7 +133,10 @@ def fetch_archive(
     require_stac()
     places = read_places(points)
     square_around(0, 0, size_m)
-    with only_run(settings.root):
+    with only_run(
+        settings.root / '.fetching.lock',
+        f'another run fetches into {settings.root} now; wait for it, or name another root',
+    ):
         record_parameters(settings.root, settings.shared(collection))
         kept = {place.name: kept_scenes(settings.root, place, settings.bands) for place in places}
         present = sum(map(len, kept.values()))
@@ -178,7 +181,7 @@ class _Run:
         console = Console(stderr=True, quiet=not progress)
         present = sum(map(len, self.kept.values()))
         console.print(f'{present} of {self.total} scenes are there already', highlight=False)
-        with _bar(console) as bar, ThreadPoolExecutor(workers) as pool:
+        with scene_progress(console) as bar, ThreadPoolExecutor(workers) as pool:
             task = bar.add_task('scenes', total=self.total, completed=present)
             advance = partial(bar.advance, task)
             try:
@@ -263,17 +266,6 @@ def _why_none(reasons: Sequence[str]) -> str:
     if not reasons:
         return 'the catalogue has no scene below max_cloud'
     return f'no scene can be taken: {listed(reasons, ", ")}'
-
-
-def _bar(console: Console) -> Progress:
-    """Progress over scenes."""
-    return Progress(
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
 
 
 def _checked_bands(bands: Sequence[str] | None) -> tuple[str, ...]:

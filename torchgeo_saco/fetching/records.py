@@ -6,8 +6,7 @@
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,29 +37,6 @@ class LeftOut(NamedTuple):
     def __str__(self) -> str:
         """One clause."""
         return f'{self.location} {self.window}: {self.reason}'
-
-
-@contextmanager
-def only_run(root: Path) -> Iterator[None]:
-    """Within the block, no other run fetches into the same folder.
-
-    Args:
-        root: Folder of the archive, made if need be.
-
-    Raises:
-        ValueError: If another run does.
-    """
-    from filelock import FileLock, Timeout
-
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = FileLock(root / '.fetching.lock', timeout=0).acquire()
-    except Timeout as error:
-        raise ValueError(
-            f'another run fetches into {root} now; wait for it, or name another root'
-        ) from error
-    with lock:
-        yield
 
 
 def record_parameters(root: Path, parameters: Mapping[str, Any]) -> None:

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import shapely
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torchgeo.datasets.utils import Path as AnyPath
 
 from ..datasets import SeasonalArchive
 from ..datasets.labels import read_labels
 from ..datasets.tree import FolderTree
+from ..long_runs import scene_progress
 from ..store import StoreDescription, is_store, write_tables
 from ..store.description import PACKING
 from ..store.shards import shard_length
@@ -155,7 +155,7 @@ class _Run:
             wanted = set(missing)
             self._require_space(wanted, console)
             jobs = (job for job in self._jobs() if job.number in wanted)
-            with _bar(console) as bar:
+            with scene_progress(console) as bar:
                 task = bar.add_task(
                     'scenes', total=self.description.shape[0], completed=self.present
                 )
@@ -306,14 +306,3 @@ def _wkb(text: str | None) -> bytes | None:
 def _gigabytes(number: int) -> str:
     """Bytes in words."""
     return f'{number / 1e9:.3g} GB' if number >= 1e7 else f'{number / 1e6:.3g} MB'
-
-
-def _bar(console: Console) -> Progress:
-    """Progress over scenes."""
-    return Progress(
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )

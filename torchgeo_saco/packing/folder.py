@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from ..long_runs import only_run
 from ..store.description import METADATA, PACKING, StoreDescription
 from .shards import write_whole
 
@@ -59,14 +58,8 @@ def claimed(output: Path, description: StoreDescription) -> Iterator[None]:
         ValueError: If another run does.
     """
     state = output / PACKING
-    state.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = FileLock(state / 'lock', timeout=0).acquire()
-    except Timeout as error:
-        raise ValueError(
-            f'another run packs into {output} now; wait for it, or name another output'
-        ) from error
-    with lock:
+    refusal = f'another run packs into {output} now; wait for it, or name another output'
+    with only_run(state / 'lock', refusal):
         write_whole(state / _ARGUMENTS, json.dumps(_group(description)).encode())
         yield
 
