@@ -167,6 +167,10 @@ def test_batches_are_reported(monkeypatch, caplog):
 def test_evaluation_of_fewer_items_than_processes_is_refused(monkeypatch):
     assert evaluation_share(3, 64) == {}
     monkeypatch.setattr(loaders, 'process_count', lambda: 4)
+    with pytest.raises(
+        ValueError, match='4 items cannot be evaluated by 4 processes, which need 5'
+    ):
+        evaluation_share(4, 2, pairs=True)
     with pytest.raises(ValueError, match='3 items cannot be evaluated by 4 processes'):
         evaluation_share(3, 64)
     assert isinstance(evaluation_share(4, 64)['sampler'], EvaluationOrder)

@@ -6,7 +6,8 @@
 import pytest
 import torch
 
-from torchgeo_saco.precision import emulates_bfloat16
+from torchgeo_saco.models import create_backbone
+from torchgeo_saco.precision import emulates_bfloat16, single_pixel_layer
 
 CPU, GPU = torch.device('cpu'), torch.device('cuda')
 
@@ -39,3 +40,21 @@ def test_what_is_not_known_is_not_said(monkeypatch):
     monkeypatch.delattr(torch.cpu, 'get_capabilities', raising=False)
     assert not emulates_bfloat16(CPU)
     assert not emulates_bfloat16(torch.device('mps'))
+
+
+@pytest.mark.parametrize(
+    ('model', 'side', 'layer'),
+    [
+        ('resnet18', 16, 'layer4.0.conv1'),
+        ('resnet18', 17, None),
+        ('resnet18', 64, None),
+        ('test_resnet', 16, 'layer4.0.conv1'),
+        ('test_resnet', 24, None),
+    ],
+)
+def test_layers_that_see_one_pixel_are_found(model, side, layer):
+    backbone = create_backbone(model, None, 3).train()
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    assert single_pixel_layer(backbone, 3, side) == layer
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+    assert all(module.training for module in backbone.modules())

@@ -136,26 +136,28 @@ def report_batches(items: int, batch_size: int) -> None:
     )
 
 
-def evaluation_share(items: int, batch_size: int) -> dict[str, Any]:
+def evaluation_share(items: int, batch_size: int, pairs: bool = False) -> dict[str, Any]:
     """Arguments of a loader by which processes evaluate every item once, in equally many batches.
 
     Args:
         items: Number of items.
         batch_size: Batch size asked for.
+        pairs: Whether measures are taken of pairs within a batch, so that one process needs two.
 
     Returns:
         Sampler and batch size; none if this process is alone.
 
     Raises:
-        ValueError: If a process would be left without an item.
+        ValueError: If a process would be left with fewer.
     """
     processes = process_count()
     if processes == 1:
         return {}
-    if items < processes:
+    needed = processes + pairs
+    if items < needed:
         raise ValueError(
-            f'{items} items cannot be evaluated by {processes} processes, one of which would wait '
-            'without end; hold out more, such as by data.init_args.val_fraction, or set '
+            f'{items} items cannot be evaluated by {processes} processes, which need {needed}; '
+            'hold out more, such as by data.init_args.val_fraction, or set '
             'trainer.limit_val_batches to 0'
         )
     return {'sampler': EvaluationOrder(items), 'batch_size': even_batch_size(items, batch_size)}

@@ -3,7 +3,10 @@
 
 """What a device computes in bfloat16."""
 
+from collections.abc import Callable
+
 import torch
+from torch import nn
 
 
 def emulates_bfloat16(device: torch.device) -> bool:
@@ -22,3 +25,42 @@ def emulates_bfloat16(device: torch.device) -> bool:
     if device.type != 'cpu' or known is None:
         return False
     return not any(there for name, there in known().items() if 'bf16' in name)
+
+
+@torch.no_grad()
+def single_pixel_layer(backbone: nn.Module, channels: int, side: int) -> str | None:
+    """Strided convolution that is left with a single pixel of an image.
+
+    PyTorch 2.15 gives its weights gradients of any number where a CPU computes it in bfloat16.
+
+    Args:
+        backbone: Maps (N, C, H, W) to features.
+        channels: Channels of the image.
+        side: Side of the image, in pixels.
+
+    Returns:
+        Its name, or None if there is no such layer.
+    """
+    found: list[str] = []
+
+    def looking(name: str, layer: nn.Conv2d) -> Callable[[nn.Module, tuple[torch.Tensor]], None]:
+        wide = max(layer.stride) > 1 and max(layer.kernel_size) > 1
+
+        def look(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+            if wide and inputs[0].shape[-2:] == (1, 1):
+                found.append(name)
+
+        return look
+
+    layers = [(name, m) for name, m in backbone.named_modules() if isinstance(m, nn.Conv2d)]
+    hooks = [layer.register_forward_pre_hook(looking(name, layer)) for name, layer in layers]
+    modes = {module: module.training for module in backbone.modules()}
+    weight = next(backbone.parameters())
+    try:
+        backbone.eval()(weight.new_zeros(1, channels, side, side))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for hook in hooks:
+            hook.remove()
+    return found[0] if found else None

@@ -49,6 +49,16 @@ def test_images_of_a_batch_are_not_copied(root):
     assert image[1].data_ptr() == samples[1]['image'].data_ptr()
 
 
+def test_a_batch_that_was_changed_is_what_it_has_become(root):
+    dataset = SeasonalArchive(root, dates=2)
+    shorter, turned = dataset.__getitems__([0, 1, 2]), dataset.__getitems__([0, 1, 2])
+    shorter.pop()
+    turned.reverse()
+    equal(collated(shorter), default_collate([dataset[0], dataset[1]]))
+    equal(collated(turned), default_collate([dataset[2], dataset[1], dataset[0]]))
+    assert dataset.__getitems__([]) == []
+
+
 @pytest.mark.parametrize('options', [{'cache': True}, {'transforms': dict}])
 def test_what_must_be_copied_is(root, options):
     dataset = SeasonalArchive(root, dates=2, **options)

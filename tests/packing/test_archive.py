@@ -455,6 +455,16 @@ def test_output_that_holds_something_else(archive, store, tmp_path):
         pack(archive, tmp_path)
 
 
+def test_output_that_is_no_place_for_a_store(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r's3://bucket/x\.zarr is a URL; pack into a folder, and'):
+        pack(archive, 's3://bucket/x.zarr')
+    with pytest.raises(ValueError, match=r'inner\.zarr lies within .*, where it would count as a'):
+        pack(archive, Path(archive) / 'inner.zarr')
+    assert not list(tmp_path.iterdir())
+    assert not (Path(archive) / 'inner.zarr').exists()
+
+
 def test_disk_that_is_too_small(archive, tmp_path, monkeypatch):
     usage = namedtuple('usage', 'total used free')
     monkeypatch.setattr(packing.shutil, 'disk_usage', lambda path: usage(9, 9, 300_000))

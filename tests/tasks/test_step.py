@@ -146,6 +146,28 @@ def test_nan_never_reaches_a_weight(spoilt, name, late, archive, tmp_path):
         assert kept == set(before)
 
 
+def test_a_gradient_that_is_not_finite_reaches_no_weight(archive, tmp_path):
+    task = small(SACo, bands=None)
+    task.projector.register_full_backward_hook(
+        lambda module, inputs, outputs: (torch.full_like(inputs[0], torch.inf),)
+    )
+    before = {name: value.clone() for name, value in task.model.named_parameters()}
+    with pytest.raises(ValueError, match=r'a gradient is NaN or infinite at step 0, on the places'):
+        fit(task, archive, tmp_path)
+    assert all(torch.equal(value, before[name]) for name, value in task.model.named_parameters())
+
+
+@pytest.mark.filterwarnings('ignore:this cpu has no bfloat16')
+def test_bfloat16_that_a_cpu_computes_wrongly_is_refused(archive, tmp_path):
+    task = small(SACo, bands=None, size=16, texture=False)
+    trainer = Trainer(
+        default_root_dir=tmp_path, max_steps=1, accelerator='cpu', logger=False,
+        precision='bf16-mixed', enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r'layer4\.0\.conv1 of test_resnet sees a single pixel'):
+        trainer.fit(task, SeasonalDataModule(root=archive, batch_size=4))
+
+
 @pytest.mark.parametrize('bad', [torch.nan, torch.inf, -torch.inf])
 def test_watch_sees_one_value_among_many(bad):
     image = torch.rand(2, 3, 64, 64)
@@ -197,7 +219,7 @@ def test_loss_in_bfloat16_is_that_of_float32(name):
 
 @pytest.mark.filterwarnings('ignore:this cpu has no bfloat16')
 def test_training_in_bfloat16_keeps_its_state_in_float32(archive, tmp_path):
-    task = small(SACo, bands=None)
+    task = small(SACo, bands=None, size=32)
     data = SeasonalDataModule(root=archive, batch_size=4)
     trainer = Trainer(
         default_root_dir=tmp_path, max_steps=2, accelerator='cpu', logger=False,
@@ -217,7 +239,8 @@ def test_emulated_bfloat16_is_said(emulated, archive, tmp_path, monkeypatch, rec
         default_root_dir=tmp_path, max_steps=0, accelerator='cpu', logger=False,
         precision='bf16-mixed', enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    trainer.fit(small(SACo, bands=None), SeasonalDataModule(root=archive, batch_size=4))
+    data = SeasonalDataModule(root=archive, batch_size=4)
+    trainer.fit(small(SACo, bands=None, size=32), data)
     said = [w for w in recwarn if 'no bfloat16 instructions' in str(w.message)]
     assert len(said) == emulated
 

@@ -335,7 +335,8 @@ class SeasonalDataModule(NonGeoDataModule):
         """Loader of a dataset in the order given, shared out over processes or not."""
         options = self._loading(dataset, order)
         if shared:
-            options |= evaluation_share(len(dataset), self.batch_size)
+            # The spread of a single image is not defined.
+            options |= evaluation_share(len(dataset), self.batch_size, pairs=True)
         return DataLoader(**options)
 
     def _loading(self, dataset: SeasonalArchive, order: Any) -> dict[str, Any]:

@@ -26,6 +26,14 @@ class Batch(list[Sample]):
         super().__init__(samples)
         self.image = image
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the samples are still the parts of the tensor, in its order."""
+        return len(self) == len(self.image) and all(
+            sample['image'].data_ptr() == part.data_ptr()
+            for sample, part in zip(self, self.image, strict=True)
+        )
+
 
 def empty_images(shape: Sequence[int], dtype: np.dtype) -> Tensor:
     """Room for the images of a batch, in memory that a worker shares with its DataLoader.
@@ -52,7 +60,7 @@ def collated(samples: Sequence[Sample]) -> Sample:
     Returns:
         The sample of the batch, as by :func:`torch.utils.data.default_collate`.
     """
-    if not isinstance(samples, Batch):
+    if not isinstance(samples, Batch) or not samples.is_whole:
         return default_collate(list(samples))
     rest = [{name: part for name, part in sample.items() if name != 'image'} for sample in samples]
     return {'image': samples.image, **default_collate(rest)}

@@ -239,7 +239,7 @@ class SeasonalArchive(NonGeoDataset):
             IndexError: If an index is out of range.
             BandFileError: If a file cannot be read; the message names it.
         """
-        if self.source.keeps_images or self.transforms is not None:
+        if self.source.keeps_images or self.transforms is not None or not indices:
             return [self[index] for index in indices]
         chosen = [self._chosen(index) for index in indices]
         scenes = [[scene for year in years for scene in year] for _, _, years in chosen]

@@ -25,6 +25,7 @@ from ..datasets.tree import FolderTree
 from ..long_runs import scene_progress
 from ..store import StoreDescription, is_store, write_tables
 from ..store.description import PACKING
+from ..store.files import is_url
 from ..store.shards import shard_length
 from .folder import claimed, require_description
 from .shards import ShardJob, ShardPacker, sync_folder, write_whole
@@ -89,8 +90,8 @@ def pack_archive(
 
     Raises:
         FileNotFoundError: If the archive is missing.
-        ValueError: If an argument is out of range, the archive cannot be read, or *output* holds
-            anything else, or a store of other arguments.
+        ValueError: If an argument is out of range, the archive cannot be read, or *output* is a URL,
+            lies within the archive, or holds anything else, or a store of other arguments.
         OSError: If the disk is too small, or cannot be written to.
     """
     for name, number in {'shard_bytes': shard_bytes, 'workers': workers}.items():
@@ -98,6 +99,7 @@ def pack_archive(
             raise ValueError(f'{name} must be at least 1, got {number}')
     if is_store(root):
         raise ValueError(f'{root} is a store already; give the folder of its places')
+    _require_place(output, root)
     archive = SeasonalArchive(
         root,
         bands,
@@ -115,6 +117,16 @@ def pack_archive(
     run = _Run(ShardPacker(tree.without_places(), Path(output).absolute(), description), archive)
     run.all_shards(workers, Console(stderr=True, quiet=not progress, highlight=False))
     return PackReport(description.shape[0], run.present, run.array_bytes, tuple(archive.dropped))
+
+
+def _require_place(output: AnyPath, root: AnyPath) -> None:
+    """Refuse an output that a store cannot be written to, or that would become a part of the archive."""
+    if is_url(output):
+        raise ValueError(f'{output} is a URL; pack into a folder, and copy that there')
+    if Path(root).resolve() in Path(output).resolve().parents:
+        raise ValueError(
+            f'{output} lies within {root}, where it would count as a place; name another output'
+        )
 
 
 class _Run:

@@ -16,7 +16,8 @@ _DESCRIPTION = """\
 Pack an archive, laid out as <location>/<date>/<band>.tif, into one Zarr store: all bands on the
 grid of the finest, stored integers kept, a checksum for every scene, some hundred scenes a file.
 Training reads it many times faster than GeoTIFFs, from a file system or an object store. An
-interrupted command is continued by giving it again.
+interrupted command is continued by giving it again; files that were changed since under the same
+names are not noticed: remove the store, and pack anew.
 """
 
 _EPILOG = """\

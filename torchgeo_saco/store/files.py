@@ -6,11 +6,15 @@
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, NamedTuple, cast
 
 # Shards that stay open in a process.
 _OPEN = 64
+
+# Requests to an object store at a time, each of which waits for tens of milliseconds.
+_REQUESTS = 32
 
 
 class Range(NamedTuple):
@@ -107,6 +111,12 @@ class LocalFiles:
                     raise OSError(f'{name} ends at byte {start + read}')
                 read += more
 
+    def each[Item, Result](
+        self, call: Callable[[Item], Result], items: Sequence[Item]
+    ) -> list[Result]:
+        """What a call that reads gives for each of some items."""
+        return [call(item) for item in items]
+
     def _descriptor(self, name: str) -> int:
         """Number of an open file."""
         if name in self._open:
@@ -160,6 +170,7 @@ class RemoteFiles:
         self.root = root
         self._obstore: Any = obstore
         self._errors = (BaseError, OSError)
+        self._pool: ThreadPoolExecutor | None = None
         options: Any = {}
         # An endpoint without encryption is one that the user has named.
         if (os.environ.get('AWS_ENDPOINT_URL') or '').startswith('http://'):
@@ -200,16 +211,30 @@ class RemoteFiles:
         return int(self._called(name, self._obstore.head)['size'])
 
     def fill(self, ranges: Sequence[Range]) -> None:
-        """See :meth:`LocalFiles.fill`; the ranges of one object are requested together."""
+        """See :meth:`LocalFiles.fill`; all ranges are requested at the same time."""
         by_name: dict[str, list[Range]] = {}
         for part in ranges:
             by_name.setdefault(part.name, []).append(part)
-        for name, parts in by_name.items():
-            starts = [part.start for part in parts]
-            lengths = [sum(map(len, part.buffers)) for part in parts]
-            found = self._called(name, self._obstore.get_ranges, starts=starts, lengths=lengths)
-            for part, content, length in zip(parts, found, lengths, strict=True):
-                _poured(name, memoryview(content).cast('B'), part.buffers, length)
+        self.each(self._fill_one, list(by_name.values()))
+
+    def _fill_one(self, parts: Sequence[Range]) -> None:
+        """Read parts of one object."""
+        name = parts[0].name
+        starts = [part.start for part in parts]
+        lengths = [sum(map(len, part.buffers)) for part in parts]
+        found = self._called(name, self._obstore.get_ranges, starts=starts, lengths=lengths)
+        for part, content, length in zip(parts, found, lengths, strict=True):
+            _poured(name, memoryview(content).cast('B'), part.buffers, length)
+
+    def each[Item, Result](
+        self, call: Callable[[Item], Result], items: Sequence[Item]
+    ) -> list[Result]:
+        """What a call that reads gives for each of some items, many at the same time."""
+        if len(items) < 2:
+            return [call(item) for item in items]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_REQUESTS, 'object-store')
+        return list(self._pool.map(call, items))
 
     def _called(self, name: str, call: Any, **options: Any) -> Any:
         """What obstore gives; its errors are those of files.
@@ -228,7 +253,11 @@ class RemoteFiles:
         except FileNotFoundError:
             raise
         except self._errors as error:
-            raise OSError(f'{self.root}/{name} cannot be read ({_first_line(error)})') from error
+            raise OSError(
+                f'{self.root}/{name} cannot be read ({_first_line(error)}); look at the URL, and at '
+                'the environment variables of its provider, such as AWS_ACCESS_KEY_ID, AWS_REGION, '
+                'AWS_ENDPOINT_URL, or AWS_SKIP_SIGNATURE=true for public buckets'
+            ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Connections stay in their process."""

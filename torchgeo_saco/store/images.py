@@ -45,6 +45,7 @@ class StoredImages:
         Raises:
             StoreError: If a scene is missing or damaged, or its shard cannot be read.
         """
+        self._learn_indices(rows)
         stored = [bytearray(CHECKSUM) for _ in rows]
         ranges = [
             self._range(row, image, check, named)
@@ -84,11 +85,38 @@ class StoredImages:
             )
         return Range(name, start, [memoryview(image).cast('B'), memoryview(check)])
 
+    def _learn_indices(self, rows: Sequence[int]) -> None:
+        """Read the indices of shards that are not known yet, together."""
+        shards = {row // self.description.shard for row in rows}
+        new = sorted(shards - self._indices.keys())[:_KEPT]
+        if len(new) > 1:
+            for shard, index in zip(new, self.files.each(self._found_index, new), strict=True):
+                # One that cannot be read is asked for again by its scene, which then is named.
+                if index is not None:
+                    self._keep(shard, index)
+
     def _index(self, shard: int) -> np.ndarray:
         """Where the scenes of a shard are."""
-        if shard in self._indices:
-            self._indices.move_to_end(shard)
-            return self._indices[shard]
+        if shard not in self._indices:
+            self._keep(shard, self._read_index(shard))
+        self._indices.move_to_end(shard)
+        return self._indices[shard]
+
+    def _keep(self, shard: int, index: np.ndarray) -> None:
+        """Remember the index of a shard, and forget the one that was not used for longest."""
+        self._indices[shard] = index
+        if len(self._indices) > _KEPT:
+            self._indices.popitem(last=False)
+
+    def _found_index(self, shard: int) -> np.ndarray | None:
+        """Index of a shard, None if it cannot be read."""
+        try:
+            return self._read_index(shard)
+        except (OSError, ValueError):
+            return None
+
+    def _read_index(self, shard: int) -> np.ndarray:
+        """Index of a shard, from its end."""
         name = self.description.shard_name(shard)
         length = index_length(self.description.shard)
         content = bytearray(length)
@@ -96,7 +124,4 @@ class StoredImages:
         if start < 0:
             raise ValueError('it is shorter than its index')
         self.files.fill([Range(name, start, [memoryview(content)])])
-        self._indices[shard] = decode_index(memoryview(content), self.description.shard)
-        if len(self._indices) > _KEPT:
-            self._indices.popitem(last=False)
-        return self._indices[shard]
+        return decode_index(memoryview(content), self.description.shard)

@@ -22,7 +22,7 @@ from ..losses import AlignmentLoss, InfoNCE
 from ..metrics import alignment, effective_rank, feature_std, uniformity
 from ..models import Projectors, create_backbone, group_features
 from ..momentum import KeyQueue, follow, key_copy
-from ..precision import emulates_bfloat16
+from ..precision import emulates_bfloat16, single_pixel_layer
 from ..randomness import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
 from .embedding import EmbeddingTask
@@ -269,16 +269,31 @@ class ContrastiveTask(EmbeddingTask):
             self._prepare_device(self.trainer.strategy.root_device)
 
     def _prepare_device(self, device: torch.device) -> None:
-        """Compile for a device, and say if it is slow at what is asked of it."""
-        if str(self.trainer.precision).startswith('bf16') and emulates_bfloat16(device):
-            rank_zero_warn(
-                f'this {device.type} has no bfloat16 instructions, so precision '
-                f'{self.trainer.precision} takes longer than float32; set trainer.precision to 32'
-            )
+        """Compile for a device, and say if it is slow at, or wrong in, what is asked of it."""
+        if str(self.trainer.precision).startswith('bf16'):
+            self._look_at_bfloat16(device)
         if self.hparams['compile']:
             compile_module(self.model, device, 'the backbone')
             if self.keyed:
                 compile_module(self.model_momentum, device, 'the backbone')
+
+    def _look_at_bfloat16(self, device: torch.device) -> None:
+        """Warn of a device that emulates it, and refuse what a CPU computes wrongly."""
+        if emulates_bfloat16(device):
+            rank_zero_warn(
+                f'this {device.type} has no bfloat16 instructions, so precision '
+                f'{self.trainer.precision} takes longer than float32; set trainer.precision to 32'
+            )
+        if device.type != 'cpu':
+            return
+        inputs, size = self.hparams['inputs'], self.hparams['size']
+        layer = single_pixel_layer(self.model, 3 if inputs is None else len(inputs), size)
+        if layer is not None:
+            raise ValueError(
+                f'{layer} of {self.hparams["model"]} sees a single pixel of views of size={size}, and '
+                'PyTorch gives it wrong gradients in bfloat16 on a CPU; raise model.init_args.size, '
+                'or set trainer.precision to 32'
+            )
 
     def queue(self, space: int = 0, year: int = 0) -> KeyQueue:
         """Queue of a sub-space and year."""
@@ -363,7 +378,7 @@ class ContrastiveTask(EmbeddingTask):
         return loss
 
     def on_after_backward(self) -> None:
-        """Stop before NaN or infinity reaches a weight; log the loss, from the host.
+        """Stop at images or a loss that are not finite; log the loss, from the host.
 
         Raises:
             ValueError: If an image or the loss is not finite, on a GPU.
@@ -372,6 +387,17 @@ class ContrastiveTask(EmbeddingTask):
         if loss is not None:
             # The progress bar asks for it at every step, and a GPU would have to be waited for.
             self.log('train_loss', loss, prog_bar=True)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Stop before a gradient that is not finite reaches a weight, on a CPU.
+
+        Args:
+            optimizer: The optimizer that is about to step.
+
+        Raises:
+            ValueError: If a gradient is NaN or infinite.
+        """
+        self.watch.gradients(self.parameters())
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log how close two dates of a place lie, and how evenly places spread.

@@ -4,10 +4,11 @@
 """What is looked at in every training step, and must not hold up a GPU."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class _Step(NamedTuple):
@@ -27,13 +28,13 @@ class _Step(NamedTuple):
 
 
 class FiniteWatch:
-    """Stops training before NaN or infinity reaches a weight.
+    """Stops training before images, losses or gradients that are not finite reach a weight.
 
-    On a CPU, images and loss are looked at where they arise, so nothing has changed when training
-    stops. A GPU would idle while the host waits for what it has not computed yet. There values of
-    images that are not finite count as 0, so that no statistics of BatchNorm and no key keeps
-    them, and the host reads both at :meth:`finish`, after the backward pass is on its way and
-    before the weights move.
+    On a CPU they are looked at where they arise, so no weight has changed when training stops. A GPU
+    would idle while the host waits for what it has not computed yet. There values of images that
+    are not finite count as 0, so that no statistics of BatchNorm and no key keeps them; the host
+    reads both images and loss at :meth:`finish`, after the backward pass is on its way and before
+    the weights move; and gradients are not looked at.
     """
 
     def __init__(self, late: bool | None = None) -> None:
@@ -45,6 +46,8 @@ class FiniteWatch:
         self.late = late
         self._finite: Tensor | None = None
         self._step: _Step | None = None
+        # Step and places whose gradients are to come.
+        self._places: tuple[int, Tensor] | None = None
 
     def images(self, image: Tensor, location: Tensor, step: int) -> Tensor:
         """Images of a step, finite.
@@ -60,7 +63,7 @@ class FiniteWatch:
         Raises:
             ValueError: If one is NaN or infinite; on a GPU that is left to :meth:`finish`.
         """
-        self._step = None
+        self._step, self._places = None, (step, location)
         if self._is_late(image):
             finite = torch.isfinite(image)
             self._finite = finite.all()
@@ -116,6 +119,23 @@ class FiniteWatch:
         if not finite or not math.isfinite(loss):
             raise _not_finite('the loss' if finite else 'an image', location, step)
         return numbers[1]
+
+    def gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Look at the gradients of a step.
+
+        Args:
+            parameters: What has them.
+
+        Raises:
+            ValueError: If one is NaN or infinite; on a GPU nothing is looked at.
+        """
+        gradients = [weight.grad for weight in parameters if weight.grad is not None]
+        if self._places is None or not gradients or self._is_late(gradients[0]):
+            return
+        # As with images, a sum is finite only if all values are.
+        if not all(torch.isfinite(grad.sum()) or torch.isfinite(grad).all() for grad in gradients):
+            step, location = self._places
+            raise _not_finite('a gradient', location, step)
 
     def _is_late(self, image: Tensor) -> bool:
         """Whether to look after the backward pass."""
