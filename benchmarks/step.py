@@ -6,7 +6,8 @@
 The original step is written here from the description of its code: views of one image and band at a time
 by Pillow, texture of one band at a time by scikit-image on the CPU, a loop over groups, and an encoder
 pass for each of the three views. Both have the same backbone, batch, groups and machine. Bands come to
-the original at their own sizes (10, 20 and 60 m), to ours as a store holds them, all at the finest.
+the original at their own sizes (10, 20 and 60 m), to ours as a store holds them, all at the finest. On a
+CPU ours keep freed memory, as the task has it; the original is measured without and with that.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as T
 
+from torchgeo_saco.allocation import keep_freed_memory
 from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.compilation import compile_module
 from torchgeo_saco.momentum import follow, key_copy
@@ -381,12 +383,18 @@ def main() -> None:
     original.spent.clear()
     theirs = seconds(lambda: original.step(bands), repeats, warmup=0)
     parts = {name: spent / repeats for name, spent in original.spent.items()}
+    # As the task does before it trains; a process cannot go back on it.
+    keeping = place.type == 'cpu' and keep_freed_memory()
+    helped = seconds(lambda: original.step(bands), repeats) if keeping else theirs
     with FlopCounterMode(display=False) as counter:
         ours['ours'].step(stored, location)
     flops = counter.get_total_flops()
     rates = ceilings(place, batch, arguments.quick)
 
     rows = [row('original', theirs, theirs, batch, flops, rates['float32'])]
+    if keeping:
+        name = 'original, freed memory kept'
+        rows.append(row(name, theirs, helped, batch, flops, rates['float32']))
     times = {}
     for name, form in ours.items():
         times[name] = seconds(lambda f=form: f.step(stored, location), repeats, warmup=2)
@@ -398,8 +406,8 @@ def main() -> None:
     memory = {name: peak(ours[name], stored, location) for name in ours if 'compile' not in name}
     saved = memory['ours'] / memory['ours, checkpoint_groups']
     targets = [
-        Target(best, 'the original step', ratio, wanted, spread=spread),
-        Target('memory, checkpoint_groups', 'ours', saved, 1.0),
+        Target(f'step: {best}', 'the original step', ratio, wanted, spread=spread),
+        Target('less memory by checkpoint_groups', 'ours', saved, 1.0),
     ]
     if place.type == 'cuda':
         share = busy(lambda: ours[best].step(stored, location), 20)

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from torchgeo.datasets.utils import Sample
 from torchvision.models._api import WeightsEnum
 
+from ..allocation import keep_freed_memory
 from ..change import ChangeEstimate
 from ..compilation import compile_module
 from ..distributed import leave_alone, process_count, require_whole_layers, shuffled, unshuffled
@@ -270,6 +271,8 @@ class ContrastiveTask(EmbeddingTask):
 
     def _prepare_device(self, device: torch.device) -> None:
         """Compile for a device, and say if it is slow at, or wrong in, what is asked of it."""
+        if device.type == 'cpu':
+            keep_freed_memory()
         if str(self.trainer.precision).startswith('bf16'):
             self._look_at_bfloat16(device)
         if self.hparams['compile']:
