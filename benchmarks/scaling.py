@@ -57,12 +57,11 @@ def main() -> None:
     arguments.add_argument('--axis', choices=AXES, help='measure one axis here, and print it')
     arguments = arguments.parse_args()
     if arguments.axis:
-        points = AXES[arguments.axis][arguments.quick]
-        curve = places if arguments.axis == 'locations' else steps
-        print(json.dumps(curve(arguments.axis, points, 1 if arguments.quick else 3)))
+        print(json.dumps(measured(arguments.axis, arguments.quick)))
         return
-    quick = ['--quick'] * arguments.quick
-    curves = {axis: _measured(axis, quick) for axis in AXES}
+    # In a trial the processes would take longer than what they measure.
+    curve = partial(measured, quick=True) if arguments.quick else measured_apart
+    curves = {axis: curve(axis) for axis in AXES}
     rows = [
         {'axis': axis, 'value': row['value'], 'what': what, 'measured': value}
         for axis, curve in curves.items()
@@ -75,9 +74,15 @@ def main() -> None:
     report('scaling', arguments, rows, targets(curves), exponents=growth, figure=figure)
 
 
-def _measured(axis: str, quick: list[str]) -> list[dict[str, float]]:
+def measured(axis: str, quick: bool) -> list[dict[str, float]]:
+    """Curve of an axis."""
+    curve = places if axis == 'locations' else steps
+    return curve(axis, AXES[axis][quick], 1 if quick else 3)
+
+
+def measured_apart(axis: str) -> list[dict[str, float]]:
     """Curve of an axis, from a process of its own."""
-    command = [sys.executable, '-W', 'ignore', __file__, '--axis', axis, *quick]
+    command = [sys.executable, '-W', 'ignore', __file__, '--axis', axis]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     return json.loads(answer.stdout.splitlines()[-1])
 
