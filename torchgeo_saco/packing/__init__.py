@@ -3,9 +3,8 @@
 
 """Packing of seasonal archives into one store."""
 
-from ..store import write_tables
 from .archive import PackReport, pack_archive
 from .index import write_index
 from .verification import verify_store
 
-__all__ = ('PackReport', 'pack_archive', 'verify_store', 'write_index', 'write_tables')
+__all__ = ('PackReport', 'pack_archive', 'verify_store', 'write_index')

@@ -54,8 +54,8 @@ def write_tables(
         days: Day of each scene, the oldest of a place first, (scenes,); ``datetime64[D]``.
         scenes: Name of each scene, or None for its day as ``20190415``.
         labels: Label of each place, None where unknown; or None if there are no labels.
-        ground: Further columns of the places: ``geometry`` as WKB in longitude and latitude, ``crs``,
-            ``transform``, ``height``, ``width``.
+        ground: Further columns of the places: ``geometry`` as WKB in longitude and latitude, ``crs``
+            and ``transform``.
 
     Raises:
         ValueError: If the columns do not fit each other.
