@@ -6,7 +6,34 @@
 from collections.abc import Callable
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
+
+
+def require_bfloat16(device: torch.device, backbone: nn.Module, channels: int, side: int) -> None:
+    """Warn of a device that emulates bfloat16, and refuse what a CPU computes wrongly in it.
+
+    Args:
+        device: The device.
+        backbone: Maps (N, C, H, W) to features.
+        channels: Channels of its images.
+        side: Side of its images, in pixels.
+
+    Raises:
+        ValueError: If a layer would get wrong gradients.
+    """
+    if emulates_bfloat16(device):
+        rank_zero_warn(
+            f'this {device.type} has no bfloat16 instructions, so bfloat16 takes longer than '
+            'float32; set trainer.precision to 32'
+        )
+    layer = single_pixel_layer(backbone, channels, side) if device.type == 'cpu' else None
+    if layer is not None:
+        raise ValueError(
+            f'{layer} of the backbone sees a single pixel of views of size={side}, and PyTorch gives '
+            'it wrong gradients in bfloat16 on a CPU; raise model.init_args.size, or set '
+            'trainer.precision to 32'
+        )
 
 
 def emulates_bfloat16(device: torch.device) -> bool:

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchgeo_saco import compilation, tasks
+from torchgeo_saco import compilation, precision, tasks
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.tasks import SACo, contrastive
 from torchgeo_saco.tasks.watch import FiniteWatch
@@ -164,7 +164,7 @@ def test_bfloat16_that_a_cpu_computes_wrongly_is_refused(archive, tmp_path):
         default_root_dir=tmp_path, max_steps=1, accelerator='cpu', logger=False,
         precision='bf16-mixed', enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    with pytest.raises(ValueError, match=r'layer4\.0\.conv1 of test_resnet sees a single pixel'):
+    with pytest.raises(ValueError, match=r'layer4\.0\.conv1 of the backbone sees a single pixel'):
         trainer.fit(task, SeasonalDataModule(root=archive, batch_size=4))
 
 
@@ -234,7 +234,7 @@ def test_training_in_bfloat16_keeps_its_state_in_float32(archive, tmp_path):
 
 @pytest.mark.parametrize('emulated', [True, False])
 def test_emulated_bfloat16_is_said(emulated, archive, tmp_path, monkeypatch, recwarn):
-    monkeypatch.setattr(contrastive, 'emulates_bfloat16', lambda device: emulated)
+    monkeypatch.setattr(precision, 'emulates_bfloat16', lambda device: emulated)
     trainer = Trainer(
         default_root_dir=tmp_path, max_steps=0, accelerator='cpu', logger=False,
         precision='bf16-mixed', enable_progress_bar=False, enable_model_summary=False,

@@ -23,7 +23,7 @@ from ..losses import AlignmentLoss, InfoNCE
 from ..metrics import alignment, effective_rank, feature_std, uniformity
 from ..models import Projectors, create_backbone, group_features
 from ..momentum import KeyQueue, follow, key_copy
-from ..precision import emulates_bfloat16, single_pixel_layer
+from ..precision import require_bfloat16
 from ..randomness import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
 from .embedding import EmbeddingTask
@@ -274,29 +274,12 @@ class ContrastiveTask(EmbeddingTask):
         if device.type == 'cpu':
             keep_freed_memory()
         if str(self.trainer.precision).startswith('bf16'):
-            self._look_at_bfloat16(device)
+            inputs, size = self.hparams['inputs'], self.hparams['size']
+            require_bfloat16(device, self.model, 3 if inputs is None else len(inputs), size)
         if self.hparams['compile']:
             compile_module(self.model, device, 'the backbone')
             if self.keyed:
                 compile_module(self.model_momentum, device, 'the backbone')
-
-    def _look_at_bfloat16(self, device: torch.device) -> None:
-        """Warn of a device that emulates it, and refuse what a CPU computes wrongly."""
-        if emulates_bfloat16(device):
-            rank_zero_warn(
-                f'this {device.type} has no bfloat16 instructions, so precision '
-                f'{self.trainer.precision} takes longer than float32; set trainer.precision to 32'
-            )
-        if device.type != 'cpu':
-            return
-        inputs, size = self.hparams['inputs'], self.hparams['size']
-        layer = single_pixel_layer(self.model, 3 if inputs is None else len(inputs), size)
-        if layer is not None:
-            raise ValueError(
-                f'{layer} of {self.hparams["model"]} sees a single pixel of views of size={size}, and '
-                'PyTorch gives it wrong gradients in bfloat16 on a CPU; raise model.init_args.size, '
-                'or set trainer.precision to 32'
-            )
 
     def queue(self, space: int = 0, year: int = 0) -> KeyQueue:
         """Queue of a sub-space and year."""
