@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 from torchmetrics.functional.classification import binary_auroc
 
-from torchgeo_saco.change_command import restored_task
-from torchgeo_saco.change_map import change_map
+from torchgeo_saco.change.command import restored_task
+from torchgeo_saco.change.map import change_map
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.evaluation.environment import environment
-from torchgeo_saco.io import read_bands
+from torchgeo_saco.io.raster import read_bands
 from torchgeo_saco.tasks import CACo
 
 ROOT = Path(__file__).parents[1]

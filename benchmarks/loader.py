@@ -28,10 +28,10 @@ from rasterio.transform import from_origin
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torchgeo.datasets import SeasonalContrastS2
 
+from torchgeo_saco.archives.packing import pack_archive
+from torchgeo_saco.archives.store.shards import checksum
 from torchgeo_saco.datasets import SeasonalArchive
-from torchgeo_saco.datasets.batches import collated
-from torchgeo_saco.packing import pack_archive
-from torchgeo_saco.store.shards import checksum
+from torchgeo_saco.samplers.collate import collate
 
 SIDES = {
     **dict.fromkeys(('B2', 'B3', 'B4', 'B8'), 264),
@@ -104,7 +104,7 @@ class Loader:
             BATCH,
             sampler=order,
             num_workers=workers,
-            collate_fn=collated if isinstance(dataset, SeasonalArchive) else default_collate,
+            collate_fn=collate if isinstance(dataset, SeasonalArchive) else default_collate,
             persistent_workers=workers > 0,
         )
         self()

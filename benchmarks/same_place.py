@@ -19,18 +19,18 @@ from rich.table import Table
 from torchmetrics.functional.classification import binary_auroc
 
 from torchgeo_saco.datamodules import SeasonalDataModule
-from torchgeo_saco.losses import unit
-from torchgeo_saco.models import GroupEncoder, calibrate, pretrained_encoder
+from torchgeo_saco.losses import l2_normalize
+from torchgeo_saco.models import Encoder, fit_input_statistics, load_encoder
 
 mpl.use('Agg')
 from matplotlib import pyplot as plt
 
 
 @torch.no_grad()
-def embeddings(encoder: GroupEncoder, images: list[torch.Tensor]) -> torch.Tensor:
+def embeddings(encoder: Encoder, images: list[torch.Tensor]) -> torch.Tensor:
     """Embeddings of length one, (N, D)."""
     encoder.eval()
-    return torch.cat([unit(encoder(batch)) for batch in torch.stack(images).split(32)])
+    return torch.cat([l2_normalize(encoder(batch)) for batch in torch.stack(images).split(32)])
 
 
 def distances(features: torch.Tensor, places: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,13 +61,11 @@ def main() -> None:
     places = [int(sample['location']) for sample in samples]
     names = [place.name for place in whole.locations]
 
-    trained = pretrained_encoder(data.bands, data.sensor, weights=arguments.weights)
+    trained = load_encoder(data.bands, data.sensor, weights=arguments.weights)
     torch.manual_seed(0)
     plan = trained.plan
-    random = pretrained_encoder(
-        data.bands, data.sensor, plan.model, None, plan.groups, plan.texture
-    )
-    calibrate(random.encoder, lambda: torch.stack(images).split(32), backbone=True)
+    random = load_encoder(data.bands, data.sensor, plan.model, None, plan.groups, plan.texture)
+    fit_input_statistics(random.encoder, lambda: torch.stack(images).split(32), backbone=True)
 
     table = Table('encoder', 'places', 'same place', 'two places', 'AUC', title='median distance')
     figure, axes = plt.subplots(2, 2, figsize=(9, 6), sharex=True, layout='constrained')

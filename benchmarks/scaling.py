@@ -24,11 +24,11 @@ import torch
 from matplotlib import pyplot as plt
 from reporting import RESULTS, Target, device, device_name, parser, report, seconds
 
+from torchgeo_saco.archives.packing import write_index
 from torchgeo_saco.bands import SENTINEL2_L1C
-from torchgeo_saco.change import ChangeEstimate
 from torchgeo_saco.datamodules import SeasonalDataModule
-from torchgeo_saco.packing import write_index
-from torchgeo_saco.samplers import EpochSampler
+from torchgeo_saco.models.change import ChangeEstimate
+from torchgeo_saco.samplers.order import EpochSampler
 from torchgeo_saco.tasks import SACo
 
 #: Step that the axes vary: images a batch, groups, side of the stored patch.

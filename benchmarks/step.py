@@ -32,11 +32,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as T
 
-from torchgeo_saco.allocation import keep_freed_memory
 from torchgeo_saco.bands import SENTINEL2_L2A
-from torchgeo_saco.compilation import compile_module
-from torchgeo_saco.momentum import follow, key_copy
-from torchgeo_saco.randomness import torch_seeded
+from torchgeo_saco.models.momentum import follow, key_copy
+from torchgeo_saco.runtime.compile import compile_module
+from torchgeo_saco.runtime.memory import keep_freed_memory
+from torchgeo_saco.runtime.seeding import torch_seeded
 from torchgeo_saco.tasks import SACo
 from torchgeo_saco.transforms import Reflectance
 

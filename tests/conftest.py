@@ -11,7 +11,7 @@ import matplotlib
 import pytest
 import torch
 
-from .archives import write_archive, write_labels
+from .data.archives import write_archive, write_labels
 
 matplotlib.use('Agg')
 torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from torchgeo_saco.bands import (
     SENTINEL2_L1C,
     SENTINEL2_L2A,
     BandGroup,
-    OmittedGroup,
+    SkippedGroup,
     available_groups,
     band_groups,
     band_index,
@@ -262,15 +262,15 @@ def test_what_is_no_group_is_refused(groups, message):
 
 
 def test_all_groups_form_from_all_bands():
-    formed, omitted = available_groups(list(SENTINEL2_L1C.bands))
+    formed, skipped = available_groups(list(SENTINEL2_L1C.bands))
     assert formed == band_groups()
-    assert omitted == []
+    assert skipped == []
 
 
 @pytest.mark.parametrize('sensor', ['sentinel2_l1c', 'sentinel2_l2a'])
 def test_water_vapour_stands_in_for_cirrus(sensor):
-    formed, omitted = available_groups(SECO_BANDS, sensor=sensor)
-    assert omitted == []
+    formed, skipped = available_groups(SECO_BANDS, sensor=sensor)
+    assert skipped == []
     assert formed[:-1] == band_groups(sensor=sensor)[:-1]
     assert formed[-1] == BandGroup('complementary_2', ('B07', 'B08', 'B09'))
 
@@ -281,29 +281,29 @@ def test_cirrus_is_kept_where_the_image_has_it():
 
 
 def test_groups_that_cannot_form_are_omitted_with_the_reason():
-    formed, omitted = available_groups(['B2', 'B3', 'B4', 'B8', 'B11'])
+    formed, skipped = available_groups(['B2', 'B3', 'B4', 'B8', 'B11'])
     assert [group.name for group in formed] == ['natural_color', 'near_infrared']
-    assert omitted == [
-        OmittedGroup('urban', 'the image lacks B12'),
-        OmittedGroup('agriculture', 'the image lacks B8A'),
-        OmittedGroup('atmospheric_penetration', 'the image lacks B12, B8A'),
-        OmittedGroup('complementary_1', 'the image lacks B01, B05, B06'),
-        OmittedGroup('complementary_2', 'the image lacks B07, B10 (and B09)'),
+    assert skipped == [
+        SkippedGroup('urban', 'the image lacks B12'),
+        SkippedGroup('agriculture', 'the image lacks B8A'),
+        SkippedGroup('atmospheric_penetration', 'the image lacks B12, B8A'),
+        SkippedGroup('complementary_1', 'the image lacks B01, B05, B06'),
+        SkippedGroup('complementary_2', 'the image lacks B07, B10 (and B09)'),
     ]
 
 
 def test_a_band_never_stands_in_for_another_of_its_group():
     groups = {'rgb': ['B4', 'B3', 'B2'], 'air': ['B9', 'B10', 'B1']}
-    formed, omitted = available_groups(SECO_BANDS, groups)
+    formed, skipped = available_groups(SECO_BANDS, groups)
     assert [group.name for group in formed] == ['rgb']
-    assert omitted == [OmittedGroup('air', 'the image lacks B10')]
+    assert skipped == [SkippedGroup('air', 'the image lacks B10')]
 
 
 def test_bands_of_other_sensors_have_no_substitute():
     groups = {'thermal': ['B10', 'B11', 'B7'], 'urban': ['B7', 'B6', 'B4']}
-    formed, omitted = available_groups(['B4', 'B6', 'B7', 'B9', 'B11'], groups, LANDSAT_8_9)
+    formed, skipped = available_groups(['B4', 'B6', 'B7', 'B9', 'B11'], groups, LANDSAT_8_9)
     assert [group.name for group in formed] == ['urban']
-    assert omitted == [OmittedGroup('thermal', 'the image lacks B10')]
+    assert skipped == [SkippedGroup('thermal', 'the image lacks B10')]
 
 
 def test_no_group_at_all_is_refused_with_every_reason():

@@ -13,10 +13,10 @@ import yaml
 from torchgeo.main import main as torchgeo
 
 from torchgeo_saco import cli, tasks
-from torchgeo_saco.change import ChangeEstimate
-from torchgeo_saco.checkpoint import part
+from torchgeo_saco.io.checkpoint import part
+from torchgeo_saco.models.change import ChangeEstimate
 
-from .archives import write_archive
+from .data.archives import write_archive
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 PRETRAIN = sorted((CONFIGS / 'pretrain').glob('*.yaml'))

@@ -35,7 +35,7 @@ class BandGroup(NamedTuple):
     bands: tuple[str, str, str]
 
 
-class OmittedGroup(NamedTuple):
+class SkippedGroup(NamedTuple):
     """A group that the bands at hand cannot form."""
 
     #: Name of the group.
@@ -301,7 +301,7 @@ def available_groups(
     bands: Sequence[str],
     groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     sensor: str | Sensor = SENTINEL2_L1C,
-) -> tuple[list[BandGroup], list[OmittedGroup]]:
+) -> tuple[list[BandGroup], list[SkippedGroup]]:
     """Groups that the bands at hand can form, and those they cannot.
 
     Of Sentinel-2, B10 is replaced by B09 where the image has no B10.
@@ -318,27 +318,27 @@ def available_groups(
         ValueError: If no group can be formed, or as :func:`band_groups`.
 
     Example:
-        >>> formed, omitted = available_groups(['B2', 'B3', 'B4', 'B9', 'B7', 'B8'])
-        >>> formed[-1].bands, omitted[0]
-        (('B07', 'B08', 'B09'), OmittedGroup(name='urban', reason='the image lacks B12, B11'))
+        >>> formed, skipped = available_groups(['B2', 'B3', 'B4', 'B9', 'B7', 'B8'])
+        >>> formed[-1].bands, skipped[0]
+        (('B07', 'B08', 'B09'), SkippedGroup(name='urban', reason='the image lacks B12, B11'))
     """
     sensor = known_sensor(sensor)
     bands = band_names(bands, sensor)
     formed: list[BandGroup] = []
-    omitted: list[OmittedGroup] = []
+    skipped: list[SkippedGroup] = []
     for group in band_groups(groups, sensor):
         first, second, third = (_present(band, group, bands, sensor) for band in group.bands)
         if first and second and third:
             formed.append(BandGroup(group.name, (first, second, third)))
         else:
-            omitted.append(OmittedGroup(group.name, _lack(group, bands, sensor)))
+            skipped.append(SkippedGroup(group.name, _lack(group, bands, sensor)))
     if not formed:
-        reasons = '; '.join(f'{name}: {reason}' for name, reason in omitted)
+        reasons = '; '.join(f'{name}: {reason}' for name, reason in skipped)
         raise ValueError(
             f'no group can be formed from the bands {", ".join(bands)} ({reasons}); '
             'read more bands or name groups of your own'
         )
-    return formed, omitted
+    return formed, skipped
 
 
 def _present(band: str, group: BandGroup, bands: Sequence[str], sensor: Sensor) -> str | None:

@@ -20,10 +20,19 @@ COMMANDS = {
         'evaluation',
         'Evaluate encoders on benchmarks, or compare methods: tables, figures.',
     ),
-    'changes': ('change_command', 'Say which places of an archive have changed, by an encoder.'),
-    'sample': ('sampling.command', 'Sample places on Earth to pre-train on, and dates of each.'),
-    'pack': ('packing.command', 'Pack an archive into one store, to be read faster or remotely.'),
-    'fetch': ('fetching.command', 'Fetch images of sampled places from a STAC catalogue.'),
+    'changes': ('change.command', 'Say which places of an archive have changed, by an encoder.'),
+    'sample': (
+        'locations.sampling.command',
+        'Sample places on Earth to pre-train on, and dates of each.',
+    ),
+    'pack': (
+        'archives.packing.command',
+        'Pack an archive into one store, to be read faster or remotely.',
+    ),
+    'fetch': (
+        'locations.fetching.command',
+        'Fetch images of sampled places from a STAC catalogue.',
+    ),
 }
 
 _MORE_HELP = '\nmore subcommands, each with a --help of its own:\n' + ''.join(

@@ -19,7 +19,7 @@ from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 from torchgeo.datasets.utils import quantile_normalization
 
-from .losses import unit
+from .losses import l2_normalize
 
 #: Any colour that Matplotlib takes, or red, green and blue from 0 to 255.
 Color = str | Sequence[float]
@@ -110,7 +110,7 @@ def plot_embeddings(
     Returns:
         The figure.
     """
-    centred = unit(embeddings).double().cpu()
+    centred = l2_normalize(embeddings).double().cpu()
     centred = centred - centred.mean(0)
     # A full decomposition: the randomised one would draw from the global generator.
     scores, strengths, _ = torch.linalg.svd(centred, full_matrices=False)

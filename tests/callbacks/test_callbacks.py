@@ -20,7 +20,7 @@ from torchgeo_saco.callbacks import ContrastiveFigures, KNNProbe, RunReport
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.tasks import MoCo, SACo
 
-from ..archives import write_archive, write_labels, write_tif
+from ..data.archives import write_archive, write_labels, write_tif
 
 pytestmark = pytest.mark.filterwarnings('ignore:The dirpath has changed')
 

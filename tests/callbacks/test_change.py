@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader
 
 from torchgeo_saco.callbacks import change as callback
 from torchgeo_saco.callbacks.change import ChangeFigures
-from torchgeo_saco.change import ChangeEstimate
 from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.models.change import ChangeEstimate
 from torchgeo_saco.tasks import CACo
 
-from ..archives import write_archive
+from ..data.archives import write_archive
 
 
 class Watcher(LightningModule):

@@ -13,7 +13,7 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo_saco.datamodules import BenchmarkDataModule, benchmark
 from torchgeo_saco.datamodules.benchmark import SPLITS, turned
 from torchgeo_saco.datasets.features import Features
-from torchgeo_saco.samplers import EpochOrder
+from torchgeo_saco.samplers.order import EpochOrder
 
 SIZES = {'train': 10, 'val': 5, 'test': 3}
 
@@ -38,7 +38,7 @@ class Numbers(NonGeoDataset):
 
 
 def features(size):
-    """Features that were extracted before, of series with one date more each."""
+    """Features that were extract_features before, of series with one date more each."""
     return Features(
         [
             {'features_0': torch.full((index + 1, 2), index + 1.0), 'label': torch.tensor(index)}

@@ -19,7 +19,7 @@ from torchgeo.datasets import (
 
 from torchgeo_saco.datamodules import BigEarthNetBandsDataModule, benchmark, bigearthnet
 
-from ..scenes import S2_BANDS, digest, write_bigearthnet, write_bigearthnet_v2
+from ..data.scenes import S2_BANDS, digest, write_bigearthnet, write_bigearthnet_v2
 
 
 @pytest.fixture(scope='module')

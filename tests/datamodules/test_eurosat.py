@@ -11,7 +11,7 @@ from torchgeo.datasets import DatasetNotFoundError, EuroSAT, EuroSATSpatial
 
 from torchgeo_saco.datamodules import EuroSATBandsDataModule, benchmark
 
-from ..scenes import CLASSES, digest, write_eurosat
+from ..data.scenes import CLASSES, digest, write_eurosat
 
 
 @pytest.fixture(scope='module')

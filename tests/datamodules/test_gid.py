@@ -13,8 +13,8 @@ from torchgeo.datasets import GID15, DatasetNotFoundError
 from torchgeo_saco.datamodules import benchmark
 from torchgeo_saco.datamodules.gid import GIDWindowsDataModule
 
-from ..archives import write_tif
-from ..benchmark_trees import (
+from ..data.archives import write_tif
+from ..data.benchmark_trees import (
     GID_NAMES,
     GID_SHAPE,
     gid_files,
@@ -23,7 +23,7 @@ from ..benchmark_trees import (
     write_gid5,
     write_png,
 )
-from ..scenes import digest
+from ..data.scenes import digest
 
 
 @pytest.fixture(scope='module')

@@ -13,8 +13,8 @@ from torchgeo.datasets import OSCD, DatasetNotFoundError
 from torchgeo_saco.datamodules import benchmark
 from torchgeo_saco.datamodules.oscd import OSCDTilesDataModule
 
-from ..benchmark_trees import OSCD_BANDS, OSCD_NAME, write_oscd
-from ..scenes import digest
+from ..data.benchmark_trees import OSCD_BANDS, OSCD_NAME, write_oscd
+from ..data.scenes import digest
 
 PARTS = ('Images', 'Train Labels', 'Test Labels')
 

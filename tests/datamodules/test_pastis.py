@@ -14,8 +14,8 @@ from torchgeo.datasets import PASTIS, DatasetNotFoundError
 from torchgeo_saco.datamodules import benchmark
 from torchgeo_saco.datamodules.pastis import PASTISFoldsDataModule
 
-from ..benchmark_trees import write_pastis
-from ..scenes import digest
+from ..data.benchmark_trees import write_pastis
+from ..data.scenes import digest
 
 
 @pytest.fixture(scope='module')

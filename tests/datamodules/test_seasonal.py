@@ -8,7 +8,7 @@ import torch
 
 from torchgeo_saco.datamodules import SeasonalDataModule
 
-from ..archives import write_archive, write_labels
+from ..data.archives import write_archive, write_labels
 
 
 def module(root, **arguments):

@@ -18,10 +18,10 @@ from torchgeo.datasets import (
 )
 
 from torchgeo_saco.datasets import BigEarthNetBands
-from torchgeo_saco.io import BandFileError
+from torchgeo_saco.io.raster import BandFileError
 
-from ..archives import write_tif
-from ..scenes import S2_BANDS, write_bigearthnet, write_bigearthnet_v2, write_table
+from ..data.archives import write_tif
+from ..data.scenes import S2_BANDS, write_bigearthnet, write_bigearthnet_v2, write_table
 
 PATCH = 'S2A_MSIL2A_20170617T113321_0_55'
 

@@ -10,9 +10,9 @@ from PIL import Image
 from torchgeo.datasets import DatasetNotFoundError, EuroSAT, EuroSATSpatial
 
 from torchgeo_saco.datasets import EuroSATBands
-from torchgeo_saco.io import BandFileError
+from torchgeo_saco.io.raster import BandFileError
 
-from ..scenes import CLASSES, eurosat_tif, write_eurosat, write_eurosat_image
+from ..data.scenes import CLASSES, eurosat_tif, write_eurosat, write_eurosat_image
 
 
 @pytest.fixture(scope='module')

@@ -15,10 +15,10 @@ from torchgeo.datasets import GID15, DatasetNotFoundError
 
 from torchgeo_saco.datasets.gid import GIDWindows
 from torchgeo_saco.datasets.gid_layout import copy_image, copy_labels, listed_tiles
-from torchgeo_saco.io import BandFileError, read_bands
+from torchgeo_saco.io.raster import BandFileError, read_bands
 
-from ..archives import write_tif
-from ..benchmark_trees import (
+from ..data.archives import write_tif
+from ..data.benchmark_trees import (
     GID_COLORS,
     GID_MERGED,
     GID_NAMES,
@@ -166,10 +166,10 @@ def test_training_windows_without_a_label_are_left_out(small):
     dataset = read_small(small)
     places = [(int(sample['row']), int(sample['column'])) for sample in dataset]
     assert places == [(0, 32), (32, 0), (38, 32)]
-    assert dataset.omitted == 6
+    assert dataset.skipped == 6
     assert all((sample['mask'] >= 0).any() for sample in dataset)
     everything = read_small(small, keep_unlabelled=True)
-    assert (len(everything), everything.omitted) == (9, 0)
+    assert (len(everything), everything.skipped) == (9, 0)
     assert sum(int((sample['mask'] >= 0).sum()) for sample in everything) == 3
 
 
@@ -180,7 +180,7 @@ def test_other_windows_without_a_label_are_kept(tmp_path):
     write_png(gid_files(tmp_path, 'val', 'GF2_PMS2__L1A09-MSS2')[1], np.zeros(GID_SHAPE, 'uint8'))
     counts = [GIDWindows(tmp_path, split, size=32) for split in ('train', 'val', 'test')]
     assert [len(dataset) for dataset in counts] == [0, 9, 9]
-    assert [dataset.omitted for dataset in counts] == [18, 0, 0]
+    assert [dataset.skipped for dataset in counts] == [18, 0, 0]
 
 
 def copied(root, name=GID_NAMES[0]):

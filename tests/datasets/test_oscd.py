@@ -10,10 +10,10 @@ from matplotlib import pyplot as plt
 from torchgeo.datasets import OSCD, DatasetNotFoundError, RGBBandsMissingError
 
 from torchgeo_saco.datasets.oscd import VAL_CITIES, OSCDTiles
-from torchgeo_saco.io import BandFileError
+from torchgeo_saco.io.raster import BandFileError
 
-from ..archives import write_tif
-from ..benchmark_trees import (
+from ..data.archives import write_tif
+from ..data.benchmark_trees import (
     OSCD_NAME,
     OSCD_TEST,
     OSCD_TRAIN,

@@ -13,9 +13,9 @@ from matplotlib import pyplot as plt
 from torchgeo.datasets import PASTIS, DatasetNotFoundError, RGBBandsMissingError
 
 from torchgeo_saco.datasets.pastis import PASTISFolds, evenly_spread, pad_dates
-from torchgeo_saco.io import BandFileError
+from torchgeo_saco.io.raster import BandFileError
 
-from ..benchmark_trees import pastis_dates, pastis_series, write_pastis, write_pastis_patch
+from ..data.benchmark_trees import pastis_dates, pastis_series, write_pastis, write_pastis_patch
 
 
 @pytest.fixture(scope='module')

@@ -15,7 +15,7 @@ from torchgeo_saco.datasets.scenes import (
     require_disjoint,
     require_uint16,
 )
-from torchgeo_saco.io import BandFileError
+from torchgeo_saco.io.raster import BandFileError
 
 
 class Scenes(LabelledScenes):

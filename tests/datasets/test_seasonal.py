@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 from torchgeo.datasets import RGBBandsMissingError
 
 from torchgeo_saco.datasets import SeasonalArchive
-from torchgeo_saco.io import BandFileError
-from torchgeo_saco.samplers import Draw
+from torchgeo_saco.io.raster import BandFileError
+from torchgeo_saco.samplers.order import EpochIndex
 
-from ..archives import ALL_BANDS, DATES, write_archive, write_labels, write_tif
+from ..data.archives import ALL_BANDS, DATES, write_archive, write_labels, write_tif
 
 
 def test_reads_all_bands_on_one_grid(archive):
@@ -59,7 +59,7 @@ def test_draws_depend_on_seed_epoch_and_index_alone(archive, monkeypatch):
     data = SeasonalArchive(archive, dates=2)
 
     def drawn(epoch):
-        return [int(data[Draw(i, epoch)]['date'][1]) for i in range(len(data))]
+        return [int(data[EpochIndex(i, epoch)]['date'][1]) for i in range(len(data))]
 
     first = drawn(0)
     assert drawn(1) != first
@@ -81,7 +81,7 @@ def test_years_of_the_other_date(archive, rule, same):
     data = SeasonalArchive(archive, dates=2, other_dates=rule)
     for epoch in range(5):
         for i in range(len(data)):
-            first, second = data[Draw(i, epoch)]['date'] // 10000
+            first, second = data[EpochIndex(i, epoch)]['date'] // 10000
             assert (first == second) == same
 
 
@@ -90,7 +90,7 @@ def test_two_years_are_an_axis(archive, dates):
     data = SeasonalArchive(archive, dates=dates, item='years')
     assert len(data) == 6
     for epoch in range(4):
-        sample = data[Draw(2, epoch)]
+        sample = data[EpochIndex(2, epoch)]
         assert sample['image'].shape == (2, dates, 12, 36, 36)
         assert sample['date'].shape == (2, dates)
         assert (sample['date'] // 10000 == torch.tensor([[2018], [2019]])).all()
@@ -104,7 +104,9 @@ def test_two_years_are_an_axis(archive, dates):
 
 def test_seasons_may_be_drawn_alone(archive):
     data = SeasonalArchive(archive, dates=1, item='years', same_season=False)
-    months = {tuple((data[Draw(0, e)]['date'][:, 0] // 100 % 100).tolist()) for e in range(30)}
+    months = {
+        tuple((data[EpochIndex(0, e)]['date'][:, 0] // 100 % 100).tolist()) for e in range(30)
+    }
     assert months == {(4, 4), (4, 7), (7, 4), (7, 7)}
 
 
@@ -298,8 +300,8 @@ def test_scene_that_lacks_a_band_is_refused_or_dropped(tmp_path):
         SeasonalArchive(tmp_path)
     data = SeasonalArchive(tmp_path, dates=4, on_missing='drop')
     assert [place.name for place in data.locations] == ['000000', '000002']
-    assert len(data.dropped) == 2
-    assert data.dropped[1] == '000001 has 3 of 4 dates'
+    assert len(data.skipped) == 2
+    assert data.skipped[1] == '000001 has 3 of 4 dates'
 
 
 def test_long_report_is_cut(tmp_path):

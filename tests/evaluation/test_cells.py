@@ -11,9 +11,9 @@ from lightning.pytorch import Trainer
 from torchgeo_saco.evaluation import Settings, cells, plan_cells, run_cell
 from torchgeo_saco.evaluation.cells import _plain_colors
 from torchgeo_saco.evaluation.panels import panel_sample
-from torchgeo_saco.probes import knn_scores, linear_probe
+from torchgeo_saco.metrics.probes import knn_scores, linear_probe
 
-from .fakes import CLASSES, FakeDataModule, FakeTask, benchmark
+from ..data.fakes import CLASSES, FakeDataModule, FakeTask, benchmark
 
 
 def cell(kind='class', seed=0, encoder=None, **parts):

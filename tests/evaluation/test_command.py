@@ -15,7 +15,7 @@ from rich.console import Console
 
 from torchgeo_saco.evaluation import CellError, Settings, SettingsError, command, evaluate
 
-from .fakes import FakeDataModule, FakeTask, benchmark
+from ..data.fakes import FakeDataModule, FakeTask, benchmark
 from .test_results import result
 
 

@@ -8,7 +8,7 @@ import pytest
 from torchgeo_saco import evaluation
 from torchgeo_saco.evaluation import Settings, SettingsError, plan, plan_cells, specification
 
-from .fakes import FakeDataModule, FakeTask, benchmark
+from ..data.fakes import FakeDataModule, FakeTask, benchmark
 
 
 def settings(encoders=None, seeds=(0, 1), **benchmarks):
@@ -82,8 +82,8 @@ def test_the_key_depends_on_what_the_result_depends_on():
     assert keys() == base
     assert base[0] != base[1]
     for change in (
-        {'model': {'class_path': 'tests.evaluation.fakes.FakeTask', 'init_args': {'frozen': True}}},
-        {'data': {'class_path': 'tests.evaluation.fakes.FakeDataModule', 'init_args': {'size': 6}}},
+        {'model': {'class_path': 'tests.data.fakes.FakeTask', 'init_args': {'frozen': True}}},
+        {'data': {'class_path': 'tests.data.fakes.FakeDataModule', 'init_args': {'size': 6}}},
         {'trainer': {'max_epochs': 3}},
         {'panels': [1]},
     ):
@@ -149,9 +149,9 @@ def test_published_weights_are_taken_by_name():
         ({'weights': 'ResNet18_Weights.SECO'}, {}, "'ResNet18_Weights.SECO' is neither a file nor"),
         ({}, {'trainr': {}}, "unknown part 'trainr'; its parts are configs, model"),
         ({}, {'trainer': {'max_epoch': 1}}, 'max_epoch'),
-        ({}, {'data': {'class_path': 'tests.evaluation.fakes.FakeData'}}, 'FakeData'),
+        ({}, {'data': {'class_path': 'tests.data.fakes.FakeData'}}, 'FakeData'),
         ({}, {'data': {'class_path': 'os.system'}}, 'os.system'),
-        ({}, {'data': {'class_path': 'tests.evaluation.fakes.FakeDataModule',
+        ({}, {'data': {'class_path': 'tests.data.fakes.FakeDataModule',
                        'init_args': {'sise': 3}}}, 'sise'),
         ({}, {'data': None}, 'on benchmark Fake: '),
         ({}, {'model': None}, 'on benchmark Fake: '),

@@ -12,11 +12,11 @@ import yaml
 from lightning.pytorch import Trainer
 from torch import nn
 
-from tests.archives import write_archive, write_labels
+from tests.data.archives import write_archive, write_labels
 from torchgeo_saco import evaluation
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.evaluation import Settings, cells, plan_cells, run_cell
-from torchgeo_saco.evaluation.features import calibrate_untrained, embeddings
+from torchgeo_saco.evaluation.features import embeddings, fit_untrained_statistics
 from torchgeo_saco.evaluation.settings import merged, read_settings
 from torchgeo_saco.tasks import MoCo, SACo
 
@@ -166,7 +166,7 @@ def test_an_untrained_net_has_statistics_of_images_and_the_weights_it_started_wi
 
 
 def test_a_trained_net_keeps_its_statistics(spec, fitted, monkeypatch):
-    monkeypatch.setattr(cells, 'calibrate_untrained', pytest.fail)
+    monkeypatch.setattr(cells, 'fit_untrained_statistics', pytest.fail)
     run_cell(cell(spec))
     ((_, before, task),) = fitted
     torch.testing.assert_close(task.state_dict(), before, rtol=0, atol=0)
@@ -176,7 +176,7 @@ def test_calibrated_projections_have_zero_mean_and_unit_variance(places):
     task, datamodule = loaded(places, groups=['natural_color', 'urban'])
     datamodule.batch_size = 36
     task.train()
-    calibrate_untrained(task, datamodule)
+    fit_untrained_statistics(task, datamodule)
     assert task.training
     assert task.model.bn1.momentum == 0.1
     (batch,) = datamodule.ordered_dataloader('train')
@@ -198,7 +198,7 @@ def test_calibration_does_not_depend_on_the_order_of_batches_nor_on_one_left_ove
         torch.manual_seed(0)
         task, datamodule = loaded(places)
         datamodule.batch_size = size
-        calibrate_untrained(task, datamodule)
+        fit_untrained_statistics(task, datamodule)
         means.append(task.images.standardize.running_mean)
     torch.testing.assert_close(*means)
 
@@ -209,7 +209,7 @@ def test_initial_weights_keep_the_statistics_they_bring(places, tmp_path):
         source.model.bn1.running_mean.fill_(0.25)
     torch.save(source.model.state_dict(), tmp_path / 'start.pt')
     task, datamodule = loaded(places, weights=str(tmp_path / 'start.pt'))
-    calibrate_untrained(task, datamodule)
+    fit_untrained_statistics(task, datamodule)
     assert task.model.bn1.running_mean.eq(0.25).all()
     assert task.images.standardize.running_mean.ne(0).any()
 
@@ -217,7 +217,7 @@ def test_initial_weights_keep_the_statistics_they_bring(places, tmp_path):
 def test_a_task_without_groups_is_not_calibrated(places):
     _, datamodule = loaded(places)
     with pytest.raises(ValueError, match='the groups are unknown; set bands of the task'):
-        calibrate_untrained(SACo(model='test_resnet', size=16, queue_size=6), datamodule)
+        fit_untrained_statistics(SACo(model='test_resnet', size=16, queue_size=6), datamodule)
 
 
 def test_a_typo_of_an_encoder_is_named_with_what_was_meant(spec):

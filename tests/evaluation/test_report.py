@@ -17,7 +17,7 @@ from rich.console import Console
 
 from torchgeo_saco.evaluation import Report, Settings, plan_cells
 
-from .fakes import benchmark
+from ..data.fakes import benchmark
 from .test_results import result
 
 ENCODERS = {'random': {}, 'SACo+': {'lr': 0.1}}

@@ -9,7 +9,7 @@ import yaml
 from torchgeo_saco.evaluation import Settings, SettingsError, read_settings
 from torchgeo_saco.evaluation.settings import merged
 
-from .fakes import benchmark, write_config
+from ..data.fakes import benchmark, write_config
 
 
 def test_files_are_merged_in_order_and_arguments_win(tmp_path):

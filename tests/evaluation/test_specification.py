@@ -12,12 +12,12 @@ from torchgeo_saco.evaluation.specification import (
     specification,
 )
 
-from .fakes import benchmark
+from ..data.fakes import benchmark
 
-TASK = 'tests.evaluation.fakes.FakeTask'
+TASK = 'tests.data.fakes.FakeTask'
 BENCHMARK = {
     'model': {'class_path': TASK, 'init_args': {'lr': 0.5, 'kind': 'class'}},
-    'data': {'class_path': 'tests.evaluation.fakes.FakeDataModule', 'init_args': {'size': 9}},
+    'data': {'class_path': 'tests.data.fakes.FakeDataModule', 'init_args': {'size': 9}},
     'trainer': {'max_steps': 7, 'accelerator': 'cpu'},
 }
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from torchgeo_saco.losses import AlignmentLoss, InfoNCE, alignment_loss, info_nce, unit
+from torchgeo_saco.losses import AlignmentLoss, InfoNCE, alignment_loss, info_nce, l2_normalize
 
 QUERY = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
 KEY = torch.tensor([[1.0, 0.2], [0.9, 1.0]])
@@ -125,8 +125,8 @@ def test_modules_call_the_functions():
 
 
 def test_unit_is_float32_or_wider():
-    assert unit(QUERY.bfloat16()).dtype == torch.float32
-    assert unit(QUERY.double()).dtype == torch.float64
+    assert l2_normalize(QUERY.bfloat16()).dtype == torch.float32
+    assert l2_normalize(QUERY.double()).dtype == torch.float64
 
 
 def test_losses_compile():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from torchgeo_saco.bands import SENTINEL2_L2A
-from torchgeo_saco.models import GroupEncoder, GroupImages, create_backbone, group_features
+from torchgeo_saco.models import Encoder, GroupInputs, create_backbone, group_features
 from torchgeo_saco.transforms import local_binary_pattern
 
 BANDS = tuple(SENTINEL2_L2A.bands)
@@ -26,9 +26,9 @@ class Backbone(nn.Module):
 
 
 def test_groups_come_first_then_their_textures():
-    images = GroupImages(BANDS, ['urban', 'near_infrared'], texture=True)
+    images = GroupInputs(BANDS, ['urban', 'near_infrared'], texture=True)
     assert images.names == ['urban', 'near_infrared', 'urban_texture', 'near_infrared_texture']
-    raw = images.raw(IMAGE)
+    raw = images.unnormalized(IMAGE)
     assert raw.shape == (4, 4, 3, 16, 16)
     urban = IMAGE[:, [BANDS.index(band) for band in ('B12', 'B11', 'B04')]]
     assert torch.equal(raw[:, 0], urban)
@@ -39,18 +39,18 @@ def test_groups_come_first_then_their_textures():
     ('texture', 'count'), [(True, 14), (False, 7), (['urban', 'agriculture'], 9), ([], 7)]
 )
 def test_which_textures(texture, count):
-    images = GroupImages(BANDS, texture=texture)
+    images = GroupInputs(BANDS, texture=texture)
     assert len(images.names) == count
     assert images(IMAGE).shape == (4, count, 3, 16, 16)
 
 
 @pytest.mark.parametrize('texture', [True, ['urban', 'agriculture']])
 def test_each_band_has_one_texture_whatever_the_groups(texture, monkeypatch):
-    images = GroupImages(BANDS, texture=texture)
+    images = GroupInputs(BANDS, texture=texture)
     seen = []
     draw = images.texture.forward
     monkeypatch.setattr(images.texture, 'forward', lambda image: seen.append(image) or draw(image))
-    raw = images.raw(IMAGE)
+    raw = images.unnormalized(IMAGE)
     used = {band for name in images.textured for band in images.channels[name]}
     assert [part.shape[1] for part in seen] == [len(used)]
     for number, name in enumerate(images.names):
@@ -62,21 +62,21 @@ def test_each_band_has_one_texture_whatever_the_groups(texture, monkeypatch):
 def test_image_of_other_channels_is_refused():
     for texture in (True, False):
         with pytest.raises(ValueError, match=r'the image must have 12 channels .*, got 5'):
-            GroupImages(BANDS, texture=texture)(IMAGE[:, :5])
+            GroupInputs(BANDS, texture=texture)(IMAGE[:, :5])
 
 
 def test_texture_of_a_group_that_is_left_out_is_left_out():
-    images = GroupImages(BANDS[:4], texture=['urban', 'natural_color'])
+    images = GroupInputs(BANDS[:4], texture=['urban', 'natural_color'])
     assert images.names == ['natural_color', 'natural_color_texture']
 
 
 def test_texture_of_an_unknown_group():
     with pytest.raises(ValueError, match=r'texture is asked of moisture, which is no group here'):
-        GroupImages(BANDS, texture=['moisture'])
+        GroupInputs(BANDS, texture=['moisture'])
 
 
 def test_channels_are_standardised():
-    images = GroupImages(BANDS)
+    images = GroupInputs(BANDS)
     image = IMAGE * 0.1 + torch.arange(12)[:, None, None] * 0.02
     groups = images(image)
     assert torch.allclose(groups.mean((0, 3, 4)), torch.zeros(14, 3), atol=1e-4)
@@ -84,10 +84,10 @@ def test_channels_are_standardised():
 
 
 def test_texture_is_the_same_under_autocast():
-    images = GroupImages(BANDS).eval()
+    images = GroupInputs(BANDS).eval()
     with torch.autocast('cpu', torch.bfloat16):
-        under = images.raw(IMAGE)
-    assert torch.equal(under, images.raw(IMAGE))
+        under = images.unnormalized(IMAGE)
+    assert torch.equal(under, images.unnormalized(IMAGE))
 
 
 def test_all_groups_take_one_call_of_the_backbone():
@@ -99,17 +99,16 @@ def test_all_groups_take_one_call_of_the_backbone():
 
 
 def test_encoder_averages_the_groups():
-    encoder = GroupEncoder(GroupImages(BANDS), Backbone()).eval()
-    assert encoder.per_group(IMAGE).shape == (4, 14, 3)
-    assert torch.allclose(encoder(IMAGE), encoder.per_group(IMAGE).mean(1))
+    encoder = Encoder(GroupInputs(BANDS), Backbone()).eval()
+    assert encoder.forward_groups(IMAGE).shape == (4, 14, 3)
+    assert torch.allclose(encoder(IMAGE), encoder.forward_groups(IMAGE).mean(1))
 
 
 def test_encoder_does_not_know_the_order_of_bands():
     order = torch.randperm(12).tolist()
     backbone = create_backbone('test_resnet').eval()
     encoders = [
-        GroupEncoder(GroupImages(bands), backbone).eval()
-        for bands in (BANDS, [BANDS[i] for i in order])
+        Encoder(GroupInputs(bands), backbone).eval() for bands in (BANDS, [BANDS[i] for i in order])
     ]
     assert torch.equal(encoders[0](IMAGE), encoders[1](IMAGE[:, order]))
 

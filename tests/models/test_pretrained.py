@@ -12,8 +12,8 @@ from torch import nn
 from torchgeo.models import ResNet18_Weights
 
 from torchgeo_saco.bands import SENTINEL2_L1C, SENTINEL2_L2A
-from torchgeo_saco.checkpoint import CheckpointError
-from torchgeo_saco.models import BandImages, EncoderPlan, calibrate, pretrained_encoder
+from torchgeo_saco.io.checkpoint import CheckpointError
+from torchgeo_saco.models import BandInputs, EncoderConfig, fit_input_statistics, load_encoder
 from torchgeo_saco.models.scaling import weight_scaling
 from torchgeo_saco.tasks import GroupClassification, SACo
 
@@ -50,81 +50,79 @@ def published(tmp_path, monkeypatch):
 
 
 def test_random_encoder_sees_all_groups_and_their_textures():
-    encoder, plan, random, omitted, unfitted = pretrained_encoder(L1C, model='test_resnet')
+    encoder, plan, random, skipped, unfitted = load_encoder(L1C, model='test_resnet')
     assert random
-    assert not omitted
-    assert len(encoder.images.names) == len(unfitted) == 14
+    assert not skipped
+    assert len(encoder.inputs.names) == len(unfitted) == 14
     assert plan.groups['complementary_2'] == ['B07', 'B08', 'B10']
     assert encoder(torch.rand(2, 13, 16, 16)).shape == (2, encoder.num_features)
 
 
 def test_groups_that_the_bands_cannot_form_are_left_out():
-    _, plan, _, omitted, _ = pretrained_encoder(PASTIS, 'sentinel2_l2a', 'test_resnet')
-    assert [group.name for group in omitted] == ['complementary_1', 'complementary_2']
-    assert 'B01' in omitted[0].reason
+    _, plan, _, skipped, _ = load_encoder(PASTIS, 'sentinel2_l2a', 'test_resnet')
+    assert [group.name for group in skipped] == ['complementary_1', 'complementary_2']
+    assert 'B01' in skipped[0].reason
     assert len(plan.groups) == 5
 
 
 def test_groups_that_the_sensor_does_not_know_are_left_out():
-    _, plan, _, omitted, _ = pretrained_encoder(
+    _, plan, _, skipped, _ = load_encoder(
         ['R', 'G', 'B'], 'rgb', 'test_resnet', groups=['natural_color', 'urban'], texture=['urban']
     )
     assert (plan.groups, plan.texture) == ({'natural_color': ['R', 'G', 'B']}, [])
-    assert omitted == [('urban', 'RGB has no such group')]
+    assert skipped == [('urban', 'RGB has no such group')]
     with pytest.raises(ValueError, match=r"RGB has no published group 'urbane'"):
-        pretrained_encoder(['R', 'G', 'B'], 'rgb', groups=['natural_color', 'urbane'])
+        load_encoder(['R', 'G', 'B'], 'rgb', groups=['natural_color', 'urbane'])
 
 
 def test_no_group_that_the_sensor_knows():
     with pytest.raises(ValueError, match=r'urban.*RGB has no such group'):
-        pretrained_encoder(['R', 'G', 'B'], 'rgb', groups=['urban'])
+        load_encoder(['R', 'G', 'B'], 'rgb', groups=['urban'])
 
 
 def test_checkpoint_of_ours_gives_the_features_of_its_task(tmp_path):
     task, path = checkpoint(tmp_path)
-    encoder, plan, random, omitted, unfitted = pretrained_encoder(
-        L2A, 'sentinel2_l2a', weights=path
-    )
-    assert (plan.model, random, omitted, unfitted) == ('test_resnet', False, [], [])
+    encoder, plan, random, skipped, unfitted = load_encoder(L2A, 'sentinel2_l2a', weights=path)
+    assert (plan.model, random, skipped, unfitted) == ('test_resnet', False, [], [])
     image = torch.rand(2, 12, 16, 16)
-    assert torch.equal(encoder.eval().per_group(image), task.eval().group_embeddings(image))
+    assert torch.equal(encoder.eval().forward_groups(image), task.eval().group_embeddings(image))
 
 
 def test_bands_in_another_order_give_the_same_features(tmp_path):
     task, path = checkpoint(tmp_path)
-    encoder = pretrained_encoder(L2A[::-1], 'sentinel2_l2a', weights=path).encoder.eval()
+    encoder = load_encoder(L2A[::-1], 'sentinel2_l2a', weights=path).encoder.eval()
     image = torch.rand(2, 12, 16, 16)
-    assert torch.equal(encoder.per_group(image.flip(1)), task.eval().group_embeddings(image))
+    assert torch.equal(encoder.forward_groups(image.flip(1)), task.eval().group_embeddings(image))
 
 
 def test_groups_are_matched_by_name_and_keep_their_statistics(tmp_path):
     task, path = checkpoint(tmp_path)
-    encoder, _plan, _, omitted, unfitted = pretrained_encoder(PASTIS, 'sentinel2_l2a', weights=path)
-    assert [group.name for group in omitted] == ['complementary_1', 'complementary_2']
+    encoder, _plan, _, skipped, unfitted = load_encoder(PASTIS, 'sentinel2_l2a', weights=path)
+    assert [group.name for group in skipped] == ['complementary_1', 'complementary_2']
     assert not unfitted
     trained = task.images.names
-    wanted = [3.0 * trained.index(name) for name in encoder.images.names]
-    assert encoder.images.standardize.running_mean[::3].tolist() == wanted
+    wanted = [3.0 * trained.index(name) for name in encoder.inputs.names]
+    assert encoder.inputs.standardize.running_mean[::3].tolist() == wanted
 
 
 def test_trained_bands_are_taken_even_where_the_published_ones_are_there(tmp_path):
     # Trained on B09 for B10; level 1C has both.
     _, path = checkpoint(tmp_path)
-    plan = pretrained_encoder(L1C, 'sentinel2_l1c', weights=path).plan
+    plan = load_encoder(L1C, 'sentinel2_l1c', weights=path).plan
     assert plan.groups['complementary_2'] == ['B07', 'B08', 'B09']
 
 
 def test_group_of_another_sensor_has_no_statistics_yet(tmp_path):
     _, path = checkpoint(tmp_path, texture=['natural_color'])
-    _, plan, _, omitted, unfitted = pretrained_encoder(['R', 'G', 'B'], 'rgb', weights=path)
+    _, plan, _, skipped, unfitted = load_encoder(['R', 'G', 'B'], 'rgb', weights=path)
     assert plan.groups == {'natural_color': ['R', 'G', 'B']}
     assert unfitted == ['natural_color', 'natural_color_texture']
-    assert len(omitted) == 6
+    assert len(skipped) == 6
 
 
 def test_some_groups_of_a_checkpoint(tmp_path):
     _, path = checkpoint(tmp_path)
-    plan = pretrained_encoder(
+    plan = load_encoder(
         L2A, 'sentinel2_l2a', weights=path, groups=['urban', 'agriculture'], texture=False
     ).plan
     assert (list(plan.groups), plan.texture) == (['urban', 'agriculture'], [])
@@ -144,9 +142,7 @@ def test_some_groups_of_a_checkpoint(tmp_path):
 def test_checkpoint_refuses_what_it_was_not_trained_on(tmp_path, arguments, message):
     _, path = checkpoint(tmp_path)
     with pytest.raises(ValueError, match=message):
-        pretrained_encoder(
-            **({'bands': L2A, 'sensor': 'sentinel2_l2a', 'weights': path} | arguments)
-        )
+        load_encoder(**({'bands': L2A, 'sensor': 'sentinel2_l2a', 'weights': path} | arguments))
 
 
 def test_checkpoint_with_missing_tensors(tmp_path):
@@ -155,61 +151,61 @@ def test_checkpoint_with_missing_tensors(tmp_path):
     del content['state_dict']['model.conv1.0.weight']
     torch.save(content, path)
     with pytest.raises(ValueError, match=r'do not fit test_resnet: 1 tensors are missing.*conv1'):
-        pretrained_encoder(L2A, 'sentinel2_l2a', weights=path)
+        load_encoder(L2A, 'sentinel2_l2a', weights=path)
 
 
 @pytest.mark.parametrize('in_channels', [3, 13])
 def test_published_weights_see_their_own_bands(published, in_channels):
     name = 'SENTINEL2_RGB_SECO' if in_channels == 3 else 'SENTINEL2_ALL_MOCO'
     state = published(name, in_channels)
-    encoder, plan, random, _, unfitted = pretrained_encoder(L1C, weights=f'ResNet18_Weights.{name}')
+    encoder, plan, random, _, unfitted = load_encoder(L1C, weights=f'ResNet18_Weights.{name}')
     assert (plan.model, random, unfitted) == ('resnet18', False, [])
     assert torch.equal(encoder.backbone.conv1.weight, state['conv1.weight'])
-    assert isinstance(encoder.images, BandImages)
+    assert isinstance(encoder.inputs, BandInputs)
     wanted = ['B04', 'B03', 'B02'] if in_channels == 3 else L1C
     image = torch.rand(2, 13, 8, 8)
     index = [L1C.index(band) for band in wanted]
     scaled = weight_scaling(ResNet18_Weights[name])(image[:, index])
-    assert torch.equal(encoder.images(image), scaled[:, None])
+    assert torch.equal(encoder.inputs(image), scaled[:, None])
 
 
 def test_published_weights_of_three_bands_on_groups(published):
     published('SENTINEL2_RGB_MOCO', 3)
     enum = ResNet18_Weights.SENTINEL2_RGB_MOCO
-    encoder = pretrained_encoder(L1C, weights=enum, groups=['urban'], texture=True).encoder
-    assert encoder.images.names == ['urban', 'urban_texture']
-    encoder = pretrained_encoder(L1C, weights=enum, texture=True).encoder
-    assert encoder.images.names == ['bands', 'bands_texture']
+    encoder = load_encoder(L1C, weights=enum, groups=['urban'], texture=True).encoder
+    assert encoder.inputs.names == ['urban', 'urban_texture']
+    encoder = load_encoder(L1C, weights=enum, texture=True).encoder
+    assert encoder.inputs.names == ['bands', 'bands_texture']
 
 
 def test_published_weights_refuse_what_they_do_not_take(published):
     published('SENTINEL2_ALL_MOCO', 13)
     enum = ResNet18_Weights.SENTINEL2_ALL_MOCO
     with pytest.raises(ValueError, match=r'takes 13 bands, not groups of three'):
-        pretrained_encoder(L1C, weights=enum, groups=['urban'])
+        load_encoder(L1C, weights=enum, groups=['urban'])
     with pytest.raises(ValueError, match=r'B10'):
-        pretrained_encoder(L2A, 'sentinel2_l2a', weights=enum)
+        load_encoder(L2A, 'sentinel2_l2a', weights=enum)
     with pytest.raises(ValueError, match=r'neither a file nor the name of a TorchGeo weight'):
-        pretrained_encoder(L1C, weights='nonsense')
+        load_encoder(L1C, weights='nonsense')
 
 
 def test_plan_makes_the_same_encoder_again(published):
     published('SENTINEL2_RGB_SECO', 3)
     enum = ResNet18_Weights.SENTINEL2_RGB_SECO
     for plan in (
-        pretrained_encoder(L1C, weights=enum).plan,
-        pretrained_encoder(L1C, model='test_resnet', groups=['urban'], texture_points=8).plan,
+        load_encoder(L1C, weights=enum).plan,
+        load_encoder(L1C, model='test_resnet', groups=['urban'], texture_points=8).plan,
     ):
-        again = EncoderPlan(**plan._asdict())
+        again = EncoderConfig(**plan._asdict())
         image = torch.rand(2, 13, 8, 8)
         assert torch.equal(again.images()(image), plan.images()(image))
 
 
 def test_calibration_gives_groups_of_mean_zero_and_deviation_one():
-    encoder = pretrained_encoder(L1C, model='test_resnet', groups=['urban'], texture=[]).encoder
+    encoder = load_encoder(L1C, model='test_resnet', groups=['urban'], texture=[]).encoder
     weights = [weight.clone() for weight in encoder.parameters()]
     image = torch.rand(8, 13, 16, 16) * 0.1 + torch.arange(8).reshape(8, 1, 1, 1) * 0.1
-    calibrate(encoder.train(), lambda: image.split([5, 2, 1]))
+    fit_input_statistics(encoder.train(), lambda: image.split([5, 2, 1]))
     assert all(torch.equal(a, b) for a, b in zip(weights, encoder.parameters(), strict=True))
     assert encoder.training
     groups = encoder.eval().images(image)
@@ -220,20 +216,20 @@ def test_calibration_gives_groups_of_mean_zero_and_deviation_one():
 
 
 def test_calibration_of_a_random_backbone():
-    encoder = pretrained_encoder(L1C, model='test_resnet', groups=['urban'], texture=[]).encoder
+    encoder = load_encoder(L1C, model='test_resnet', groups=['urban'], texture=[]).encoder
     image = torch.rand(8, 13, 16, 16)
-    calibrate(encoder.eval(), lambda: [image], backbone=True)
+    fit_input_statistics(encoder.eval(), lambda: [image], backbone=True)
     assert not encoder.training
     assert encoder.backbone.bn1.running_mean.abs().max() > 0
     once = encoder(image)
-    calibrate(encoder, lambda: [image], backbone=True)
+    fit_input_statistics(encoder, lambda: [image], backbone=True)
     assert torch.equal(encoder(image), once)
 
 
 def test_checkpoint_that_holds_code(tmp_path):
     torch.save({'state_dict': nn.Linear(1, 1)}, tmp_path / 'bad.ckpt')
     with pytest.raises(CheckpointError, match=r'bad.ckpt holds more than tensors.*could run code'):
-        pretrained_encoder(L1C, weights=str(tmp_path / 'bad.ckpt'))
+        load_encoder(L1C, weights=str(tmp_path / 'bad.ckpt'))
 
 
 def test_checkpoint_written_before_training(tmp_path):
@@ -241,7 +237,7 @@ def test_checkpoint_written_before_training(tmp_path):
     content = {'state_dict': task.state_dict(), 'hyper_parameters': dict(task.hparams)}
     torch.save(content, tmp_path / 'early.ckpt')
     with pytest.raises(CheckpointError, match=r'before its bands were known'):
-        pretrained_encoder(L1C, weights=str(tmp_path / 'early.ckpt'))
+        load_encoder(L1C, weights=str(tmp_path / 'early.ckpt'))
 
 
 @pytest.mark.parametrize('prefix', ['', 'model.', 'backbone.', 'model.backbone.model.'])
@@ -250,9 +246,7 @@ def test_checkpoint_of_torchgeo_or_plain(tmp_path, prefix):
     named = {f'{prefix}{key}': value for key, value in state.items()}
     torch.save({'state_dict': named, 'hyper_parameters': {'model': 'x'}} if prefix else named,
                tmp_path / 'other.ckpt')  # fmt: skip
-    encoder = pretrained_encoder(
-        L1C, model='test_resnet', weights=str(tmp_path / 'other.ckpt')
-    ).encoder
+    encoder = load_encoder(L1C, model='test_resnet', weights=str(tmp_path / 'other.ckpt')).encoder
     loaded = encoder.backbone.state_dict()
     assert all(torch.equal(loaded[key], state[key]) for key in loaded)
 
@@ -265,10 +259,10 @@ def test_checkpoint_of_a_downstream_task_that_takes_bands(tmp_path, published):
     content = {'state_dict': task.state_dict(), 'hyper_parameters': {}}
     task.on_save_checkpoint(content)
     torch.save(content, path)
-    encoder, plan, _, omitted, unfitted = pretrained_encoder(PASTIS, 'sentinel2_l2a', weights=path)
-    assert (plan.inputs, plan.groups, omitted, unfitted) == (['B4', 'B3', 'B2'], None, [], [])
+    encoder, plan, _, skipped, unfitted = load_encoder(PASTIS, 'sentinel2_l2a', weights=path)
+    assert (plan.inputs, plan.groups, skipped, unfitted) == (['B4', 'B3', 'B2'], None, [], [])
     image = torch.rand(2, 13, 16, 16)
     same = image[:, [L1C.index(band) for band in PASTIS]]
     assert torch.equal(encoder.eval()(same), task.eval().embed({'image': image}))
     with pytest.raises(ValueError, match=r'bands\.ckpt takes bands, not groups; leave out groups'):
-        pretrained_encoder(L1C, weights=path, groups=['urban'])
+        load_encoder(L1C, weights=path, groups=['urban'])

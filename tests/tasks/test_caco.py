@@ -13,12 +13,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from torchgeo_saco.datamodules import SeasonalDataModule
-from torchgeo_saco.models import pretrained_encoder
+from torchgeo_saco.models import load_encoder
 from torchgeo_saco.tasks import CACo, CACoSimCLR
 
-from ..archives import write_archive
-from . import formulas
-from .pretraining import BANDS, EASY, GROUPS, fit, history, same, small
+from ..data import formulas
+from ..data.archives import write_archive
+from ..data.pretraining import BANDS, EASY, GROUPS, fit, history, same, small
 from .test_moco import TOLERANCES, memory_of, remembering
 from .test_seco import given_features
 
@@ -213,7 +213,7 @@ def test_checkpoint_is_restored_with_its_estimate(two_years, tmp_path):
     _, last = fit(task, two_years, tmp_path, batch_size=5, **YEARS)
     restored = CACo.load_from_checkpoint(last, weights_only=True)
     assert torch.allclose(restored.change.ratio, task.change.ratio, equal_nan=True)
-    assert pretrained_encoder(BANDS, weights=last).unfitted == []
+    assert load_encoder(BANDS, weights=last).unfitted == []
 
 
 def test_the_simclr_variant_has_no_key_encoder():

@@ -12,11 +12,11 @@ import torch
 from torchgeo.main import main as torchgeo
 
 from torchgeo_saco import tasks
-from torchgeo_saco.models import pretrained_encoder
+from torchgeo_saco.models import load_encoder
 from torchgeo_saco.tasks import ContrastiveTask
 from torchgeo_saco.tasks.contrastive import Contrast
 
-from .pretraining import BANDS, small
+from ..data.pretraining import BANDS, small
 
 
 class Attraction(ContrastiveTask):
@@ -52,7 +52,7 @@ def test_method_of_ones_own_trains_by_its_dotted_path(archive, tmp_path, monkeyp
     ])  # fmt: skip
     (checkpoint,) = tmp_path.rglob('*.ckpt')
     assert torch.load(checkpoint, weights_only=True)['hyper_parameters']['weight'] == 0.5
-    assert list(pretrained_encoder(BANDS, weights=str(checkpoint)).plan.groups) == ['natural_color']
+    assert list(load_encoder(BANDS, weights=str(checkpoint)).plan.groups) == ['natural_color']
 
 
 METHODS = ('MoCo', 'SeCo', 'CACo', 'CACoSimCLR', 'SACo')

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 from torchgeo.datasets import RGBBandsMissingError
 
 from torchgeo_saco.datasets.features import Features
-from torchgeo_saco.models import pretrained_encoder
+from torchgeo_saco.models import load_encoder
 from torchgeo_saco.tasks import GroupChangeDetection, GroupClassification, GroupSegmentation
 
-from .benchmarks import BANDS, Memory, changed, images, labelled, masked, trainer
+from ..data.tasks import BANDS, Memory, changed, images, labelled, masked, trainer
 
 SMALL = {'model': 'test_resnet', 'groups': ['natural_color', 'near_infrared'], 'texture': False}
 TASKS = {
@@ -70,7 +70,7 @@ def test_encoder_is_trained_unless_frozen(tmp_path, frozen):
         Memory(labelled()),
         GroupClassification(weights=saver.last_model_path, freeze_backbone=frozen),
     )
-    before = pretrained_encoder(BANDS, 'sentinel2_l2a', weights=saver.last_model_path).encoder
+    before = load_encoder(BANDS, 'sentinel2_l2a', weights=saver.last_model_path).encoder
     trainer(tmp_path).fit(task, data)
     moved = [
         not torch.equal(old, new)
@@ -178,7 +178,7 @@ def test_statistics_are_those_of_the_training_images(tmp_path):
     trainer(tmp_path).fit(task, Memory(labelled()))
     reflectance = torch.stack(images(12)).float() / 10000
     red = BANDS.index('B04')
-    mean = task.model.encoder.images.standardize.running_mean[0]
+    mean = task.model.encoder.inputs.standardize.running_mean[0]
     torch.testing.assert_close(mean, reflectance[:, red].mean())
 
 
@@ -191,7 +191,7 @@ def test_padded_dates_are_in_no_statistics(tmp_path):
     trainer(tmp_path).fit(task, Memory(lengths, batch_size=8))
     red = BANDS.index('B04')
     dates = [s['image'][: s['length'], red] for s in lengths]
-    mean = task.model.encoder.images.standardize.running_mean[0]
+    mean = task.model.encoder.inputs.standardize.running_mean[0]
     torch.testing.assert_close(mean, torch.cat(dates).float().mean() / 10000)
 
 
@@ -203,7 +203,7 @@ def test_checkpoint_comes_back(tmp_path):
     loaded = GroupClassification.load_from_checkpoint(saver.last_model_path, weights_only=True)
     batch = {'image': torch.rand(3, 4, 16, 16)}
     assert torch.equal(task.eval()(batch), loaded.eval()(batch))
-    encoder = pretrained_encoder(BANDS, 'sentinel2_l2a', weights=saver.last_model_path).encoder
+    encoder = load_encoder(BANDS, 'sentinel2_l2a', weights=saver.last_model_path).encoder
     assert torch.equal(encoder.eval()(batch['image']), task.embed(batch))
     runner = trainer(tmp_path)
     runner.test(loaded, Memory(labelled()), verbose=False)
@@ -219,7 +219,7 @@ def test_checkpoint_brings_the_groups_of_its_weights(tmp_path):
     runner = trainer(tmp_path, callbacks=[other], enable_checkpointing=True)
     runner.fit(task, Memory(labelled()))
     loaded = GroupClassification.load_from_checkpoint(other.last_model_path, weights_only=True)
-    assert loaded.model.encoder.images.names == SMALL['groups']
+    assert loaded.model.encoder.inputs.names == SMALL['groups']
     batch = {'image': torch.rand(3, 4, 16, 16)}
     assert torch.equal(task.eval()(batch), loaded.eval()(batch))
     content = torch.load(other.last_model_path, weights_only=True)
@@ -254,8 +254,8 @@ def test_resumed_run_keeps_its_statistics(tmp_path):
     task, saver = GroupClassification(**SMALL), ModelCheckpoint(tmp_path / 'again')
     runner = trainer(tmp_path, epochs=2, callbacks=[saver], enable_checkpointing=True)
     runner.fit(task, Memory(labelled(seed=1)), ckpt_path=path)
-    mean = torch.load(path)['state_dict']['model.encoder.images.standardize.running_mean']
-    assert torch.equal(task.model.encoder.images.standardize.running_mean, mean)
+    mean = torch.load(path)['state_dict']['model.encoder.inputs.standardize.running_mean']
+    assert torch.equal(task.model.encoder.inputs.standardize.running_mean, mean)
 
 
 def test_same_seed_same_weights(tmp_path):
@@ -352,7 +352,7 @@ def test_plain_loaders_train_without_taking_statistics(tmp_path):
     task = GroupClassification(**SMALL, bands=BANDS, num_classes=2)
     with pytest.warns(match='the groups keep the statistics that they have'):
         trainer(tmp_path).fit(task, DataLoader(samples, 4), DataLoader(samples, 4))
-    assert not task.calibrated
+    assert not task.statistics_fitted
 
 
 def test_rate_stays_where_epochs_are_not_counted(tmp_path):

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torchgeo.tasks import Classification
 
-from torchgeo_saco.models import pretrained_encoder
+from torchgeo_saco.models import load_encoder
 from torchgeo_saco.tasks import MoCo, SACo
 
-from . import formulas
-from .pretraining import BANDS, GROUPS, IMAGE, LOCATION, fit, history, same, small
+from ..data import formulas
+from ..data.pretraining import BANDS, GROUPS, IMAGE, LOCATION, fit, history, same, small
 
 TOLERANCES = [(torch.float32, 1e-6), (torch.float64, 1e-12)]
 
@@ -169,8 +169,8 @@ def test_any_bands_as_one_image(on_bands):
     task, last = on_bands
     assert task.model.conv1.in_channels == 5
     restored = MoCo.load_from_checkpoint(last, weights_only=True).eval()
-    encoder, plan, _, left_out, unfitted = pretrained_encoder(BANDS[::-1], weights=last)
-    assert (plan.inputs, left_out, unfitted) == (['B11', 'B08', 'B04', 'B03', 'B02'], [], [])
+    encoder, plan, _, skipped, unfitted = load_encoder(BANDS[::-1], weights=last)
+    assert (plan.inputs, skipped, unfitted) == (['B11', 'B08', 'B04', 'B03', 'B02'], [], [])
     image = restored.views.original(IMAGE[:, 0])
     embedding = encoder.eval()(image.flip(1))
     assert torch.allclose(embedding, restored(image), atol=1e-5)
@@ -193,6 +193,6 @@ def test_other_bands_than_the_one_image_has_are_refused(on_bands):
 def test_groups_make_it_semantically_aware(archive, tmp_path):
     trainer, last = fit(small(MoCo, temporal=True, bands=None, **GROUPS), archive, tmp_path)
     assert {'train_nce', 'train_group_alignment'} <= set(trainer.logged_metrics)
-    plan = pretrained_encoder(BANDS, weights=last).plan
+    plan = load_encoder(BANDS, weights=last).plan
     assert plan.texture == ['urban']
     assert len(plan.groups) == 7

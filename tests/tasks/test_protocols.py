@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchgeo_saco.tasks import GroupChangeDetection, GroupClassification, GroupSegmentation
 from torchgeo_saco.transforms import lbp_histogram
 
-from .benchmarks import BANDS, Memory, labelled, trainer
+from ..data.tasks import BANDS, Memory, labelled, trainer
 
 SMALL = {
     'model': 'test_resnet', 'groups': ['natural_color', 'near_infrared'], 'texture': False,

@@ -17,9 +17,9 @@ from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.losses import alignment_loss, info_nce
 from torchgeo_saco.tasks import SACo
 
-from ..archives import write_archive
-from . import pretraining
-from .pretraining import BANDS, LOCATION, fit, history, same
+from ..data import pretraining
+from ..data.archives import write_archive
+from ..data.pretraining import BANDS, LOCATION, fit, history, same
 
 IMAGE = pretraining.IMAGE[:, :2]
 

@@ -10,8 +10,8 @@ import torch
 from torchgeo_saco.tasks import SeCo
 from torchgeo_saco.tasks.seco import SeasonalFeatures
 
-from . import formulas
-from .pretraining import EASY, GROUPS, IMAGE, LOCATION, fit, history, small
+from ..data import formulas
+from ..data.pretraining import EASY, GROUPS, IMAGE, LOCATION, fit, history, small
 from .test_moco import TOLERANCES, features, memory_of, remembering
 
 

@@ -17,12 +17,14 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchgeo_saco import compilation, precision, tasks
+from torchgeo_saco import tasks
 from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.runtime import compile as compilation
+from torchgeo_saco.runtime import precision
+from torchgeo_saco.runtime.nonfinite import NonFiniteGuard
 from torchgeo_saco.tasks import SACo, contrastive
-from torchgeo_saco.tasks.watch import FiniteWatch
 
-from .pretraining import BANDS, GROUPS, IMAGE, LOCATION, fit, history, same, small
+from ..data.pretraining import BANDS, GROUPS, IMAGE, LOCATION, fit, history, same, small
 
 METHODS = ('MoCo', 'SeCo', 'CACo', 'CACoSimCLR', 'SACo')
 
@@ -117,7 +119,7 @@ def test_what_waits_is_seen(wait):
 @pytest.mark.parametrize('late', [False, True])
 def test_nan_never_reaches_a_weight(spoilt, name, late, archive, tmp_path):
     task = small(SACo, bands=None)
-    task.watch = FiniteWatch(late)
+    task.watch = NonFiniteGuard(late)
     data = SeasonalDataModule(root=archive, batch_size=4)
     seen = []
 
@@ -171,7 +173,7 @@ def test_bfloat16_that_a_cpu_computes_wrongly_is_refused(archive, tmp_path):
 @pytest.mark.parametrize('bad', [torch.nan, torch.inf, -torch.inf])
 def test_watch_sees_one_value_among_many(bad):
     image = torch.rand(2, 3, 64, 64)
-    watch, location = FiniteWatch(), torch.tensor([7, 5])
+    watch, location = NonFiniteGuard(), torch.tensor([7, 5])
     assert watch.images(image, location, 0) is image
     # Finite, though their sum is not.
     large = torch.full((4,), 3e38)
@@ -182,9 +184,9 @@ def test_watch_sees_one_value_among_many(bad):
 
 
 def test_watch_looks_late_on_a_gpu_alone():
-    assert not FiniteWatch()._is_late(torch.zeros(1))
+    assert not NonFiniteGuard()._is_late(torch.zeros(1))
     with FakeTensorMode():
-        assert FiniteWatch()._is_late(torch.empty(1, device='cuda:0'))
+        assert NonFiniteGuard()._is_late(torch.empty(1, device='cuda:0'))
 
 
 def test_loss_is_shown_at_every_step(archive, tmp_path):

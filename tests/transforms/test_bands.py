@@ -6,7 +6,7 @@
 import pytest
 import torch
 
-from torchgeo_saco.bands import BandGroup, OmittedGroup
+from torchgeo_saco.bands import BandGroup, SkippedGroup
 from torchgeo_saco.transforms import SelectBands, SemanticGroups
 
 BANDS = ['B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B11', 'B12']
@@ -105,8 +105,8 @@ def test_groups_tell_what_they_formed_and_left_out():
         BandGroup('near_infrared', ('B08', 'B04', 'B03')),
         BandGroup('complementary_2', ('B07', 'B08', 'B09')),
     ]
-    assert transform.omitted[0] == OmittedGroup('urban', 'the image lacks B12, B11')
-    assert len(transform.omitted) == 4
+    assert transform.skipped[0] == SkippedGroup('urban', 'the image lacks B12, B11')
+    assert len(transform.skipped) == 4
 
 
 def test_own_groups_of_another_sensor():

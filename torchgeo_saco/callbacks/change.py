@@ -8,9 +8,9 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from ..change import ChangeEstimate
+from ..change.figures import plot_change_histogram, plot_change_places
 from ..datasets import SeasonalArchive
-from ..plots_change import plot_change_histogram, plot_change_places
+from ..models.change import ChangeEstimate
 from .figures import save_figure
 
 
@@ -20,7 +20,7 @@ class ChangeFigures(Callback):
     ``change_ratio_epoch001`` shows the ratios of all places seen so far, both components of their
     mixture, and the threshold between changed and unchanged; ``changed_places_epoch001`` the
     extreme places at one season of both years. Works for every task with an attribute ``change``,
-    a :class:`~torchgeo_saco.change.ChangeEstimate`; images need a datamodule whose
+    a :class:`~torchgeo_saco.models.change.ChangeEstimate`; images need a datamodule whose
     ``train_dataset`` is a :class:`~torchgeo_saco.datasets.SeasonalArchive`.
     """
 

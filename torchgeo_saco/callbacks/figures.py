@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchgeo.datasets.utils import Sample
 
-from ..models import BandImages, GroupImages
+from ..models import BandInputs, GroupInputs
 from ..plots import plot_groups, plot_panels
-from ..randomness import run_seed, torch_seeded
+from ..runtime.seeding import run_seed, torch_seeded
 from ..tasks import ContrastiveTask
 
 
@@ -79,8 +79,8 @@ class ContrastiveFigures(Callback):
             return
         image = batch['image'][: self.samples]
         image = image.flatten(1, -4) if image.ndim > 4 else image[:, None]
-        raw = images.raw(pl_module.views.original(image[:1, 0]))[0]
-        if isinstance(images, BandImages):
+        raw = images.unnormalized(pl_module.views.original(image[:1, 0]))[0]
+        if isinstance(images, BandInputs):
             bands = raw[0].unsqueeze(1).expand(-1, 3, -1, -1)
             save_figure(trainer, 'bands', plot_groups(bands, list(images.inputs)))
         else:
@@ -101,10 +101,10 @@ class ContrastiveFigures(Callback):
         save_figure(trainer, 'views', plot_panels(rows, 'query and key views', columns=3))
 
 
-def _visible(images: GroupImages | BandImages, view: Tensor) -> Tensor:
+def _visible(images: GroupInputs | BandInputs, view: Tensor) -> Tensor:
     """Three channels of a view: natural colour, else what comes first."""
     channels = list(images.channels)
     first = channels.index('natural_color') if 'natural_color' in channels else 0
-    image = images.raw(view)[0, first]
+    image = images.unnormalized(view)[0, first]
     # One image of all bands: three of them, or one of them thrice.
     return image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)

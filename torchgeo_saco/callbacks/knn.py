@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from ..losses import unit
+from ..losses import l2_normalize
 from ..plots import plot_embeddings
 from .figures import save_figure
 
@@ -137,7 +137,12 @@ class KNNProbe(Callback):
 
         k = min(self.k, len(bank[0]))
         votes = knn_predict(
-            unit(held_out[0]), unit(bank[0]).T.contiguous(), bank[1], classes, k, self.temperature
+            l2_normalize(held_out[0]),
+            l2_normalize(bank[0]).T.contiguous(),
+            bank[1],
+            classes,
+            k,
+            self.temperature,
         )
         return multiclass_accuracy(votes[:, 0], held_out[1], classes, average='micro').item()
 
@@ -165,7 +170,7 @@ class _calibrated:
     """Within the block, BatchNorm knows the images of the loader; afterwards nothing is changed."""
 
     def __init__(self, pl_module: LightningModule, loader: DataLoader, trainer: Trainer) -> None:
-        """Remember what to calibrate."""
+        """Remember what to fit_input_statistics."""
         self.task, self.loader, self.trainer = pl_module, loader, trainer
 
     def __enter__(self) -> None:

@@ -18,9 +18,9 @@ from torchgeo.datasets.utils import Path, Sample
 from ..bands import band_names
 from ..datasets import pixels
 from ..datasets.features import Features, collate_features
-from ..loaders import ResumableLoader, evaluation_share
-from ..randomness import run_seed, torch_seeded
-from ..samplers import EpochOrder
+from ..runtime.seeding import run_seed, torch_seeded
+from ..samplers.loader import ResumableLoader, evaluation_share
+from ..samplers.order import EpochOrder
 from ..synthesis import generate_sample_benchmark
 from ..transforms import Reflectance
 

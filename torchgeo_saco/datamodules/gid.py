@@ -13,7 +13,7 @@ from torchgeo.datasets.utils import Path
 from ..bands import RGB
 from ..datasets.gid import GIDWindows, gid_classes
 from ..datasets.gid_layout import CHANNELS, Part, Release, copy_image, copy_labels, listed_tiles
-from ..io import decoded_share
+from ..io.raster import decoded_share
 from .benchmark import BenchmarkDataModule, Split
 
 # Compressed strips as wide as a tile decode some 28 times what a window of 256 px holds.
@@ -165,8 +165,8 @@ class GIDWindowsDataModule(BenchmarkDataModule):
         """
         made = self.train_dataset is not None
         super().setup(stage)
-        if not made and isinstance(self.train_dataset, GIDWindows) and self.train_dataset.omitted:
+        if not made and isinstance(self.train_dataset, GIDWindows) and self.train_dataset.skipped:
             rank_zero_info(
-                f'{self.root}: left out {self.train_dataset.omitted} training windows without a '
+                f'{self.root}: left out {self.train_dataset.skipped} training windows without a '
                 f'labelled pixel, {len(self.train_dataset)} remain; set keep_unlabelled to keep them'
             )

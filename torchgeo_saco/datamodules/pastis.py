@@ -108,7 +108,7 @@ class PASTISFoldsDataModule(BenchmarkDataModule):
 
     def obtain(self) -> None:
         """Download the data where they are absent."""
-        # TorchGeo takes a folder that was extracted in part for the whole.
+        # TorchGeo takes a folder that was extract_features in part for the whole.
         if not os.path.isfile(os.path.join(self.root, PASTIS.directory, METADATA)):
             digest = PASTIS.md5 if self.checksum else None
             download_url(PASTIS.url, self.root, PASTIS.filename, md5=digest)

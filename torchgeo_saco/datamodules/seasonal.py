@@ -16,11 +16,12 @@ from torch.utils.data import DataLoader
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Path, Sample
 
-from ..datasets import SeasonalArchive, archive_folder, obtain_archive
-from ..datasets.batches import collated
-from ..datasets.dates import Item, OtherDates, YearRule
-from ..loaders import ResumableLoader, evaluation_share, report_batches
-from ..samplers import Draw, EpochSampler
+from ..archives.dates import Item, OtherDates, YearRule
+from ..archives.registry import archive_folder, obtain_archive
+from ..datasets import SeasonalArchive
+from ..samplers.collate import collate
+from ..samplers.loader import ResumableLoader, evaluation_share, report_batches
+from ..samplers.order import EpochIndex, EpochSampler
 from ..transforms import Reflectance
 
 # Reasons that are reported one by one.
@@ -67,7 +68,7 @@ class SeasonalDataModule(NonGeoDataModule):
 
         Args:
             archive: Which archive: a folder of your own, or a key of
-                :data:`torchgeo_saco.datasets.ARCHIVES`.
+                :data:`torchgeo_saco.archives.registry.ARCHIVES`.
             root: Folder that holds the archive; or folder or URL of a store of it.
             download: Generate or download the archive where it is absent.
             bands: Bands to read, in any spelling, or None for all that are there.
@@ -77,7 +78,7 @@ class SeasonalDataModule(NonGeoDataModule):
             other_dates: Where the dates beside the first may lie, see
                 :class:`~torchgeo_saco.datasets.SeasonalArchive`.
             year_rule: Which two years of a place, see
-                :func:`~torchgeo_saco.datasets.dates.two_years`.
+                :func:`~torchgeo_saco.archives.dates.two_years`.
             same_season: Whether dates of two years are of the same seasons, or drawn alone.
             sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
             previews: Read 3-band previews in place of band files.
@@ -98,7 +99,7 @@ class SeasonalDataModule(NonGeoDataModule):
             ValueError: If an argument is out of range.
         """
         super().__init__(SeasonalArchive, batch_size, num_workers)
-        self.collate_fn = collated
+        self.collate_fn = collate
         self.archive = archive
         self.root = root
         self.folder = archive_folder(archive, root)
@@ -307,15 +308,15 @@ class SeasonalDataModule(NonGeoDataModule):
             f'({", ".join(whole.bands)}), {whole.shape[1]} x {whole.shape[0]} px, '
             f'{str(whole.dtype).removeprefix("torch.")}'
         )
-        if whole.passed_over:
+        if whole.skipped_files:
             rank_zero_info(
                 f'passed over, for no band of {whole.sensor.name} has such a name: '
-                f'{", ".join(whole.passed_over)}'
+                f'{", ".join(whole.skipped_files)}'
             )
-        for reason in whole.dropped[:_REASONS]:
+        for reason in whole.skipped[:_REASONS]:
             rank_zero_info(f'left out: {reason}')
-        if len(whole.dropped) > _REASONS:
-            rank_zero_info(f'left out: {len(whole.dropped) - _REASONS} more')
+        if len(whole.skipped) > _REASONS:
+            rank_zero_info(f'left out: {len(whole.skipped) - _REASONS} more')
 
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         """Loader of one part, in seeded order for training."""
@@ -366,12 +367,12 @@ def _by_hash(names: pa.StringArray) -> np.ndarray:
     return np.argsort(hashes, kind='stable')
 
 
-def _spread(dataset: SeasonalArchive, dates_per_location: int) -> list[Draw]:
+def _spread(dataset: SeasonalArchive, dates_per_location: int) -> list[EpochIndex]:
     """Items with evenly spread dates of every place."""
     order = []
     start = 0
     for count in dataset.locations.counts.tolist():
         taken = min(dates_per_location, count)
-        order += [Draw(start + (2 * i + 1) * count // (2 * taken), 0) for i in range(taken)]
+        order += [EpochIndex(start + (2 * i + 1) * count // (2 * taken), 0) for i in range(taken)]
         start += count
     return order

@@ -3,11 +3,11 @@
 
 """Datasets: what is on disk."""
 
-from .archives import ARCHIVES, archive_folder, obtain_archive
+from ..archives.layout import Location, Scene, scene_date
+from ..archives.registry import ARCHIVES, archive_folder, obtain_archive
 from .bigearthnet import BigEarthNetBands
 from .eurosat import EuroSATBands
 from .gid import GIDWindows
-from .layout import Location, Scene, scene_date
 from .oscd import OSCDTiles
 from .pastis import PASTISFolds
 from .seasonal import SeasonalArchive

@@ -23,7 +23,7 @@ from torchgeo.datasets import (
 from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import SENTINEL2_L2A
-from ..io import read_bands
+from ..io.raster import read_bands
 from .scenes import LabelledScenes, listed_scenes, require_uint16
 
 _COLUMNS = ['patch_id', 'split', 'labels']

@@ -13,7 +13,7 @@ from torchgeo.datasets import DatasetNotFoundError, EuroSAT, EuroSATSpatial
 from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import band_index
-from ..io import BandFileError, read_bands
+from ..io.raster import BandFileError, read_bands
 from .scenes import LabelledScenes, listed_scenes, require_uint16
 
 _SIDE = 64

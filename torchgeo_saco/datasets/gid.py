@@ -14,7 +14,7 @@ from torchgeo.datasets import GID15, DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import RGB, band_index
-from ..io import BandFileError, read_bands, read_mask, read_size
+from ..io.raster import BandFileError, read_bands, read_mask, read_size
 from .gid_layout import (
     CHANNELS,
     FIVE_COLORS,
@@ -158,7 +158,7 @@ class GIDWindows(LabelledPixels):
         labelled = split != 'train' or keep_unlabelled
         kept = self._windows if labelled else list(self._labelled())
         #: How many training windows were left out, for none of their pixels has a class.
-        self.omitted = len(self._windows) - len(kept)
+        self.skipped = len(self._windows) - len(kept)
         self._windows = kept
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from torchgeo.datasets import GID15
 from torchgeo.datasets.utils import Path
 
-from ..io import BandFileError, read_bands, read_mask, read_size, write_tiled
+from ..io.raster import BandFileError, read_bands, read_mask, read_size, write_tiled
 from .scenes import listed_scenes
 
 Release = Literal['gid15', 'gid5']

@@ -13,7 +13,7 @@ from torchgeo.datasets import OSCD, DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import band_name
-from ..io import BandFileError, read_bands, read_mask, read_size
+from ..io.raster import BandFileError, read_bands, read_mask, read_size
 from .pixels import LabelledPixels
 from .scenes import require_uint16
 from .tiles import Tile, require_steps, tiles

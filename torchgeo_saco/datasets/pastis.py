@@ -18,7 +18,7 @@ from torchgeo.datasets import PASTIS, DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import band_index
-from ..io import BandFileError, open_array
+from ..io.raster import BandFileError, open_array
 from .pixels import LabelledPixels
 
 #: Official folds, https://github.com/VSainteuf/pastis-benchmark

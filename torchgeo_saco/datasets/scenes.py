@@ -18,7 +18,7 @@ from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path, Sample, quantile_normalization
 
 from ..bands import band_index, band_names, known_sensor
-from ..io import BandFileError
+from ..io.raster import BandFileError
 
 _TITLE_WIDTH = 45
 

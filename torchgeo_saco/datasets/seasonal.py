@@ -20,17 +20,17 @@ from torch import Tensor
 from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path, Sample, quantile_normalization
 
-from ..arguments import one_of
+from ..archives.dates import Item, OtherDates, YearRule, drawn_dates, drawn_years, two_years
+from ..archives.geotiff import GeoTIFFReader
+from ..archives.layout import Location
+from ..archives.readers import ArchiveReader, DateRule, ReadOptions
+from ..archives.store import is_store
+from ..archives.zarr import ZarrReader
 from ..bands import band_index, known_sensor
-from ..randomness import mixed_seed, run_seed
-from ..samplers import Draw
-from ..store import is_store
-from .batches import Batch, empty_images
-from .dates import Item, OtherDates, YearRule, drawn_dates, drawn_years, two_years
-from .layout import Location
-from .sources import DateRule, Form, Source
-from .stored import Store
-from .tree import FolderTree
+from ..runtime.checks import check_choice
+from ..runtime.seeding import mixed_seed, run_seed
+from ..samplers.collate import Batch, empty_images
+from ..samplers.order import EpochIndex
 
 _LISTED = 20
 
@@ -93,7 +93,7 @@ class SeasonalArchive(NonGeoDataset):
             other_dates: Whether the dates drawn beside the first may lie anywhere, in the same
                 calendar year, or in another one. Of ``years`` each has its own.
             year_rule: Which two years of a place, see
-                :func:`~torchgeo_saco.datasets.dates.two_years`.
+                :func:`~torchgeo_saco.archives.dates.two_years`.
             same_season: Whether dates of two years are of the same seasons, or drawn alone.
             sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
             previews: Read the 3-band previews ``<location>/<scene id>.tif`` as R, G, B.
@@ -102,7 +102,7 @@ class SeasonalArchive(NonGeoDataset):
                 :class:`rasterio.enums.Resampling` by name.
             max_nodata: Largest share of a band that may carry the nodata value of its file.
             on_missing: Refuse scenes that lack a band and places that have too few dates, or
-                drop them; what is dropped is kept in :attr:`dropped`.
+                drop them; what is skipped is kept in :attr:`skipped`.
             cache: Keep every image in memory once read, for archives that fit there. Each
                 worker keeps its own; archives that are read alike, one after the other, share it.
             transforms: Transform of a sample.
@@ -114,26 +114,28 @@ class SeasonalArchive(NonGeoDataset):
         """
         self.root = root
         self.sensor = known_sensor('rgb' if previews else sensor)
-        self.item = one_of('item', item, get_args(Item))
-        self.year_rule = one_of('year_rule', year_rule, get_args(YearRule))
+        self.item = check_choice('item', item, get_args(Item))
+        self.year_rule = check_choice('year_rule', year_rule, get_args(YearRule))
         self.same_season = same_season
-        self.other_dates = one_of('other_dates', other_dates, get_args(OtherDates))
+        self.other_dates = check_choice('other_dates', other_dates, get_args(OtherDates))
         self.transforms = transforms
-        one_of('resampling', resampling, [r.name for r in Resampling])
-        drop = one_of('on_missing', on_missing, ('error', 'drop')) == 'drop'
+        check_choice('resampling', resampling, [r.name for r in Resampling])
+        drop = check_choice('on_missing', on_missing, ('error', 'drop')) == 'drop'
         if not 0 <= max_nodata <= 1:
             raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
         if not isinstance(dates, int) or dates < 1:
             raise ValueError(f'dates must be a whole number of at least 1, got {dates!r}')
         self.dates = dates
-        form = Form(self.sensor, previews, size, resampling, max_nodata)
+        form = ReadOptions(self.sensor, previews, size, resampling, max_nodata)
         #: Where places and images come from.
-        self.source: Source = (Store if is_store(root) else FolderTree)(root, bands, form)
+        self.source: ArchiveReader = (ZarrReader if is_store(root) else GeoTIFFReader)(
+            root, bands, form
+        )
         self.bands = self.source.bands
         #: Scenes and places left out, with the reason.
-        self.locations, self.dropped = self.source.complete(self._rule)
-        if self.dropped and not (drop and self.locations):
-            raise ValueError(f'{root} is incomplete: {_listed(self.dropped)}')
+        self.locations, self.skipped = self.source.complete(self._rule)
+        if self.skipped and not (drop and self.locations):
+            raise ValueError(f'{root} is incomplete: {_listed(self.skipped)}')
         #: Class names, and the class of each place, -1 where it has none.
         self.classes, self.label_numbers = self.source.labels(self.locations)
         self.source.open_images(self.locations[0])
@@ -153,9 +155,9 @@ class SeasonalArchive(NonGeoDataset):
         return torch.from_numpy(np.empty(0, self.source.dtype)).dtype
 
     @property
-    def passed_over(self) -> Sequence[str]:
+    def skipped_files(self) -> Sequence[str]:
         """Names of GeoTIFFs that are no band."""
-        return self.source.passed_over
+        return self.source.skipped_files
 
     @property
     def worker_context(self) -> str | None:
@@ -207,7 +209,7 @@ class SeasonalArchive(NonGeoDataset):
             return len(self.locations)
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def __getitem__(self, index: int | Draw) -> Sample:
+    def __getitem__(self, index: int | EpochIndex) -> Sample:
         """Stored numbers of one place at one or several dates.
 
         Args:
@@ -226,7 +228,7 @@ class SeasonalArchive(NonGeoDataset):
         images = self.source.read_all(location, [scene for scenes in years for scene in scenes])
         return self._sample(location, number, years, images)
 
-    def __getitems__(self, indices: Sequence[int | Draw]) -> list[Sample]:
+    def __getitems__(self, indices: Sequence[int | EpochIndex]) -> list[Sample]:
         """Samples of a batch, for a DataLoader; their images lie in one tensor.
 
         Args:
@@ -250,7 +252,7 @@ class SeasonalArchive(NonGeoDataset):
         samples = [self._sample(*item, image) for item, image in zip(chosen, images, strict=True)]
         return Batch(samples, images.view(len(chosen), *samples[0]['image'].shape))
 
-    def _chosen(self, index: int | Draw) -> tuple[Location, int, list[list[int]]]:
+    def _chosen(self, index: int | EpochIndex) -> tuple[Location, int, list[list[int]]]:
         """Place of an item, its position among all, and its scenes by year."""
         position, epoch = index if isinstance(index, tuple) else (index, 0)
         if not -len(self) <= position < len(self):
@@ -397,10 +399,10 @@ def _as_number(day: date) -> int:
     return day.year * 10000 + day.month * 100 + day.day
 
 
-def _listed(dropped: Sequence[str]) -> str:
+def _listed(skipped: Sequence[str]) -> str:
     """The first of what is missing, their number, and the remedy."""
-    more = f' and {len(dropped) - _LISTED} more' if len(dropped) > _LISTED else ''
+    more = f' and {len(skipped) - _LISTED} more' if len(skipped) > _LISTED else ''
     return (
-        f'{"; ".join(dropped[:_LISTED])}{more}. Complete it, ask for fewer bands or dates, or set '
+        f'{"; ".join(skipped[:_LISTED])}{more}. Complete it, ask for fewer bands or dates, or set '
         "on_missing='drop' to leave these out"
     )

@@ -14,10 +14,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from torch import Tensor
 
-from ..probes import knn_scores, linear_probe
+from ..metrics.probes import knn_scores, linear_probe
 from ..tasks import ContrastiveTask
 from .environment import environment
-from .features import calibrate_untrained, embeddings
+from .features import embeddings, fit_untrained_statistics
 from .panels import panel_sample
 from .plan import Cell
 from .results import Result
@@ -38,8 +38,8 @@ def run_cell(cell: Cell) -> Result:
 
     Returns:
         ``test_*`` of the task; and where the task has ``embed``, ``knn5_*`` of
-        :func:`~torchgeo_saco.probes.knn_scores` and ``linear_*`` of
-        :func:`~torchgeo_saco.probes.linear_probe`, with the strength chosen as ``linear_C`` and
+        :func:`~torchgeo_saco.metrics.probes.knn_scores` and ``linear_*`` of
+        :func:`~torchgeo_saco.metrics.probes.linear_probe`, with the strength chosen as ``linear_C`` and
         the numbers of images as ``images_train`` and ``images_test``.
 
     Raises:
@@ -55,7 +55,7 @@ def run_cell(cell: Cell) -> Result:
     if trainer.interrupted:
         raise KeyboardInterrupt
     if isinstance(task, ContrastiveTask) and trainer.global_step == 0:
-        calibrate_untrained(task.to(trainer.strategy.root_device), datamodule)
+        fit_untrained_statistics(task.to(trainer.strategy.root_device), datamodule)
     if hasattr(task, 'keep_features') and hasattr(task, 'embed'):
         # For the test and the probes, which ask for the same images.
         datamodule.setup('test')

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 from torchgeo.datasets.utils import Sample
 
-from ..models import GroupEncoder, calibrate, group_features
+from ..models import Encoder, fit_input_statistics, group_features
 from ..tasks import ContrastiveTask
 
 
@@ -51,7 +51,7 @@ def embeddings(task: Any, datamodule: Any, split: str) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def calibrate_untrained(task: ContrastiveTask, datamodule: Any) -> None:
+def fit_untrained_statistics(task: ContrastiveTask, datamodule: Any) -> None:
     """Take the statistics of BatchNorm from the training images; no weight changes.
 
     Those of a net that made no step are of no image, which would make it look worse than it is.
@@ -66,11 +66,11 @@ def calibrate_untrained(task: ContrastiveTask, datamodule: Any) -> None:
     """
     if task.images is None:
         raise ValueError('the groups are unknown; set bands of the task to the channel names')
-    encoder = GroupEncoder(task.images, task.model)
+    encoder = Encoder(task.images, task.model)
     training = task.training
     task.eval()
     rank_zero_info('no step was made: statistics of BatchNorm are taken from the training images')
-    calibrate(encoder, lambda: _images(task, datamodule), backbone=not task.weights)
+    fit_input_statistics(encoder, lambda: _images(task, datamodule), backbone=not task.weights)
     features = (
         group_features(task.model, task.group_images(images))
         for images in _images(task, datamodule)

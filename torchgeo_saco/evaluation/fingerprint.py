@@ -15,7 +15,7 @@ from torchgeo.models import get_weight
 _CHECKPOINTS = ('.ckpt', '.pth', '.pt', '.safetensors')
 
 # No cell runs these.
-_ASIDE = ('cli.py', 'change_command.py', 'change_map.py', 'fetching', 'sampling')
+_ASIDE = ('cli.py', 'change', 'locations', 'plots.py')
 
 
 class Checksums:

@@ -3,6 +3,6 @@
 
 """Losses."""
 
-from .contrastive import AlignmentLoss, InfoNCE, alignment_loss, info_nce, unit
+from .contrastive import AlignmentLoss, InfoNCE, alignment_loss, info_nce, l2_normalize
 
-__all__ = ('AlignmentLoss', 'InfoNCE', 'alignment_loss', 'info_nce', 'unit')
+__all__ = ('AlignmentLoss', 'InfoNCE', 'alignment_loss', 'info_nce', 'l2_normalize')

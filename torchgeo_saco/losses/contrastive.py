@@ -11,7 +11,7 @@ from torch.nn import functional as F
 _EPS = 1e-6
 
 
-def unit(features: Tensor) -> Tensor:
+def l2_normalize(features: Tensor) -> Tensor:
     """Features of length one along the last axis, in float32 or wider."""
     return F.normalize(_wide(features), dim=-1, eps=_EPS)
 
@@ -66,7 +66,7 @@ def info_nce(
             f'{tuple(query.shape)}, {tuple(key.shape)} and {tuple(negatives.shape)}'
         )
     with torch.autocast(query.device.type, enabled=False):
-        query, key, negatives = unit(query), unit(key), unit(negatives)
+        query, key, negatives = l2_normalize(query), l2_normalize(key), l2_normalize(negatives)
         positive = (query * key).sum(-1, keepdim=True)
         others = query @ negatives.T
         if excluded is not None:
@@ -96,8 +96,8 @@ def alignment_loss(groups: Tensor) -> Tensor:
     if groups.ndim != 3:
         raise ValueError(f'groups must be (B, G, D), got {tuple(groups.shape)}')
     with torch.autocast(groups.device.type, enabled=False):
-        cluster = unit(_wide(groups).mean(1, keepdim=True))
-        return 1 - (unit(groups) * cluster).sum(-1).mean()
+        cluster = l2_normalize(_wide(groups).mean(1, keepdim=True))
+        return 1 - (l2_normalize(groups) * cluster).sum(-1).mean()
 
 
 class InfoNCE(nn.Module):

@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor
 
-from ..losses import unit
+from ..losses import l2_normalize
 
 
 def feature_std(features: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def feature_std(features: Tensor) -> Tensor:
     References:
         Chen and He, 2021, https://arxiv.org/abs/2011.10566, section 4.1.
     """
-    return unit(features).std(0).mean() * features.shape[1] ** 0.5
+    return l2_normalize(features).std(0).mean() * features.shape[1] ** 0.5
 
 
 def alignment(first: Tensor, second: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def alignment(first: Tensor, second: Tensor) -> Tensor:
     References:
         Wang and Isola, 2020, https://arxiv.org/abs/2005.10242, equation 1 with exponent 2.
     """
-    return (unit(first) - unit(second)).square().sum(1).mean()
+    return (l2_normalize(first) - l2_normalize(second)).square().sum(1).mean()
 
 
 def uniformity(features: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def uniformity(features: Tensor) -> Tensor:
     References:
         Wang and Isola, 2020, https://arxiv.org/abs/2005.10242, equation 2 with scale 2.
     """
-    return torch.pdist(unit(features)).square().mul(-2).exp().mean().log()
+    return torch.pdist(l2_normalize(features)).square().mul(-2).exp().mean().log()
 
 
 def effective_rank(features: Tensor) -> Tensor:

@@ -5,35 +5,35 @@
 
 from .decoder import LinearDecoder, UNetDecoder
 from .encoder import (
-    BandImages,
+    BandInputs,
+    Encoder,
     Fusion,
-    GroupEncoder,
     GroupFusion,
-    GroupImages,
-    calibrate,
-    encoder_images,
+    GroupInputs,
+    encoder_inputs,
+    fit_input_statistics,
 )
 from .features import group_features, group_maps
-from .pretrained import EncoderPlan, Pretrained, pretrained_encoder
+from .pretrained import EncoderConfig, LoadedEncoder, load_encoder
 from .projector import Projectors
 from .weights import Weights, create_backbone
 
 __all__ = (
-    'BandImages',
-    'EncoderPlan',
+    'BandInputs',
+    'Encoder',
+    'EncoderConfig',
     'Fusion',
-    'GroupEncoder',
     'GroupFusion',
-    'GroupImages',
+    'GroupInputs',
     'LinearDecoder',
-    'Pretrained',
+    'LoadedEncoder',
     'Projectors',
     'UNetDecoder',
     'Weights',
-    'calibrate',
     'create_backbone',
-    'encoder_images',
+    'encoder_inputs',
+    'fit_input_statistics',
     'group_features',
     'group_maps',
-    'pretrained_encoder',
+    'load_encoder',
 )

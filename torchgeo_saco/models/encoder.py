@@ -18,7 +18,7 @@ from .scaling import WeightScaling
 Fusion = Literal['mean', 'concat', 'learned']
 
 
-class GroupImages(nn.Module):
+class GroupInputs(nn.Module):
     """Three-channel images of the groups of a multispectral image, standardised.
 
     First the spectral groups, then the textures: the local binary patterns of the same
@@ -41,7 +41,7 @@ class GroupImages(nn.Module):
         texture_radius: float = 2.0,
         compile: bool = False,
     ) -> None:
-        """Initialize a new GroupImages instance.
+        """Initialize a new GroupInputs instance.
 
         Args:
             bands: Names of the channels of the image.
@@ -60,11 +60,11 @@ class GroupImages(nn.Module):
         super().__init__()
         self.spectral = SemanticGroups(bands, groups, sensor)
         formed = [group.name for group in self.spectral.groups]
-        omitted = [group.name for group in self.spectral.omitted]
+        skipped = [group.name for group in self.spectral.skipped]
         if isinstance(texture, str):
             raise ValueError(f'texture must be true, false or a list of groups, got {texture!r}')
         textured = formed if texture is True else [] if texture is False else list(texture)
-        unknown = [name for name in textured if name not in formed + omitted]
+        unknown = [name for name in textured if name not in formed + skipped]
         if unknown:
             raise ValueError(
                 f'texture is asked of {", ".join(unknown)}, which is no group here; '
@@ -92,7 +92,7 @@ class GroupImages(nn.Module):
         spectral = {group.name: tuple(group.bands) for group in self.spectral.groups}
         return spectral | {f'{name}_texture': spectral[name] for name in self.textured}
 
-    def raw(self, image: Tensor) -> Tensor:
+    def unnormalized(self, image: Tensor) -> Tensor:
         """Groups before standardisation: reflectance, and codes from 0 to 1."""
         if not self.textured:
             return self.spectral(image)
@@ -103,14 +103,14 @@ class GroupImages(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Standardised groups of an image."""
-        groups = rearrange(self.raw(image), 'b g c h w -> b (g c) h w')
+        groups = rearrange(self.unnormalized(image), 'b g c h w -> b (g c) h w')
         return rearrange(self.standardize(groups), 'b (g c) h w -> b g c h w', c=3)
 
 
-class BandImages(nn.Module):
+class BandInputs(nn.Module):
     """All bands that weights were trained on as one image, scaled as they were.
 
-    Stands in for :class:`GroupImages` where a backbone takes other than groups.
+    Stands in for :class:`GroupInputs` where a backbone takes other than groups.
 
     Shape:
         - Input: reflectance, :math:`(B, C, H, W)`
@@ -127,14 +127,14 @@ class BandImages(nn.Module):
         sensor: str = 'sentinel2_l1c',
         scaling: WeightScaling | None = None,
     ) -> None:
-        """Initialize a new BandImages instance.
+        """Initialize a new BandInputs instance.
 
         Args:
             bands: Names of the channels of the image.
             wanted: Names of the channels of the backbone, in its order.
             sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
             scaling: Scaling the weights were trained with, or None to standardise as
-                :class:`GroupImages` does.
+                :class:`GroupInputs` does.
 
         Raises:
             ValueError: If the image lacks a band.
@@ -154,18 +154,18 @@ class BandImages(nn.Module):
         """Bands of the one image."""
         return {'bands': self.inputs}
 
-    def raw(self, image: Tensor) -> Tensor:
+    def unnormalized(self, image: Tensor) -> Tensor:
         """Bands before scaling, (B, 1, C', H, W)."""
         return self.select(image)[:, None]
 
     def forward(self, image: Tensor) -> Tensor:
         """Scaled bands of an image."""
-        return self.standardize(self.raw(image)[:, 0])[:, None]
+        return self.standardize(self.unnormalized(image)[:, 0])[:, None]
 
 
-def encoder_images(
+def encoder_inputs(
     bands: Sequence[str], sensor: str, arguments: Mapping[str, Any]
-) -> GroupImages | BandImages:
+) -> GroupInputs | BandInputs:
     """What the backbone is shown, by the arguments of a task.
 
     Args:
@@ -181,10 +181,10 @@ def encoder_images(
         ValueError: If the bands cannot form it.
     """
     if arguments['inputs'] is not None:
-        return BandImages(bands, arguments['inputs'], sensor)
+        return BandInputs(bands, arguments['inputs'], sensor)
     names = ('groups', 'texture', 'texture_points', 'texture_radius')
     options = {name: arguments[name] for name in names}
-    return GroupImages(bands, sensor=sensor, compile=arguments.get('compile', False), **options)
+    return GroupInputs(bands, sensor=sensor, compile=arguments.get('compile', False), **options)
 
 
 class GroupFusion(nn.Module):
@@ -220,7 +220,7 @@ class GroupFusion(nn.Module):
         return features.flatten(1, 2) if self.fusion == 'concat' else features.mean(1)
 
 
-class GroupEncoder(nn.Module):
+class Encoder(nn.Module):
     """Band groups and shared backbone as one module.
 
     Shape:
@@ -231,15 +231,15 @@ class GroupEncoder(nn.Module):
         SACo+, 2025, https://doi.org/10.1016/j.isprsjprs.2025.02.024
     """
 
-    def __init__(self, images: GroupImages | BandImages, backbone: nn.Module) -> None:
-        """Initialize a new GroupEncoder instance.
+    def __init__(self, inputs: GroupInputs | BandInputs, backbone: nn.Module) -> None:
+        """Initialize a new Encoder instance.
 
         Args:
-            images: Makes the images of the groups.
+            inputs: Makes the images of the groups.
             backbone: Maps (N, 3, H, W) to (N, D), such as a timm model without classes.
         """
         super().__init__()
-        self.images = images
+        self.inputs = inputs
         self.backbone = backbone
 
     @property
@@ -253,22 +253,22 @@ class GroupEncoder(nn.Module):
         info: Sequence[Mapping[str, int]] = self.backbone.feature_info  # type: ignore[assignment]
         return [level['num_chs'] for level in info]
 
-    def per_group(self, image: Tensor) -> Tensor:
+    def forward_groups(self, image: Tensor) -> Tensor:
         """Features of every group, (B, G, D)."""
-        return group_features(self.backbone, self.images(image))
+        return group_features(self.backbone, self.inputs(image))
 
-    def maps(self, image: Tensor) -> list[Tensor]:
+    def forward_maps(self, image: Tensor) -> list[Tensor]:
         """Feature maps of every group from fine to coarse, each (B, G, C, h, w)."""
-        return group_maps(self.backbone, self.images(image))
+        return group_maps(self.backbone, self.inputs(image))
 
     def forward(self, image: Tensor) -> Tensor:
         """Cluster of the groups, (B, D)."""
-        return self.per_group(image).mean(1)
+        return self.forward_groups(image).mean(1)
 
 
 @torch.no_grad()
-def calibrate(
-    encoder: GroupEncoder, images: Callable[[], Iterable[Tensor]], backbone: bool = False
+def fit_input_statistics(
+    encoder: Encoder, images: Callable[[], Iterable[Tensor]], backbone: bool = False
 ) -> None:
     """Take the statistics that standardise the groups from images; nothing else changes.
 
@@ -277,12 +277,14 @@ def calibrate(
     Args:
         encoder: The encoder. One whose weights bring their own scaling keeps it.
         images: Makes an iterator over batches of reflectance, (B, C, H, W).
-        backbone: Whether the BatchNorm layers of the backbone are calibrated too, as one with
+        backbone: Whether the BatchNorm layers of the backbone are statistics_fitted too, as one with
             random weights needs, whose statistics are those of no image.
     """
-    standardize = encoder.images.standardize
+    standardize = encoder.inputs.standardize
     if isinstance(standardize, nn.BatchNorm2d):
-        mean, variance = _moments(encoder.images.raw(batch).flatten(1, 2) for batch in images())
+        mean, variance = _moments(
+            encoder.inputs.unnormalized(batch).flatten(1, 2) for batch in images()
+        )
         standardize.running_mean = mean.to(standardize.running_mean)
         standardize.running_var = variance.to(standardize.running_var)
     if not backbone:

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torchvision.models._api import WeightsEnum
 
-from ..bands import SENSORS, OmittedGroup, available_groups, known_sensor
-from ..checkpoint import CheckpointError, part, read_checkpoint
-from .encoder import BandImages, GroupEncoder, GroupImages
+from ..bands import SENSORS, SkippedGroup, available_groups, known_sensor
+from ..io.checkpoint import CheckpointError, part, read_checkpoint
+from .encoder import BandInputs, Encoder, GroupInputs
 from .scaling import WeightScaling, weight_scaling
 from .weights import Weights, create_backbone, known_weights, load_exactly
 
 Groups = Sequence[str] | Mapping[str, Sequence[str]]
 
 
-class EncoderPlan(NamedTuple):
+class EncoderConfig(NamedTuple):
     """All that makes an encoder but its weights, as plain types for a checkpoint."""
 
     #: Name of the timm model.
@@ -49,12 +49,12 @@ class EncoderPlan(NamedTuple):
     #: Scaling its weights were trained with, or None for the statistics of images.
     scaling: dict[str, list[float]] | None = None
 
-    def images(self) -> GroupImages | BandImages:
+    def images(self) -> GroupInputs | BandInputs:
         """What the backbone is shown."""
         if self.groups is None:
             scaling = None if self.scaling is None else WeightScaling(**self.scaling)
-            return BandImages(self.bands, self.inputs or self.bands, self.sensor, scaling)
-        return GroupImages(
+            return BandInputs(self.bands, self.inputs or self.bands, self.sensor, scaling)
+        return GroupInputs(
             self.bands,
             self.groups,
             self.sensor,
@@ -63,32 +63,32 @@ class EncoderPlan(NamedTuple):
             self.texture_radius,
         )
 
-    def encoder(self, weights: Weights = None) -> GroupEncoder:
+    def encoder(self, weights: Weights = None) -> Encoder:
         """The encoder, its backbone with these weights."""
         channels = 3 if self.groups is not None else len(self.inputs or self.bands)
-        return GroupEncoder(self.images(), create_backbone(self.model, weights, channels))
+        return Encoder(self.images(), create_backbone(self.model, weights, channels))
 
 
-class Pretrained(NamedTuple):
+class LoadedEncoder(NamedTuple):
     """An encoder, and what to know of it."""
 
     #: The encoder.
-    encoder: GroupEncoder
+    encoder: Encoder
 
     #: What makes it again.
-    plan: EncoderPlan
+    plan: EncoderConfig
 
     #: Whether the weights are random.
     random: bool
 
     #: Groups it was trained on, or that were asked for, but the bands cannot form.
-    omitted: list[OmittedGroup]
+    skipped: list[SkippedGroup]
 
     #: Groups and textures whose statistics the weights do not bring.
     unfitted: list[str]
 
 
-def pretrained_encoder(
+def load_encoder(
     bands: Sequence[str],
     sensor: str = 'sentinel2_l1c',
     model: str | None = None,
@@ -97,7 +97,7 @@ def pretrained_encoder(
     texture: bool | Sequence[str] | None = None,
     texture_points: int | None = None,
     texture_radius: float | None = None,
-) -> Pretrained:
+) -> LoadedEncoder:
     """Encoder of images with these bands, from any weights.
 
     A checkpoint of ours brings its groups, textures and statistics; what the bands at hand
@@ -110,9 +110,9 @@ def pretrained_encoder(
         model: Name of the timm model, or None for the one of the weights, else ResNet-18.
         weights: A weight enum or its name, True for ImageNet weights, False or None for random
             ones, or the path of a checkpoint.
-        groups: Groups as for :class:`GroupImages`; of those a checkpoint of ours was trained on,
+        groups: Groups as for :class:`GroupInputs`; of those a checkpoint of ours was trained on,
             some. None for all.
-        texture: Textures as for :class:`GroupImages`, of the groups that there are. None for
+        texture: Textures as for :class:`GroupInputs`, of the groups that there are. None for
             those of the checkpoint, else all.
         texture_points: Neighbours on the circle, or None for those of the checkpoint, else 16.
         texture_radius: Its radius in pixels, or None for that of the checkpoint, else 2.
@@ -126,7 +126,7 @@ def pretrained_encoder(
     """
     asked = {'texture_points': texture_points, 'texture_radius': texture_radius}
     circle: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    plan = EncoderPlan(model or 'resnet18', list(bands), sensor)
+    plan = EncoderConfig(model or 'resnet18', list(bands), sensor)
     if isinstance(weights, str) and os.path.isfile(weights):
         content = read_checkpoint(weights)
         trained = _trained_plan(content)
@@ -139,14 +139,14 @@ def pretrained_encoder(
             return _adapted(weights, content, trained, plan, groups, texture, circle)
     elif weights and weights is not True:
         return _published(known_weights(weights), model, plan, groups, texture, circle)
-    plan, omitted = _grouped(plan._replace(**circle), groups, texture)
+    plan, skipped = _grouped(plan._replace(**circle), groups, texture)
     encoder = plan.encoder(weights)
-    return Pretrained(encoder, plan, not weights, omitted, list(encoder.images.names))
+    return LoadedEncoder(encoder, plan, not weights, skipped, list(encoder.inputs.names))
 
 
 def _grouped(
-    plan: EncoderPlan, groups: Groups | None, texture: bool | Sequence[str] | None
-) -> tuple[EncoderPlan, list[OmittedGroup]]:
+    plan: EncoderConfig, groups: Groups | None, texture: bool | Sequence[str] | None
+) -> tuple[EncoderConfig, list[SkippedGroup]]:
     """The plan with the groups that its bands form."""
     elsewhere = _elsewhere(groups, plan.sensor)
     reason = f'{known_sensor(plan.sensor).name} has no such group'
@@ -157,15 +157,15 @@ def _grouped(
                 f'{known_sensor(plan.sensor).name}: {", ".join(known_sensor(plan.sensor).groups)}'
             )
         groups = [name for name in groups if name not in elsewhere]
-    formed, omitted = available_groups(plan.bands, groups, plan.sensor)
+    formed, skipped = available_groups(plan.bands, groups, plan.sensor)
     texture = True if texture is None else texture
     if not isinstance(texture, bool):
         texture = [name for name in texture if name not in elsewhere]
     # Refuses textures of unknown groups.
-    textured = GroupImages(plan.bands, groups, plan.sensor, texture).textured
+    textured = GroupInputs(plan.bands, groups, plan.sensor, texture).textured
     named = {name: list(of) for name, of in formed}
-    omitted = [*omitted, *(OmittedGroup(name, reason) for name in elsewhere)]
-    return plan._replace(groups=named, texture=textured), omitted
+    skipped = [*skipped, *(SkippedGroup(name, reason) for name in elsewhere)]
+    return plan._replace(groups=named, texture=textured), skipped
 
 
 def _elsewhere(groups: Groups | None, sensor: str) -> list[str]:
@@ -179,11 +179,11 @@ def _elsewhere(groups: Groups | None, sensor: str) -> list[str]:
 def _published(
     weights: WeightsEnum,
     model: str | None,
-    plan: EncoderPlan,
+    plan: EncoderConfig,
     groups: Groups | None,
     texture: bool | Sequence[str] | None,
     circle: dict[str, Any],
-) -> Pretrained:
+) -> LoadedEncoder:
     """Encoder with weights of TorchGeo."""
     plan = plan._replace(model=model or weights.meta.get('model') or plan.model)
     inputs = weights.meta.get('bands') or known_sensor('rgb').bands
@@ -193,28 +193,28 @@ def _published(
             inputs=list(inputs), scaling=None if scaling is None else scaling.arguments()
         )
         encoder = plan.encoder(weights)
-        return Pretrained(encoder, plan, False, [], [] if scaling else encoder.images.names)
+        return LoadedEncoder(encoder, plan, False, [], [] if scaling else encoder.inputs.names)
     if weights.meta.get('in_chans') != 3:
         raise ValueError(
             f'{weights} takes {weights.meta.get("in_chans")} bands, not groups of three; leave out '
             'groups and texture'
         )
     groups = {'bands': list(inputs)} if groups is None else groups
-    plan, omitted = _grouped(plan._replace(**circle), groups, texture or False)
+    plan, skipped = _grouped(plan._replace(**circle), groups, texture or False)
     encoder = plan.encoder(weights)
-    return Pretrained(encoder, plan, False, omitted, encoder.images.names)
+    return LoadedEncoder(encoder, plan, False, skipped, encoder.inputs.names)
 
 
-def _trained_plan(content: Mapping[str, Any]) -> EncoderPlan | None:
+def _trained_plan(content: Mapping[str, Any]) -> EncoderConfig | None:
     """Plan of the encoder in a checkpoint of ours, or None if it is none of ours."""
     if content.get('encoder'):
-        return EncoderPlan(**content['encoder'])
+        return EncoderConfig(**content['encoder'])
     arguments = content.get('hyper_parameters', {})
     if not {'model', 'groups', 'texture', 'sensor', 'bands'} <= arguments.keys():
         return None
     if arguments['bands'] is None:
         raise CheckpointError('the checkpoint was written before its bands were known; train first')
-    plan = EncoderPlan(
+    plan = EncoderConfig(
         arguments['model'],
         list(arguments['bands']),
         arguments['sensor'] or 'sentinel2_l1c',
@@ -229,20 +229,20 @@ def _trained_plan(content: Mapping[str, Any]) -> EncoderPlan | None:
 def _adapted(
     path: str,
     content: Mapping[str, Any],
-    trained: EncoderPlan,
-    plan: EncoderPlan,
+    trained: EncoderConfig,
+    plan: EncoderConfig,
     groups: Groups | None,
     texture: bool | Sequence[str] | None,
     circle: dict[str, Any],
-) -> Pretrained:
+) -> LoadedEncoder:
     """Encoder of a checkpoint of ours, for the bands at hand."""
     if trained.groups is None:
         if groups is not None or texture:
             raise ValueError(f'{path} takes bands, not groups; leave out groups and texture')
         plan = trained._replace(bands=plan.bands, sensor=plan.sensor)
-        omitted: list[OmittedGroup] = []
+        skipped: list[SkippedGroup] = []
     else:
-        matched, omitted = _matched(path, trained, plan, groups)
+        matched, skipped = _matched(path, trained, plan, groups)
         textured = _textures(path, trained, texture)
         plan = trained._replace(
             bands=plan.bands,
@@ -255,16 +255,16 @@ def _adapted(
             raise ValueError(f'{path} was trained on other textures than {differ}; leave them out')
     encoder = plan.encoder()
     backbone = 'model.encoder.backbone.' if 'encoder' in content else 'model.'
-    images = 'model.encoder.images.' if 'encoder' in content else 'images.'
+    images = 'model.encoder.inputs.' if 'encoder' in content else 'images.'
     load_exactly(encoder.backbone, part(content['state_dict'], backbone), plan.model, path)
     statistics = part(part(content['state_dict'], images), 'standardize.')
-    unfitted = _load_statistics(encoder.images, statistics, trained, plan)
-    return Pretrained(encoder, plan, False, omitted, unfitted)
+    unfitted = _load_statistics(encoder.inputs, statistics, trained, plan)
+    return LoadedEncoder(encoder, plan, False, skipped, unfitted)
 
 
 def _matched(
-    path: str, trained: EncoderPlan, plan: EncoderPlan, groups: Groups | None
-) -> tuple[dict[str, list[str]], list[OmittedGroup]]:
+    path: str, trained: EncoderConfig, plan: EncoderConfig, groups: Groups | None
+) -> tuple[dict[str, list[str]], list[SkippedGroup]]:
     """Groups the encoder was trained on that the bands at hand form, and the others."""
     known = trained.groups or {}
     if isinstance(groups, Mapping):
@@ -275,23 +275,23 @@ def _matched(
             f'{path} was not trained on {", ".join(unknown)}; its groups are {", ".join(known)}'
         )
     matched: dict[str, list[str]] = {}
-    omitted: list[OmittedGroup] = []
+    skipped: list[SkippedGroup] = []
     for name in known if groups is None else groups:
         bands = _bands_here(name, known[name], trained.sensor, plan)
         if bands:
             matched[name] = bands
         else:
-            omitted.append(OmittedGroup(name, f'the images lack some of {", ".join(known[name])}'))
+            skipped.append(SkippedGroup(name, f'the images lack some of {", ".join(known[name])}'))
     if not matched:
         raise ValueError(
             f'{path} was trained on {", ".join(known)}, and the bands {", ".join(plan.bands)} form '
             'none of these groups; read more bands'
         )
-    return matched, omitted
+    return matched, skipped
 
 
 def _bands_here(
-    name: str, trained: Sequence[str], trained_sensor: str, plan: EncoderPlan
+    name: str, trained: Sequence[str], trained_sensor: str, plan: EncoderConfig
 ) -> list[str] | None:
     """Bands of a trained group in the images at hand, or of their sensor's group of that name."""
     published = known_sensor(plan.sensor).groups
@@ -308,7 +308,7 @@ def _bands_here(
 
 
 def _textures(
-    path: str, trained: EncoderPlan, texture: bool | Sequence[str] | None
+    path: str, trained: EncoderConfig, texture: bool | Sequence[str] | None
 ) -> Sequence[str]:
     """Names of groups with a texture that were trained, and are asked for."""
     known = trained.texture or []
@@ -324,13 +324,13 @@ def _textures(
 
 
 def _load_statistics(
-    images: GroupImages | BandImages,
+    images: GroupInputs | BandInputs,
     statistics: dict[str, Tensor],
-    trained: EncoderPlan,
-    plan: EncoderPlan,
+    trained: EncoderConfig,
+    plan: EncoderConfig,
 ) -> list[str]:
     """Take over the statistics of groups of the same bands; names of the others."""
-    if not isinstance(images, GroupImages):
+    if not isinstance(images, GroupInputs):
         images.standardize.load_state_dict(statistics, strict=False)
         return []
     known, here = trained.groups or {}, plan.groups or {}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchgeo.models import get_weight
 from torchvision.models._api import WeightsEnum
 
-from ..checkpoint import part, read_checkpoint
+from ..io.checkpoint import part, read_checkpoint
 
 #: Initial weights, by any name that a task takes.
 type Weights = WeightsEnum | str | bool | None

@@ -10,9 +10,10 @@ from einops import rearrange
 from torch import Tensor
 from torchgeo.datasets.utils import Sample
 
-from ..change import ChangeEstimate, year_ratios
-from ..distributed import gathered, own_images
-from ..losses import unit
+from ..losses import l2_normalize
+from ..losses.change import year_ratios
+from ..models.change import ChangeEstimate
+from ..runtime.distributed import all_gather, local_mask
 from .contrastive import Contrast
 from .seco import SeasonalFeatures, SeCo, same_place
 
@@ -30,7 +31,7 @@ class CACo(SeCo):
         R = \frac{d_{long}}{d_{short}}
 
     of the distance between years to the distance between seasons in sub-space 1, averaged over the
-    visits of the place; see :class:`~torchgeo_saco.change.ChangeEstimate`. Both are distances between
+    visits of the place; see :class:`~torchgeo_saco.models.change.ChangeEstimate`. Both are distances between
     the query and the keys of the step, so the shorter one also holds how far the key encoder lags.
     With ``change_aware=False`` the other year is always a negative: TeCo, its ablation. On groups
     and textures it is what we call SA+CACo.
@@ -144,7 +145,8 @@ class CACo(SeCo):
         query = features.query[self.season_space].mean(1)
         key = features.keys[self.season_space, self.season_space]
         first, second = (
-            rearrange(unit(feature), '(y b) d -> y b d', y=self.years) for feature in (query, key)
+            rearrange(l2_normalize(feature), '(y b) d -> y b d', y=self.years)
+            for feature in (query, key)
         )
         return year_ratios(first, second, self.hparams['squared_ratio'])
 
@@ -153,7 +155,7 @@ class CACo(SeCo):
     ) -> dict[str, Tensor]:
         """Loss of every sub-space, the mean of both years; the keys enter the queues."""
         query, keys = features
-        joined, places = self.joined(keys), gathered(location)
+        joined, places = self.joined(keys), all_gather(location)
         losses = {}
         for space, name in enumerate(self.names):
             queries = query[space].mean(1).chunk(self.years)
@@ -177,7 +179,7 @@ class CACo(SeCo):
             Those of all processes, (S, K, 2 J, D).
         """
         by_year = rearrange(features, 's k (y b) d -> s k y b d', y=self.years)
-        return gathered(by_year, 3).flatten(2, 3)
+        return all_gather(by_year, 3).flatten(2, 3)
 
     def year_negatives(
         self,
@@ -209,6 +211,6 @@ class CACo(SeCo):
         twins = same_place(location, places)
         masks = [twins.repeat(1, self.years)] * len(others)
         other_year = keys[space].chunk(self.years)[1 - year]
-        own = own_images(len(location), location.device)
+        own = local_mask(len(location), location.device)
         masks.append(twins | (own & ~apart[:, year, None]))
         return torch.cat([negatives, *others, other_year]), torch.cat([excluded, *masks], dim=1)

@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor
 
-from ..distributed import gathered
+from ..runtime.distributed import all_gather
 from .caco import CACo
 from .seco import SeasonalFeatures, same_place
 
@@ -40,7 +40,7 @@ class CACoSimCLR(CACo):
     ) -> dict[str, Tensor]:
         """Normalised temperature-scaled cross-entropy of every sub-space."""
         query, keys = features
-        places = gathered(location)
+        places = all_gather(location)
         excluded = self.batch_mask(location, apart, places)
         twins = same_place(location, places)
         # Gradients reach the views of all processes.

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from torchvision.models._api import WeightsEnum
 
 from ..metrics import ConfusionScores
-from ..models import Fusion, GroupEncoder
+from ..models import Encoder, Fusion
 from .downstream import GroupTask
 from .segmentation import Decoder, GroupSegmenter
 
@@ -24,7 +24,7 @@ class GroupChangeDetector(GroupSegmenter):
         """Differences of the maps of two dates, each (B, C, h, w); with G before C if fusion learns."""
         if image.ndim != 5 or image.shape[1] != 2:
             raise ValueError(f'image must be (B, 2, C, H, W), two dates, got {tuple(image.shape)}')
-        maps = self.encoder.maps(torch.cat([image[:, 0], image[:, 1]]))
+        maps = self.encoder.forward_maps(torch.cat([image[:, 0], image[:, 1]]))
         # Before the groups are fused, lest differences cancel.
         differences = [(map_[: len(image)] - map_[len(image) :]).abs() for map_ in maps]
         return (
@@ -95,7 +95,7 @@ class GroupChangeDetection(GroupTask):
         self.weights = weights
         super().__init__()
 
-    def head(self, encoder: GroupEncoder) -> GroupChangeDetector:
+    def head(self, encoder: Encoder) -> GroupChangeDetector:
         """See :meth:`GroupTask.head`."""
         return GroupChangeDetector(
             encoder,

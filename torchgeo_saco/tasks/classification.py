@@ -14,7 +14,7 @@ from torchvision.models._api import WeightsEnum
 
 from ..datasets.features import kept_features
 from ..metrics import ConfusionScores, MultilabelScores
-from ..models import Fusion, GroupEncoder, GroupFusion
+from ..models import Encoder, Fusion, GroupFusion
 from ..transforms import LBPHistogram
 from .downstream import GroupHead, GroupTask
 
@@ -24,7 +24,7 @@ class GroupClassifier(GroupHead):
 
     def __init__(
         self,
-        encoder: GroupEncoder,
+        encoder: Encoder,
         classes: int,
         fusion: Fusion = 'mean',
         histogram: LBPHistogram | None = None,
@@ -42,7 +42,7 @@ class GroupClassifier(GroupHead):
             norm: Whether features are standardised before the linear layer.
         """
         super().__init__(encoder)
-        self.fusion = GroupFusion(fusion, len(encoder.images.names))
+        self.fusion = GroupFusion(fusion, len(encoder.inputs.names))
         self.histogram = histogram
         width = encoder.num_features * self.fusion.widening
         width += codes if histogram is not None else 0
@@ -51,7 +51,7 @@ class GroupClassifier(GroupHead):
 
     def features(self, image: Tensor, length: Tensor | None = None) -> list[Tensor]:
         """Features of every group, (B, G, D), and the histogram of every band, (B, C bins)."""
-        groups = self.encoder.per_group(image)
+        groups = self.encoder.forward_groups(image)
         if self.histogram is None:
             return [groups]
         return [groups, self.histogram(image).flatten(1)]
@@ -112,7 +112,7 @@ class GroupClassification(GroupTask):
                 weight enum, True for ImageNet weights, False or None for random weights, or the
                 path of a checkpoint of this package or of TorchGeo.
             bands: Names of the channels of the images, or None to take them from the datamodule.
-            groups: Groups as for :class:`~torchgeo_saco.models.pretrained_encoder`.
+            groups: Groups as for :class:`~torchgeo_saco.models.load_encoder`.
             sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`, or None
                 to take it from the datamodule.
             texture: Whether the textures of the groups are groups too, the names of those whose
@@ -147,7 +147,7 @@ class GroupClassification(GroupTask):
         self.weights = weights
         super().__init__()
 
-    def head(self, encoder: GroupEncoder) -> GroupClassifier:
+    def head(self, encoder: Encoder) -> GroupClassifier:
         """See :meth:`GroupTask.head`."""
         points, radius = self.hparams['texture_points'] or 16, self.hparams['texture_radius'] or 2.0
         return GroupClassifier(
@@ -174,5 +174,7 @@ class GroupClassification(GroupTask):
         Returns:
             Embeddings, (B, D).
         """
-        groups, *_ = kept_features(batch) or [self._model.encoder.per_group(self._checked(batch))]
+        groups, *_ = kept_features(batch) or [
+            self._model.encoder.forward_groups(self._checked(batch))
+        ]
         return groups.mean(1)

@@ -15,19 +15,25 @@ from torch.optim.lr_scheduler import MultiStepLR
 from torchgeo.datasets.utils import Sample
 from torchvision.models._api import WeightsEnum
 
-from ..allocation import keep_freed_memory
-from ..change import ChangeEstimate
-from ..compilation import compile_module
-from ..distributed import leave_alone, process_count, require_whole_layers, shuffled, unshuffled
 from ..losses import AlignmentLoss, InfoNCE
 from ..metrics import alignment, effective_rank, feature_std, uniformity
 from ..models import Projectors, create_backbone, group_features
-from ..momentum import KeyQueue, follow, key_copy
-from ..precision import require_bfloat16
-from ..randomness import run_seed, torch_seeded
+from ..models.change import ChangeEstimate
+from ..models.momentum import KeyQueue, follow, key_copy
+from ..runtime.compile import compile_module
+from ..runtime.distributed import (
+    exclude_buffers_from_ddp,
+    require_whole_layers,
+    shuffled,
+    unshuffled,
+    world_size,
+)
+from ..runtime.memory import keep_freed_memory
+from ..runtime.nonfinite import NonFiniteGuard
+from ..runtime.precision import require_bfloat16
+from ..runtime.seeding import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
 from .embedding import EmbeddingTask
-from .watch import FiniteWatch
 
 # Below this a batch of embeddings is one point, for all that training can use.
 _COLLAPSED = 0.01
@@ -207,7 +213,7 @@ class ContrastiveTask(EmbeddingTask):
             )
         options = ('size', 'rotation', 'zoom', 'gain', 'shift', 'crop', 'jitter', 'grayscale')
         self.views = ContrastiveViews(**{name: arguments[name] for name in (*options, 'blur')})
-        self.watch = FiniteWatch()
+        self.watch = NonFiniteGuard()
         self._warned = False
         self._followed = -1
         if arguments['bands'] is not None:
@@ -265,7 +271,7 @@ class ContrastiveTask(EmbeddingTask):
             self._require_series(datamodule)
             require_whole_layers(self, self.trainer)
             # Every process holds the same of its own accord.
-            leave_alone(self, (KeyQueue, ChangeEstimate))
+            exclude_buffers_from_ddp(self, (KeyQueue, ChangeEstimate))
             self._require_items(getattr(datamodule, 'train_items', 0))
             self._prepare_device(self.trainer.strategy.root_device)
 
@@ -395,7 +401,7 @@ class ContrastiveTask(EmbeddingTask):
             batch_idx: Index of this batch.
             dataloader_idx: Index of the current dataloader.
         """
-        self._judge(batch, 'val')
+        self._shared_eval(batch, 'val')
 
     def test_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
         """As :meth:`validation_step`, under ``test_alignment`` and ``test_uniformity``.
@@ -405,9 +411,9 @@ class ContrastiveTask(EmbeddingTask):
             batch_idx: Index of this batch.
             dataloader_idx: Index of the current dataloader.
         """
-        self._judge(batch, 'test')
+        self._shared_eval(batch, 'test')
 
-    def _judge(self, batch: Sample, stage: str) -> None:
+    def _shared_eval(self, batch: Sample, stage: str) -> None:
         """Log alignment of the first and last date of a year, and uniformity."""
         image = self._images(batch)
         image = image[:, 0] if image.ndim == 6 else image
@@ -420,14 +426,14 @@ class ContrastiveTask(EmbeddingTask):
             self._log_mean(f'{stage}_alignment', aligned, count)
         if count > 1:
             self._log_mean(f'{stage}_uniformity', uniformity(first), count)
-        elif process_count() > 1:
+        elif world_size() > 1:
             # Others may have two images, and wait for this process to tell its sum.
             self._log_mean(f'{stage}_uniformity', torch.zeros_like(aligned), 0)
 
     def _log_mean(self, name: str, value: Tensor, count: int) -> None:
         """Log the mean of an epoch over the images of all processes."""
         # A multiple of their number, for Lightning rounds the mean count of images down.
-        self.log(name, value, batch_size=count * process_count(), sync_dist=True)
+        self.log(name, value, batch_size=count * world_size(), sync_dist=True)
 
     def record(self, query: Tensor, key: Tensor) -> None:
         """Log measures of the embedding; warn of collapse once.

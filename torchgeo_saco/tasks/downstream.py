@@ -20,17 +20,17 @@ from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
 from torchmetrics import Metric
 
-from ..checkpoint import CheckpointError
 from ..datamodules.benchmark import IGNORED, SPLITS, BenchmarkDataModule, Split
 from ..datasets.features import Features, kept_features
-from ..models import EncoderPlan, GroupEncoder, calibrate, pretrained_encoder
-from .features import extracted
+from ..io.checkpoint import CheckpointError
+from ..models import Encoder, EncoderConfig, fit_input_statistics, load_encoder
+from .features import extract_features
 
 
 class GroupHead(nn.Module):
     """An encoder and what is trained on its features. Base class."""
 
-    def __init__(self, encoder: GroupEncoder) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         """Initialize a new GroupHead instance.
 
         Args:
@@ -68,14 +68,14 @@ class GroupTask(BaseTask):
     model: GroupHead | None
 
     #: Whether the statistics were taken already.
-    calibrated: Tensor
+    statistics_fitted: Tensor
 
     def configure_models(self) -> None:
         """Initialize the model, if its bands are known already."""
         self.model = None
-        self.plan: EncoderPlan | None = None
+        self.plan: EncoderConfig | None = None
         self._random = False
-        self.register_buffer('calibrated', torch.tensor(False))
+        self.register_buffer('statistics_fitted', torch.tensor(False))
         if self.hparams['bands'] is not None and self.hparams['num_classes'] is not None:
             self.configure_bands(self.hparams['bands'], self.hparams['sensor'])
 
@@ -118,7 +118,7 @@ class GroupTask(BaseTask):
         return {'optimizer': optimizer, 'lr_scheduler': CosineAnnealingLR(optimizer, epochs)}
 
     @abstractmethod
-    def head(self, encoder: GroupEncoder) -> GroupHead:
+    def head(self, encoder: Encoder) -> GroupHead:
         """Encoder and head for ``self.hparams``."""
 
     @abstractmethod
@@ -135,7 +135,7 @@ class GroupTask(BaseTask):
         Raises:
             ValueError: If bands and weights have nothing in common.
         """
-        pretrained = pretrained_encoder(
+        pretrained = load_encoder(
             bands,
             sensor or 'sentinel2_l1c',
             self.hparams['model'],
@@ -151,8 +151,8 @@ class GroupTask(BaseTask):
                 f'statistics=weights is set, but the weights bring none of '
                 f'{", ".join(pretrained.unfitted)}; set statistics=data'
             )
-        rank_zero_info(f'the encoder sees: {", ".join(pretrained.encoder.images.names)}')
-        for group in pretrained.omitted:
+        rank_zero_info(f'the encoder sees: {", ".join(pretrained.encoder.inputs.names)}')
+        for group in pretrained.skipped:
             rank_zero_info(f'left out: group {group.name}, for {group.reason}')
         self._build(pretrained.encoder, pretrained.plan)
 
@@ -210,7 +210,7 @@ class GroupTask(BaseTask):
             raise CheckpointError(
                 'the checkpoint is of no downstream task; give one of pre-training as weights'
             )
-        plan = EncoderPlan(**checkpoint['encoder'])
+        plan = EncoderConfig(**checkpoint['encoder'])
         # Arguments alone do not tell the groups that the weights brought.
         if plan != self.plan:
             self._build(plan.encoder(), plan)
@@ -229,16 +229,18 @@ class GroupTask(BaseTask):
             warnings.filterwarnings('ignore', r'Found \d+ module\(s\) in eval mode')
         datamodule = getattr(self.trainer, 'datamodule', None)
         if not isinstance(datamodule, BenchmarkDataModule):
-            if self.hparams['statistics'] == 'data' and not self.calibrated:
+            if self.hparams['statistics'] == 'data' and not self.statistics_fitted:
                 rank_zero_warn(
                     'the groups keep the statistics that they have, for statistics=data takes them '
                     'from the datamodules of torchgeo_saco alone; see that images are reflectance, '
                     'or set statistics=weights'
                 )
             return
-        if self.hparams['statistics'] == 'data' and not self.calibrated:
-            calibrate(self._model.encoder, lambda: self._images(datamodule), self._random)
-            self.calibrated.fill_(True)
+        if self.hparams['statistics'] == 'data' and not self.statistics_fitted:
+            fit_input_statistics(
+                self._model.encoder, lambda: self._images(datamodule), self._random
+            )
+            self.statistics_fitted.fill_(True)
         if not datamodule.augment:
             self.keep_features(datamodule, 'train')
             self.keep_features(datamodule, 'val')
@@ -252,7 +254,7 @@ class GroupTask(BaseTask):
         """
         if not self.hparams['freeze_backbone']:
             return
-        dataset = extracted(self, datamodule, split, self.hparams['cache_gib'])
+        dataset = extract_features(self, datamodule, split, self.hparams['cache_gib'])
         if dataset is not None:
             setattr(datamodule, f'{split}_dataset', dataset)
 
@@ -285,7 +287,7 @@ class GroupTask(BaseTask):
         Returns:
             The loss tensor.
         """
-        loss = self.loss(self(batch), self.taught(batch[self.truth]))
+        loss = self.loss(self(batch), self.training_target(batch[self.truth]))
         self.log('train_loss', loss.detach(), prog_bar=True, batch_size=len(batch[self.truth]))
         return loss
 
@@ -359,7 +361,7 @@ class GroupTask(BaseTask):
         loss: Tensor = self.criterion(scores, truth)
         return loss
 
-    def taught(self, truth: Tensor) -> Tensor:
+    def training_target(self, truth: Tensor) -> Tensor:
         """The truth as far as it enters the loss."""
         return truth
 
@@ -385,7 +387,7 @@ class GroupTask(BaseTask):
             raise ValueError('the model is unknown; set bands and num_classes of the task')
         return self.model
 
-    def _build(self, encoder: GroupEncoder, plan: EncoderPlan) -> None:
+    def _build(self, encoder: Encoder, plan: EncoderConfig) -> None:
         """Put a head on the encoder."""
         self.plan = plan
         self.hparams['bands'], self.hparams['sensor'] = list(plan.bands), plan.sensor
@@ -432,7 +434,9 @@ class GroupTask(BaseTask):
     def _evaluate(self, batch: Sample, stage: Literal['val', 'test']) -> Tensor:
         """Log the loss, and count what is right."""
         scores, truth = self(batch), batch[self.truth]
-        self.log(f'{stage}_loss', self.loss(scores, self.taught(truth)), batch_size=len(truth))
+        self.log(
+            f'{stage}_loss', self.loss(scores, self.training_target(truth)), batch_size=len(truth)
+        )
         metric: Any = self.val_scores if stage == 'val' else self.test_scores
         metric.update(scores.sigmoid() if self.multilabel else self.predicted(scores), truth)
         return scores

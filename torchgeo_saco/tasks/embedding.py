@@ -11,7 +11,7 @@ from torch import Tensor
 from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
 
-from ..models import BandImages, GroupImages, encoder_images, group_features
+from ..models import BandInputs, GroupInputs, encoder_inputs, group_features
 from ..transforms import ContrastiveViews
 
 
@@ -32,10 +32,10 @@ class EmbeddingTask(BaseTask):
     def configure_models(self) -> None:
         """Leave what the backbone is shown open, until the bands are known."""
         # No class attribute, which would hide the module that takes its place.
-        self.images: GroupImages | BandImages | None = None
+        self.images: GroupInputs | BandInputs | None = None
 
     def configure_bands(self, bands: Sequence[str], sensor: str | None = None) -> None:
-        """Form the groups from the channels of the images.
+        """ReadOptions the groups from the channels of the images.
 
         Args:
             bands: Names of the channels.
@@ -45,7 +45,7 @@ class EmbeddingTask(BaseTask):
             ValueError: If no group can be formed, or other groups than were trained.
         """
         sensor = sensor or self.hparams['sensor'] or 'sentinel2_l1c'
-        images = encoder_images(bands, sensor, self.hparams)
+        images = encoder_inputs(bands, sensor, self.hparams)
         if self.images is not None:
             self._require_same(self.images, images, bands)
             images.load_state_dict(self.images.state_dict())
@@ -56,8 +56,8 @@ class EmbeddingTask(BaseTask):
 
     def _require_same(
         self,
-        trained: GroupImages | BandImages,
-        images: GroupImages | BandImages,
+        trained: GroupInputs | BandInputs,
+        images: GroupInputs | BandInputs,
         bands: Sequence[str],
     ) -> None:
         """Refuse images of other groups than the encoder was trained on."""
@@ -174,11 +174,11 @@ class EmbeddingTask(BaseTask):
             )
         return image
 
-    def _report_groups(self, images: GroupImages | BandImages) -> None:
+    def _report_groups(self, images: GroupInputs | BandInputs) -> None:
         """Say what the encoder sees, and which groups are left out."""
-        if isinstance(images, BandImages):
+        if isinstance(images, BandInputs):
             rank_zero_info(f'one image of the bands {", ".join(self.hparams["inputs"])}')
             return
         rank_zero_info(f'groups: {", ".join(images.names)}')
-        for group in images.spectral.omitted:
+        for group in images.spectral.skipped:
             rank_zero_info(f'left out: group {group.name}, for {group.reason}')

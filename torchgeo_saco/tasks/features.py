@@ -22,7 +22,7 @@ _KEPT = ('label', 'mask', 'length')
 
 
 @torch.no_grad()
-def extracted(
+def extract_features(
     task: 'GroupTask', datamodule: BenchmarkDataModule, split: Split, gib: float
 ) -> Features | None:
     """Features of every image of a split.

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..distributed import gathered, own_images
+from ..runtime.distributed import all_gather, local_mask
 from .contrastive import Contrast, ContrastiveTask
 
 
@@ -66,7 +66,7 @@ class SeCo(ContrastiveTask):
             Losses, and the features they compare.
         """
         query, keys = self.features(image)
-        joined, places = gathered(keys, 2), gathered(location)
+        joined, places = all_gather(keys, 2), all_gather(location)
         losses = {}
         for space, name in enumerate(self.names):
             negatives, excluded = self.negatives(space, joined[space], location, places)
@@ -132,4 +132,4 @@ def same_place(location: Tensor, places: Tensor | None = None) -> Tensor:
         The mask, (B, J).
     """
     places = location if places is None else places
-    return (location[:, None] == places) & ~own_images(len(location), location.device)
+    return (location[:, None] == places) & ~local_mask(len(location), location.device)

@@ -14,7 +14,7 @@ from torchvision.models._api import WeightsEnum
 
 from ..datamodules.benchmark import IGNORED
 from ..metrics import ConfusionScores
-from ..models import Fusion, GroupEncoder, GroupFusion, LinearDecoder, UNetDecoder
+from ..models import Encoder, Fusion, GroupFusion, LinearDecoder, UNetDecoder
 from .downstream import GroupHead, GroupTask
 
 Decoder = Literal['unet', 'linear']
@@ -25,7 +25,7 @@ class GroupSegmenter(GroupHead):
 
     def __init__(
         self,
-        encoder: GroupEncoder,
+        encoder: Encoder,
         classes: int,
         fusion: Fusion = 'mean',
         decoder: Decoder = 'unet',
@@ -50,7 +50,7 @@ class GroupSegmenter(GroupHead):
             raise ValueError(f"decoder must be 'unet' or 'linear', got {decoder!r}")
         if dates not in ('late_mean', 'early_mean'):
             raise ValueError(f"dates must be 'late_mean' or 'early_mean', got {dates!r}")
-        self.fusion = GroupFusion(fusion, len(encoder.images.names))
+        self.fusion = GroupFusion(fusion, len(encoder.inputs.names))
         self.dates = dates
         channels = [width * self.fusion.widening for width in encoder.map_channels]
         self.decoder = (
@@ -65,10 +65,10 @@ class GroupSegmenter(GroupHead):
         Dates beyond *length* are not encoded, lest padding enter BatchNorm; their maps are 0.
         """
         if image.ndim == 4:
-            return self._fixed(self.encoder.maps(image))
+            return self._fixed(self.encoder.forward_maps(image))
         there = self._date_weights(image, length) > 0
         series = []
-        for map_ in self._fixed(self.encoder.maps(image[there])):
+        for map_ in self._fixed(self.encoder.forward_maps(image[there])):
             padded = map_.new_zeros(*there.shape, *map_.shape[1:])
             padded[there] = map_
             series.append(padded)
@@ -165,7 +165,7 @@ class GroupSegmentation(GroupTask):
             dates: Whether the scores (``late_mean``) or the feature maps (``early_mean``, as many
                 times cheaper as there are dates) of a series are averaged.
             protocol: Metrics of ``segmentation``, or those of PASTIS in both its conventions.
-            void_classes: Classes that are not taught, such as 19 of PASTIS.
+            void_classes: Classes that are not training_target, such as 19 of PASTIS.
             num_classes: See :class:`GroupClassification`.
             labels: See :class:`GroupClassification`.
             loss: One of 'ce', 'focal', or 'dice'.
@@ -182,7 +182,7 @@ class GroupSegmentation(GroupTask):
         self.weights = weights
         super().__init__()
 
-    def head(self, encoder: GroupEncoder) -> GroupSegmenter:
+    def head(self, encoder: Encoder) -> GroupSegmenter:
         """See :meth:`GroupTask.head`."""
         return GroupSegmenter(
             encoder,
@@ -197,8 +197,8 @@ class GroupSegmentation(GroupTask):
         """See :meth:`GroupTask.scores_metric`."""
         return ConfusionScores(self.labels, self.hparams['protocol'])
 
-    def taught(self, truth: Tensor) -> Tensor:
-        """See :meth:`GroupTask.taught`."""
+    def training_target(self, truth: Tensor) -> Tensor:
+        """See :meth:`GroupTask.training_target`."""
         for void in self.hparams['void_classes']:
             truth = truth.where(truth != void, IGNORED)
         return truth

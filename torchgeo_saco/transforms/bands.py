@@ -84,7 +84,7 @@ class SelectBands(ImageTransform):
 class SemanticGroups(ImageTransform):
     r"""Three-band groups of an image, each on its own index of a new axis.
 
-    A group that the bands cannot form is left out and listed in :attr:`omitted`; B09 stands in
+    A group that the bands cannot form is left out and listed in :attr:`skipped`; B09 stands in
     for B10 where the image has no B10. Any dtype is kept.
 
     See :class:`~torchgeo_saco.transforms.base.ImageTransform` for the Kornia containers it works
@@ -97,7 +97,7 @@ class SemanticGroups(ImageTransform):
     Attributes:
         bands: Bands of the image.
         groups: Groups formed, in the order of the output.
-        omitted: Groups left out, with the reason.
+        skipped: Groups left out, with the reason.
 
     Shape:
         - Input: :math:`(\dots, C, H, W)`, one channel for each of *bands*
@@ -113,8 +113,8 @@ class SemanticGroups(ImageTransform):
         torch.Size([2, 3, 3, 8, 8])
         >>> [group.name for group in groups.groups]
         ['natural_color', 'near_infrared', 'urban']
-        >>> groups.omitted[0]
-        OmittedGroup(name='agriculture', reason='the image lacks B8A')
+        >>> groups.skipped[0]
+        SkippedGroup(name='agriculture', reason='the image lacks B8A')
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class SemanticGroups(ImageTransform):
         """
         super().__init__(keepdim)
         self.bands = band_names(bands, sensor)
-        self.groups, self.omitted = available_groups(self.bands, groups, sensor)
+        self.groups, self.skipped = available_groups(self.bands, groups, sensor)
         self.flatten = flatten
         self._channels = [
             channel for group in self.groups for channel in band_index(self.bands, group.bands)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..compilation import compiled
+from ..runtime.compile import compiled
 from .base import ImageTransform
 from .patterns import Ring, largest_code, pattern_codes
 
@@ -151,7 +151,7 @@ def lbp_histogram(
     """
     codes = local_binary_pattern(image, points, radius, compile=compile).flatten(-2)
     bins = points + 2
-    # NaN falls into one bin more, which is dropped.
+    # NaN falls into one bin more, which is skipped.
     index = torch.where(codes.isnan(), bins, codes).long()
     counts = index.new_zeros((*codes.shape[:-1], bins + 1))
     counts.scatter_add_(-1, index, index.new_ones(()).expand(codes.shape))

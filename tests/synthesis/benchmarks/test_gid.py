@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from torchgeo.datasets import GID15
 
-from torchgeo_saco.io import read_bands
+from torchgeo_saco.io.raster import read_bands
 from torchgeo_saco.synthesis.benchmarks.gid import _CLASSES, _RIVER, _TRAFFIC, GIDTree
 
 

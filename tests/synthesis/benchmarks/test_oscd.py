@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torchgeo.datasets import OSCD
 
-from torchgeo_saco.io import read_bands
+from torchgeo_saco.io.raster import read_bands
 from torchgeo_saco.synthesis.benchmarks.oscd import _TEST, _TRAIN, OSCDTree
 from torchgeo_saco.synthesis.benchmarks.tree import Site
 from torchgeo_saco.synthesis.products import level1c

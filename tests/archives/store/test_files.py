@@ -1,0 +1,115 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of stores at a URL."""
+
+import builtins
+import os
+import sys
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from torchgeo_saco.archives.packing import pack_archive, verify_store
+from torchgeo_saco.archives.store import StoreError, files
+from torchgeo_saco.archives.store.files import RemoteFiles, store_files
+from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.datasets import SeasonalArchive
+from torchgeo_saco.io.raster import BandFileError
+
+
+@pytest.fixture(scope='module')
+def store(archive, tmp_path_factory):
+    output = tmp_path_factory.mktemp('packed') / 'archive.zarr'
+    pack_archive(archive, output, shard_bytes=80_000, progress=False)
+    return output
+
+
+def test_store_at_a_url_gives_the_same(bucket, store):
+    url = bucket(store, 'some/archive.zarr')
+    there, here = (SeasonalArchive(root, dates=3) for root in (url, store))
+    assert (there.worker_context, here.worker_context) == ('spawn', None)
+    for item in range(len(here)):
+        for name, value in here[item].items():
+            assert torch.equal(there[item][name], value)
+    assert there.locations[3].scenes == here.locations[3].scenes
+    assert there.footprint(there.locations[3]) == here.footprint(here.locations[3])
+    assert verify_store(url) == 24
+    data = SeasonalDataModule(root=url, batch_size=2, bands=['B8', 'B4'])
+    data.setup('fit')
+    assert next(iter(data.train_dataloader()))['image'].shape == (2, 2, 2, 36, 36)
+
+
+def test_workers_are_spawned(bucket, store):
+    url = bucket(store, 'archive.zarr')
+    data = SeasonalArchive(url, dates=2)
+    loader = DataLoader(
+        data, 24, num_workers=1, multiprocessing_context=data.worker_context, timeout=60
+    )
+    assert torch.equal(next(iter(loader))['image'][3], data[3]['image'])
+
+
+def test_forked_worker_is_told_what_to_do(bucket, store, monkeypatch):
+    data = SeasonalArchive(bucket(store, 'archive.zarr'), dates=2)
+    # What the child of a fork sees: the runtime began in another process.
+    monkeypatch.setitem(files._started, 'process', os.getpid() + 1)
+    with pytest.raises(RuntimeError, match=r"forked .* multiprocessing_context='spawn'"):
+        data[0]
+
+
+def test_damage_at_a_url(bucket, store, tmp_path):
+    shards = sorted(store.glob('images/c/*/0/0/0'))
+    whole = shards[0].read_bytes()
+    url = bucket(store, 'archive.zarr')
+    (tmp_path / 'images/c/0/0/0').mkdir(parents=True)
+    (tmp_path / 'images/c/0/0/0/0').write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    bucket(tmp_path, 'archive.zarr')
+    with pytest.raises(BandFileError, match=rf'{url} is damaged at 000000/20180410T.*: the check'):
+        SeasonalArchive(url)[0]
+    (tmp_path / 'images/c/0/0/0/0').write_bytes(whole[:-30])
+    bucket(tmp_path, 'archive.zarr')
+    with pytest.raises(StoreError, match=r'images/c/0/0/0/0 cannot be read at 000000/20180410T'):
+        SeasonalArchive(url)[0]
+
+
+def test_url_without_a_store(bucket):
+    for url in ('s3://archives/none', 's3://nobody/none'):
+        with pytest.raises(FileNotFoundError, match=f'{url} holds no store; pack one by'):
+            SeasonalArchive(url)
+    with pytest.raises(ValueError, match=r'foo://x is no URL of an object store \(.*foo'):
+        SeasonalArchive('foo://x')
+
+
+def test_file_of_ranges(bucket, store):
+    remote = RemoteFiles(bucket(store, 'archive.zarr'))
+    content = (store / 'places.parquet').read_bytes()
+    with remote.open('places.parquet') as file:
+        assert file.read(5) == content[:5]
+        assert file.seek(-7, 2) == len(content) - 7
+        assert file.read() == content[-7:]
+        assert file.read(3) == b''
+        file.seek(3)
+        file.seek(2, 1)
+        assert file.read(4) == content[5:9]
+    with pytest.raises(FileNotFoundError):
+        remote.size('none')
+
+
+def test_missing_package_is_named(monkeypatch):
+    real = builtins.__import__
+
+    def refuse(name, *args, **options):
+        if name.split('.')[0] in ('obstore', 'google_crc32c'):
+            raise ImportError(name)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, '__import__', refuse)
+    for name in [name for name in sys.modules if name.startswith('obstore')]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ImportError, match=r'read by obstore, .*torchgeo_saco\[store\]'):
+        store_files('s3://bucket/archive.zarr')
+    from torchgeo_saco.archives.store.shards import checksum
+
+    with pytest.raises(ImportError, match=r'google-crc32c, .*torchgeo_saco\[store\]'):
+        checksum(b'')

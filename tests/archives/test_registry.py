@@ -1,0 +1,58 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of archives known by name."""
+
+import hashlib
+import zipfile
+
+import pytest
+from torchgeo.datasets import SeasonalContrastS2
+
+from torchgeo_saco.archives import registry as archives_module
+from torchgeo_saco.archives.registry import ARCHIVES, archive_folder, obtain_archive
+
+from ..data.archives import write_archive
+
+
+def test_folder_of_the_places(tmp_path):
+    assert archive_folder('folder', tmp_path) == str(tmp_path)
+    assert archive_folder('sample', tmp_path) == str(tmp_path / 'seasonal')
+    assert archive_folder('sample', tmp_path / 'seasonal') == str(tmp_path / 'seasonal')
+    assert archive_folder('seco_1m', 'data') == 'data/seasonal_contrast_1m'
+
+
+def test_unknown_archive():
+    with pytest.raises(ValueError, match="unknown archive 'moon'; choose one of folder, sample"):
+        archive_folder('moon', 'data')
+
+
+@pytest.mark.parametrize('archive', ['folder', 'caco'])
+def test_archive_that_cannot_be_obtained(tmp_path, archive):
+    with pytest.raises(ValueError, match=f"archive '{archive}' cannot be downloaded; set download"):
+        obtain_archive(archive, tmp_path)
+
+
+def test_seco_is_downloaded_verified_and_unpacked(tmp_path, monkeypatch):
+    source = tmp_path / 'source'
+    write_archive(source / 'seasonal_contrast_100k', locations=2, bands=['B4'], size=6)
+    packed = source / 'seco_100k.zip'
+    with zipfile.ZipFile(packed, 'w') as file:
+        for path in (source / 'seasonal_contrast_100k').rglob('*.tif'):
+            file.write(path, path.relative_to(source))
+    monkeypatch.setitem(SeasonalContrastS2.metadata['100k'], 'url', packed.as_uri())
+    digest = hashlib.md5(packed.read_bytes(), usedforsecurity=False).hexdigest()
+    monkeypatch.setitem(SeasonalContrastS2.metadata['100k'], 'md5', digest)
+    root = tmp_path / 'data' / 'seco'
+    obtain_archive('seco_100k', root)
+    folder = archive_folder('seco_100k', root)
+    assert len(list((root / 'seasonal_contrast_100k').iterdir())) == 2
+    assert folder == str(root / 'seasonal_contrast_100k')
+
+
+def test_sample_is_generated(tmp_path, monkeypatch):
+    calls = []
+    known = ARCHIVES['sample']._replace(obtain=calls.append)
+    monkeypatch.setitem(archives_module.ARCHIVES, 'sample', known)
+    obtain_archive('sample', tmp_path)
+    assert calls == [tmp_path]

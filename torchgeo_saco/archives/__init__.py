@@ -1,0 +1,4 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Archives of locations by dates: layout, listing and reading."""

@@ -1,0 +1,210 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Seasonal archives as trees of folders with one GeoTIFF a band."""
+
+import copy
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from shapely.geometry.base import BaseGeometry
+from torchgeo.datasets.utils import Path
+
+from ..bands import band_index, band_names
+from ..io.georeference import Georeference, read_footprint, read_georeference
+from ..io.raster import BandFileError, read_bands, read_size
+from .labels import read_labels
+from .layout import Location, complete_places, read_layout
+from .listing import Locations, TreeListing
+from .readers import ArchiveReader, DateRule, ReadOptions, centred
+
+
+class GeoTIFFReader(ArchiveReader):
+    """Images of a tree of folders."""
+
+    def __init__(self, root: Path, bands: Sequence[str] | None, form: ReadOptions) -> None:
+        """Initialize a new GeoTIFFReader instance.
+
+        Args:
+            root: Folder of the places.
+            bands: Bands to read, in any spelling, or None for all that are there.
+            form: How images are read.
+
+        Raises:
+            FileNotFoundError: If *root* is missing.
+            ValueError: If a band is unknown or in no file, or no place is found.
+        """
+        self.root = os.fspath(root)
+        self.form = form
+        self._keys: dict[tuple[str, int], tuple[object, ...]] = {}
+        self._places, self.skipped_files = read_layout(root, form.sensor, form.previews)
+        self.listed = pa.array([place.name for place in self._places], pa.string())
+        self.bands = self._readable_bands(bands)
+
+    def complete(self, rule: DateRule) -> tuple[Locations, Sequence[str]]:
+        """See :meth:`ArchiveReader.complete`."""
+        bands = () if self.form.previews else self.bands
+        kept, skipped = complete_places(self._places, bands, rule.lacking)
+        # What was listed is not needed again, and may be long.
+        self._places = []
+        return Locations(TreeListing(kept)), skipped
+
+    def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
+        """See :meth:`ArchiveReader.labels`."""
+        names = locations.names.to_pylist()
+        classes, known = read_labels(self.root, set(names))
+        return classes, np.array([known.get(name, -1) for name in names], np.int32)
+
+    def open_images(self, first: Location) -> None:
+        """Size and type of all images are those of the first."""
+        image = self._image(first, 0)
+        self.shape, self.dtype = (image.shape[-2], image.shape[-1]), image.dtype
+
+    def fill(self, location: Location, scenes: Sequence[int], images: np.ndarray) -> None:
+        """See :meth:`ArchiveReader.fill`."""
+        for scene, image in zip(scenes, images, strict=True):
+            image[...] = self._image(location, scene)
+
+    def key(self, location: Location, scene: int) -> tuple[object, ...]:
+        """Place, date, and the times of the files: what was written anew is another image."""
+        known = (location.name, scene)
+        if known not in self._keys:
+            paths = self.band_paths(location, scene)
+            times = [os.stat(path).st_mtime_ns for path in paths if os.path.exists(path)]
+            self._keys[known] = (location.name, location.scenes[scene].name, *times)
+        return self._keys[known]
+
+    def footprint(self, location: Location) -> BaseGeometry | None:
+        """Ground of the first date of a place, from its header."""
+        return read_footprint(self.band_paths(location, 0)[0], 3 if self.form.previews else 1)
+
+    def georeference(self, location: Location) -> Georeference | None:
+        """Where the pixels of the images of a place lie, from the header of the first date."""
+        paths = self.band_paths(location, 0)
+        count = 3 if self.form.previews else 1
+        path = paths[0 if self.form.previews else self._finest]
+        found = read_georeference(path, count)
+        if found is None or self.form.size is None:
+            return found
+        rows, columns = centred(read_size(path, count), self.form.size) or (
+            slice(0, 0),
+            slice(0, 0),
+        )
+        a, b, c, d, e, f = found.transform
+        x, y = columns.start, rows.start
+        return found._replace(transform=(a, b, a * x + b * y + c, d, e, d * x + e * y + f))
+
+    @property
+    def _finest(self) -> int:
+        """Position of the band that the others are brought to."""
+        sides = [self.form.sensor.bands[band] for band in self.bands]
+        return sides.index(min(sides))
+
+    def band_paths(self, location: Location, scene: int) -> list[str]:
+        """Files of one date of a place, one a band, or the preview."""
+        name, _, files = location.scenes[scene]
+        folder = os.path.join(self.root, location.name, name)
+        if self.form.previews:
+            return [folder]
+        return [os.path.join(folder, files[band]) for band in self.bands]
+
+    def require_dtype(self, path: str, dtype: np.dtype) -> None:
+        """Refuse what would take its unit of reflectance from other files.
+
+        Raises:
+            BandFileError: If the type is not that of the first file.
+        """
+        if dtype != getattr(self, 'dtype', dtype):
+            raise BandFileError(
+                f'{path} holds {dtype}, the first file of the archive {self.dtype}; '
+                'store all in one type and unit'
+            )
+
+    def without_places(self) -> 'GeoTIFFReader':
+        """The same without the listing, to travel to other processes."""
+        part = copy.copy(self)
+        part._places, part._keys, part._cache = [], {}, None
+        part.listed = pa.array([], pa.string())
+        return part
+
+    def _image(self, location: Location, scene: int) -> np.ndarray:
+        """One date of a place from its files, (C, H, W)."""
+        paths = self.band_paths(location, scene)
+        if self.form.previews:
+            image = read_bands(paths[0], count=3, max_nodata=self.form.max_nodata)
+            image = image[band_index(list(self.form.sensor.bands), self.bands)]
+            self.require_dtype(paths[0], image.dtype)
+            return self._windowed(image, paths[0])
+        finest = self._finest
+        grid = read_bands(paths[finest], max_nodata=self.form.max_nodata)
+        self.require_dtype(paths[finest], grid.dtype)
+        image = np.empty((len(paths), *grid.shape[1:]), grid.dtype)
+        options: Any = (1, image.shape[1:], self.form.resampling, self.form.max_nodata)
+        for i, path in enumerate(paths):
+            band = grid if i == finest else read_bands(path, *options)
+            if band.dtype != grid.dtype:
+                # Of the first image, the first file says the type.
+                self.require_dtype(path, band.dtype)
+                raise BandFileError(
+                    f'{path} holds {band.dtype}, the first file of the archive {grid.dtype}; '
+                    'store all in one type and unit'
+                )
+            image[i] = band[0]
+        return self._windowed(image, paths[finest])
+
+    def _windowed(self, image: np.ndarray, path: str) -> np.ndarray:
+        """Centred window, of the one size that all images of the archive share."""
+        height, width = image.shape[-2:]
+        window = centred((height, width), self.form.size)
+        if window is None:
+            raise BandFileError(
+                f'{path} is {width} x {height} px, too small for a window of size={self.form.size}'
+            )
+        image = image[:, *window]
+        if self.shape != (0, 0) and image.shape[-2:] != self.shape:
+            raise BandFileError(
+                f'{path} is {image.shape[-1]} x {image.shape[-2]} px, the first image of the archive '
+                f'{self.shape[1]} x {self.shape[0]} px; set size to a window that all images have'
+            )
+        return image
+
+    def _readable_bands(self, bands: Sequence[str] | None) -> tuple[str, ...]:
+        """Bands asked for, or all bands of the archive in the order of the sensor."""
+        sensor = self.form.sensor
+        if self.form.previews:
+            return band_names(bands or tuple(sensor.bands), sensor)
+        present: set[str] = set()
+        # Listings are shared between scenes, so there are few distinct ones.
+        for files in {id(s.files): s.files for p in self._places for s in p.scenes}.values():
+            present.update(files)
+        return chosen_bands(
+            self.root, bands, [band for band in sensor.bands if band in present], self.form
+        )
+
+
+def chosen_bands(
+    root: str, bands: Sequence[str] | None, present: Sequence[str], form: ReadOptions
+) -> tuple[str, ...]:
+    """Bands asked for, or all that are there.
+
+    Args:
+        root: Where they are, for the message.
+        bands: Names in any spelling, or None for all.
+        present: Bands that are there.
+        form: Says the sensor.
+
+    Raises:
+        ValueError: If one is unknown or not there.
+    """
+    if bands is None:
+        return tuple(present)
+    wanted = band_names(bands, form.sensor)
+    absent = [band for band in wanted if band not in present]
+    if absent:
+        raise ValueError(
+            f'{root} has no file of band {", ".join(absent)}; it has {", ".join(present)}'
+        )
+    return wanted

@@ -1,0 +1,227 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Folder layout of SeCo, CACo and anything stored like them."""
+
+import datetime
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from torchgeo.datasets.utils import Path
+
+from ..bands import Sensor, band_name
+
+LAYOUT = '<location>/<date or scene id>/<band>.tif'
+
+_STRAY = {'__MACOSX', 'lost+found', 'System Volume Information', '$RECYCLE.BIN'}
+
+
+class Scene(NamedTuple):
+    """One acquisition of one place."""
+
+    #: Folder, or preview file, relative to the folder of the place.
+    name: str
+
+    #: Day of the acquisition.
+    date: datetime.date
+
+    #: File name of each band, or of all bands together under the empty name.
+    files: Mapping[str, str]
+
+
+class Location:
+    """One place with its acquisitions, by date."""
+
+    def __init__(self, name: str, scenes: Sequence[Scene]) -> None:
+        """Initialize a new Location instance.
+
+        Args:
+            name: Folder of the place, relative to the root.
+            scenes: Its acquisitions, the oldest first.
+        """
+        self.name = name
+        self._scenes = tuple(scenes)
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """Its acquisitions, the oldest first."""
+        return self._scenes
+
+    @property
+    def days(self) -> list[datetime.date]:
+        """Days of its acquisitions."""
+        return [scene.date for scene in self.scenes]
+
+
+def scene_date(name: str) -> datetime.date:
+    """Day of acquisition in the name of a scene.
+
+    Args:
+        name: Such as ``20190415``, ``2019-04-15`` or a Sentinel-2 product identifier. Of
+            several dates the first counts: Sentinel-2 puts the acquisition there.
+
+    Returns:
+        The day.
+
+    Raises:
+        ValueError: If the name holds no date.
+
+    Example:
+        >>> scene_date('20200604T054639_20200604T054831_T43RCP')
+        datetime.date(2020, 6, 4)
+    """
+    for year, month, day in re.findall(r'(?<!\d)((?:19|20)\d\d)([-_]?\d\d)([-_]?\d\d)', name):
+        try:
+            return datetime.date(int(year), int(month.strip('-_')), int(day.strip('-_')))
+        except ValueError:
+            continue
+    raise ValueError(
+        f'{name!r} holds no date; name the folder by date as in 20190415, or by Sentinel-2 scene id'
+    )
+
+
+def read_layout(
+    root: Path, sensor: Sensor, previews: bool = False
+) -> tuple[list[Location], list[str]]:
+    """Places below a folder, by name, without opening any image.
+
+    Args:
+        root: Folder of the places.
+        sensor: Sensor whose bands are looked for; other files are passed over.
+        previews: Look for one 3-band ``<location>/<scene id>.tif`` a scene, not for band files.
+
+    Returns:
+        All places, also those without a scene; and the names of GeoTIFFs that are no band.
+
+    Raises:
+        FileNotFoundError: If the folder is missing or no folder.
+        PermissionError: If a folder may not be read.
+        ValueError: If no place is found, a scene has no date, or a band has two files.
+    """
+    if not os.path.exists(root):
+        raise FileNotFoundError(f'{root} does not exist; set root to a folder laid out as {LAYOUT}')
+    if not os.path.isdir(root):
+        raise FileNotFoundError(f'{root} is a file; set root to a folder laid out as {LAYOUT}')
+    shared: dict[frozenset[str], dict[str, str]] = {}
+    find = _preview_scenes if previews else _band_scenes
+    locations = []
+    for folder in _folders(root):
+        scenes = sorted(find(folder.path, sensor, shared), key=lambda scene: scene[1::-1])
+        locations.append(Location(folder.name, scenes))
+    if not any(scene.files for place in locations for scene in place.scenes):
+        remedy = '' if previews else '; set previews=True if it holds only RGB previews'
+        raise ValueError(f'{root} holds no place laid out as {LAYOUT}{remedy}')
+    no_band = {name for names, files in shared.items() for name in names - set(files.values())}
+    return locations, sorted(no_band)
+
+
+def complete_places(
+    places: Iterable[Location],
+    bands: Sequence[str],
+    lacking_dates: Callable[[Location], str | None],
+) -> tuple[list[Location], list[str]]:
+    """Places with enough scenes that have all bands, and what is missing elsewhere.
+
+    Args:
+        places: Places as listed.
+        bands: Bands that a scene must have.
+        lacking_dates: Says what dates a place lacks, as a clause, or None if it has enough.
+
+    Returns:
+        Places with their complete scenes; and a clause for every scene and place left out.
+    """
+    kept, skipped = [], []
+    for place in places:
+        complete = []
+        for scene in place.scenes:
+            lacking = [band for band in bands if band not in scene.files]
+            if lacking:
+                skipped.append(f'{place.name}/{scene.name} lacks {", ".join(lacking)}')
+            else:
+                complete.append(scene)
+        place = Location(place.name, complete)
+        reason = lacking_dates(place)
+        if reason is None:
+            kept.append(place)
+        else:
+            skipped.append(reason)
+    return kept, skipped
+
+
+def _folders(path: Path) -> list[os.DirEntry[str]]:
+    """Sub-folders by name. Unlike glob and walk, this raises where it may not read."""
+    try:
+        with os.scandir(path) as entries:
+            found = [entry for entry in entries if _wanted(entry.name) and entry.is_dir()]
+    except PermissionError as error:
+        raise PermissionError(f'{path} cannot be listed: permission denied') from error
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _wanted(name: str) -> bool:
+    """Whether an entry is data, not what an operating system or editor left behind."""
+    return not name.startswith('.') and name not in _STRAY
+
+
+def _tif_names(path: Path) -> list[str]:
+    """Names of the GeoTIFFs in a folder."""
+    try:
+        names = os.listdir(path)
+    except PermissionError as error:
+        raise PermissionError(f'{path} cannot be listed: permission denied') from error
+    return sorted(n for n in names if _wanted(n) and n.lower().endswith(('.tif', '.tiff')))
+
+
+def _band_scenes(
+    location: str, sensor: Sensor, shared: dict[frozenset[str], dict[str, str]]
+) -> Iterator[Scene]:
+    """Scenes stored as one file a band."""
+    for folder in _folders(location):
+        names = frozenset(_tif_names(folder.path))
+        # A million scenes share a handful of file lists; keep each list once.
+        if names not in shared:
+            shared[names] = _band_files(folder.path, sorted(names), sensor)
+        # A dated folder without bands is a scene that lacks all of them; others are no scenes.
+        if shared[names] or _has_date(folder.name):
+            yield Scene(folder.name, _dated(folder.path), shared[names])
+
+
+def _preview_scenes(
+    location: str, sensor: Sensor, shared: dict[frozenset[str], dict[str, str]]
+) -> Iterator[Scene]:
+    """Scenes stored as one preview each."""
+    for name in _tif_names(location):
+        yield Scene(name, _dated(os.path.join(location, name)), {'': ''})
+
+
+def _band_files(folder: str, names: list[str], sensor: Sensor) -> dict[str, str]:
+    """File of each band of the sensor."""
+    files: dict[str, str] = {}
+    for name in names:
+        try:
+            band = band_name(os.path.splitext(name)[0], sensor)
+        except ValueError:
+            continue
+        if band in files:
+            raise ValueError(f'{folder} has two files of band {band}: {files[band]} and {name}')
+        files[band] = name
+    return files
+
+
+def _has_date(name: str) -> bool:
+    """Whether a name holds a date."""
+    try:
+        scene_date(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _dated(path: str) -> datetime.date:
+    """Date in the last part of a path; an error names the whole path."""
+    try:
+        return scene_date(os.path.basename(path))
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error

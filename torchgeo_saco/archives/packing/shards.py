@@ -1,0 +1,127 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""One shard of a store, packed in a process of its own."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import shapely
+
+from ..geotiff import GeoTIFFReader
+from ..layout import Location
+from ..store.description import PACKING, StoreDescription
+from ..store.shards import shard_length, write_shard
+
+
+class ShardJob(NamedTuple):
+    """What one shard holds."""
+
+    #: Number of the shard.
+    number: int
+
+    #: Places, and which of their scenes.
+    scenes: tuple[tuple[Location, range], ...]
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return sum(len(scenes) for _, scenes in self.scenes)
+
+
+class ShardPacker:
+    """Writes shards of a store from a tree; small enough to travel to another process."""
+
+    def __init__(self, tree: GeoTIFFReader, output: Path, description: StoreDescription) -> None:
+        """Initialize a new ShardPacker instance.
+
+        Args:
+            tree: Reads the scenes.
+            output: Folder of the store.
+            description: What the store is to say of itself.
+        """
+        self.tree = tree
+        self.output = output
+        self.description = description
+
+    def path(self, number: int) -> Path:
+        """Where a shard stands when it is whole."""
+        return self.output / self.description.shard_name(number)
+
+    def ground_path(self, number: int) -> Path:
+        """Where the georeferences of the places that begin in a shard stand until the end."""
+        return self.output / PACKING / f'{number}.json'
+
+    def is_packed(self, job: ShardJob) -> bool:
+        """Whether a shard is there, whole."""
+        path, chunks = self.path(job.number), self.description.shard
+        scene_bytes = int(np.prod(self.description.shape[1:])) * self.tree.dtype.itemsize
+        return (
+            path.is_file()
+            and path.stat().st_size == shard_length(len(job), scene_bytes, chunks)
+            and self.ground_path(job.number).is_file()
+        )
+
+    def pack(self, job: ShardJob) -> int:
+        """Write a shard; it appears under its name at once and whole.
+
+        Args:
+            job: What it holds.
+
+        Returns:
+            Scenes written.
+
+        Raises:
+            BandFileError: If a file cannot be read.
+            OSError: If the shard cannot be written.
+        """
+        partial = self.output / PACKING / f'{job.number}.partial'
+        write_shard(os.fspath(partial), self._images(job.scenes), self.description.shard)
+        ground = [self._ground(place) for place, scenes in job.scenes if scenes.start == 0]
+        write_whole(self.ground_path(job.number), json.dumps(ground).encode())
+        path = self.path(job.number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(partial, path)
+        sync_folder(path.parent)
+        return len(job)
+
+    def _images(self, scenes: Sequence[tuple[Location, range]]) -> Iterator[np.ndarray]:
+        """Images one by one."""
+        image = np.empty((1, *self.description.shape[1:]), self.tree.dtype)
+        for place, positions in scenes:
+            for position in positions:
+                self.tree.fill(place, [position], image)
+                yield image[0]
+
+    def _ground(self, place: Location) -> dict[str, Any]:
+        """Where a place lies, of its first scene."""
+        footprint, found = self.tree.footprint(place), self.tree.georeference(place)
+        return {
+            'location': place.name,
+            'geometry': None if footprint is None else shapely.to_wkb(footprint, hex=True),
+            'crs': None if found is None else found.crs,
+            'transform': None if found is None else found.transform,
+        }
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file; it appears under its name at once and whole, for good."""
+    unfinished = path.with_name(f'{path.name}.partial')
+    with open(unfinished, 'wb') as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Put the names of files in a folder on the disk for good."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

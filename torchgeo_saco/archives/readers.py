@@ -1,0 +1,173 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Where the images of a seasonal archive come from: what trees and stores have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from shapely.geometry.base import BaseGeometry
+from torch import Tensor
+
+from ..bands import Sensor
+from .dates import Item, OtherDates, YearRule, enough_dates, too_few_dates
+from .layout import Location
+from .listing import Locations
+
+
+class ReadOptions(NamedTuple):
+    """How images are read."""
+
+    #: Sensor of the bands.
+    sensor: Sensor
+
+    #: Whether 3-band previews are read in place of band files.
+    previews: bool
+
+    #: Side in pixels of a centred window, or None for the whole image.
+    size: int | None
+
+    #: How coarser bands are brought to the finest grid.
+    resampling: str
+
+    #: Largest share of nodata in a band.
+    max_nodata: float
+
+
+class DateRule(NamedTuple):
+    """Which dates a place must have."""
+
+    dates: int
+    item: Item
+    other_dates: OtherDates
+    years: YearRule
+
+    def lacking(self, location: Location) -> str | None:
+        """Why a place cannot give a sample, or None if it can."""
+        return too_few_dates(location, *self)
+
+    def enough(self, first: np.ndarray, days: np.ndarray) -> np.ndarray:
+        """Which places can, see :func:`~torchgeo_saco.archives.dates.enough_dates`."""
+        return enough_dates(first, days, *self)
+
+
+class ArchiveReader(ABC):
+    """Places of an archive and their images."""
+
+    #: Folder or URL.
+    root: str
+
+    #: Bands that are read, in order.
+    bands: tuple[str, ...]
+
+    #: Names of GeoTIFFs that are no band.
+    skipped_files: Sequence[str] = ()
+
+    #: Names of all places, also of those left out.
+    listed: pa.StringArray
+
+    #: How worker processes may be started, None for any way.
+    worker_context: str | None = None
+
+    #: Height and width of every image, after the window.
+    shape: tuple[int, int] = (0, 0)
+
+    #: Type of the stored numbers.
+    dtype: np.dtype
+
+    _cache: dict[tuple[object, ...], Tensor] | None = None
+
+    @abstractmethod
+    def complete(self, rule: DateRule) -> tuple[Locations, Sequence[str]]:
+        """Places with enough dates, and a clause for each scene and place left out."""
+
+    @abstractmethod
+    def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
+        """Classes, and the class of each place, -1 where it has none."""
+
+    @abstractmethod
+    def footprint(self, location: Location) -> BaseGeometry | None:
+        """Ground of a place in longitude and latitude, None where it is not known."""
+
+    @abstractmethod
+    def fill(self, location: Location, scenes: Sequence[int], images: np.ndarray) -> None:
+        """Read dates of a place.
+
+        Args:
+            location: The place.
+            scenes: Positions among its scenes.
+            images: Where they go, (scenes, bands, height, width), contiguous.
+
+        Raises:
+            BandFileError: If one cannot be read.
+        """
+
+    def fill_each(self, wanted: Sequence[tuple[Location, Sequence[int], np.ndarray]]) -> None:
+        """Read dates of several places, each as by :meth:`fill`."""
+        for location, scenes, images in wanted:
+            self.fill(location, scenes, images)
+
+    @abstractmethod
+    def key(self, location: Location, scene: int) -> tuple[object, ...]:
+        """What an image in memory is known by."""
+
+    def open_images(self, first: Location) -> None:  # noqa: B027
+        """Learn size and type of the images, if need be from the first."""
+
+    def keep_images(self, *form: object) -> None:
+        """Keep images in memory from now on; archives that are read alike share them."""
+        self._cache = _images_in_memory(*form)
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether images stay in memory."""
+        return self._cache is not None
+
+    def read(self, location: Location, scene: int) -> Tensor:
+        """One date of a place, (C, H, W)."""
+        if self._cache is None:
+            return self._read(location, scene)
+        key = self.key(location, scene)
+        if key not in self._cache:
+            self._cache[key] = self._read(location, scene)
+        return self._cache[key]
+
+    def read_all(self, location: Location, scenes: Sequence[int]) -> Tensor:
+        """Dates of a place, (T, C, H, W)."""
+        if self._cache is not None:
+            return torch.stack([self.read(location, scene) for scene in scenes])
+        images = np.empty((len(scenes), len(self.bands), *self.shape), self.dtype)
+        self.fill(location, scenes, images)
+        return torch.from_numpy(images)
+
+    def _read(self, location: Location, scene: int) -> Tensor:
+        """One date of a place, not from memory."""
+        image = np.empty((1, len(self.bands), *self.shape), self.dtype)
+        self.fill(location, [scene], image)
+        return torch.from_numpy(image[0])
+
+
+def centred(shape: tuple[int, int], size: int | None) -> tuple[slice, slice] | None:
+    """Rows and columns of a centred window, or None if the image does not hold it.
+
+    Args:
+        shape: Height and width of the image.
+        size: Side of the window, or None for the whole image.
+    """
+    if size is None:
+        return slice(0, shape[0]), slice(0, shape[1])
+    if size < 1 or size > min(shape):
+        return None
+    top, left = ((side - size) // 2 for side in shape)
+    return slice(top, top + size), slice(left, left + size)
+
+
+@lru_cache(maxsize=1)
+def _images_in_memory(*archive: object) -> dict[tuple[object, ...], Tensor]:
+    """Images of the archive that was last opened."""
+    return {}

@@ -1,0 +1,184 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What a store says of itself, as attributes of a Zarr group and metadata of its array."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...io.raster import BandFileError
+from .files import LocalFiles, RemoteFiles, is_url
+
+#: Name of the array of all scenes.
+IMAGES = 'images'
+
+#: Metadata of a Zarr group or array.
+METADATA = 'zarr.json'
+
+#: Where a store keeps its state until it is complete.
+PACKING = '.packing'
+
+#: Counted up when older versions could misread what is written.
+FORMAT = 1
+
+_OURS = 'torchgeo_saco'
+
+_CHECKED = {'name': 'crc32c'}
+_LITTLE = {'name': 'bytes', 'configuration': {'endian': 'little'}}
+
+
+class StoreError(BandFileError):
+    """A store that cannot be read; the message names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class StoreDescription:
+    """What all scenes of a store share."""
+
+    #: Sensor by name, a key of :data:`torchgeo_saco.bands.SENSORS`.
+    sensor: str
+
+    #: Bands of every scene, in order.
+    bands: tuple[str, ...]
+
+    #: Type of the stored numbers.
+    dtype: str
+
+    #: Scenes, bands, height and width.
+    shape: tuple[int, int, int, int]
+
+    #: Scenes of a shard.
+    shard: int
+
+    #: Classes of the labels in order.
+    classes: tuple[str, ...] = ()
+
+    #: Side of the centred window that was packed, or None for whole images.
+    size: int | None = None
+
+    #: How coarser bands were brought to the finest grid.
+    resampling: str = 'bilinear'
+
+    #: Largest share of nodata in a band that was let pass.
+    max_nodata: float = 0.0
+
+    #: Whether 3-band previews were packed.
+    previews: bool = False
+
+    #: SHA-256 of what was listed: places, scenes, dates, labels.
+    listing: str = ''
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.shape[0] // self.shard)
+
+    def attributes(self) -> dict[str, Any]:
+        """As attributes of the Zarr group."""
+        # Through JSON, so that it equals what is read back.
+        return {_OURS: json.loads(json.dumps({'format': FORMAT} | asdict(self)))}
+
+    def metadata(self) -> dict[str, bytes]:
+        """Zarr's own files by name: of the group, and of the array."""
+        array = {
+            'zarr_format': 3,
+            'node_type': 'array',
+            'shape': list(self.shape),
+            'data_type': self.dtype,
+            'chunk_grid': {
+                'name': 'regular',
+                'configuration': {'chunk_shape': [self.shard, *self.shape[1:]]},
+            },
+            'chunk_key_encoding': {'name': 'default', 'configuration': {'separator': '/'}},
+            'fill_value': 0,
+            'codecs': [self._sharding()],
+            'attributes': {'bands': list(self.bands)},
+            'dimension_names': ['scene', 'band', 'y', 'x'],
+            'storage_transformers': [],
+        }
+        group = {'zarr_format': 3, 'node_type': 'group', 'attributes': self.attributes()}
+        # So that readers need not list the folder, which object stores may forbid.
+        group['consolidated_metadata'] = {
+            'kind': 'inline', 'must_understand': False, 'metadata': {IMAGES: array}
+        }  # fmt: skip
+        files = {METADATA: group, f'{IMAGES}/{METADATA}': array}
+        return {name: f'{json.dumps(file, indent=2)}\n'.encode() for name, file in files.items()}
+
+    def shard_name(self, number: int) -> str:
+        """File of a shard below the root."""
+        return f'{IMAGES}/c/{number}/0/0/0'
+
+    def _sharding(self) -> dict[str, Any]:
+        """The one codec of the array."""
+        order = {'name': 'bytes'} if self.dtype == 'uint8' else _LITTLE
+        return {
+            'name': 'sharding_indexed',
+            'configuration': {
+                'chunk_shape': [1, *self.shape[1:]],
+                'codecs': [order, _CHECKED],
+                'index_codecs': [_LITTLE, _CHECKED],
+                'index_location': 'end',
+            },
+        }
+
+
+def is_store(root: str | os.PathLike[str]) -> bool:
+    """Whether a root is a store, whole or begun, and no tree of folders."""
+    return is_url(root) or any(
+        os.path.exists(os.path.join(root, name)) for name in (METADATA, PACKING)
+    )
+
+
+def read_description(files: LocalFiles | RemoteFiles) -> StoreDescription:
+    """What a store says of itself.
+
+    Args:
+        files: Its files.
+
+    Raises:
+        FileNotFoundError: If there is no store.
+        StoreError: If it is not complete, damaged, or of another kind or version.
+        OSError: If it cannot be read.
+    """
+    root = files.root
+    try:
+        content = files.read(METADATA)
+    except FileNotFoundError as error:
+        if not is_url(root) and os.path.isdir(os.path.join(root, PACKING)):
+            raise StoreError(
+                f'{root} is not complete; give the same torchgeo-saco pack command again'
+            ) from error
+        raise FileNotFoundError(
+            f'{root} holds no store; pack one by torchgeo-saco pack, or correct root'
+        ) from error
+    try:
+        found = json.loads(content)['attributes'][_OURS]
+        if found.pop('format') != FORMAT:
+            raise StoreError(f'{root} is of another version of torchgeo_saco; pack it again')
+        shape, bands, classes = (tuple(found.pop(name)) for name in ('shape', 'bands', 'classes'))
+        description = StoreDescription(shape=shape, bands=bands, classes=classes, **found)
+        array = json.loads(files.read(f'{IMAGES}/{METADATA}'))
+        expected = json.loads(description.metadata()[f'{IMAGES}/{METADATA}'])
+        other = [name for name in expected if not _alike(name, array.get(name), expected[name])]
+    except StoreError:
+        raise
+    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        raise StoreError(
+            f'{root} was not written by torchgeo-saco pack, or its {METADATA} is damaged '
+            f'({type(error).__name__}: {error}); pack it again'
+        ) from error
+    if other:
+        raise StoreError(
+            f'{root} has an array whose {", ".join(other)} are not as torchgeo-saco pack writes '
+            'them (one scene a chunk, checksummed, not compressed); pack it again'
+        )
+    return description
+
+
+def _alike(name: str, found: Any, expected: Any) -> bool:
+    """Whether metadata say the same; what others may add says nothing of the pixels."""
+    if name in ('attributes', 'dimension_names', 'storage_transformers', 'fill_value'):
+        return True
+    return bool(json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True))

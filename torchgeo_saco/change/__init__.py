@@ -1,0 +1,4 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Change maps of an archive by an encoder."""

@@ -1,0 +1,168 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Figures of change between years: ratios, places, maps."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from geopandas import GeoDataFrame
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from ..archives.dates import season_distance
+from ..archives.layout import Location
+from ..bands import band_index
+from ..datasets import SeasonalArchive
+from ..models.change import Mixture
+from ..plots import plot_panels
+
+_LOWER, _UPPER = '#3b6fb6', '#c8501e'
+_BINS = 60
+
+# A place that lies far out would leave one bar at the left; what lies beyond is counted in words.
+_SHOWN = 99.0
+
+
+def plot_change_histogram(
+    ratios: ArrayLike, mixture: Mixture | None, title: str | None = None, axis: Axes | None = None
+) -> Figure:
+    """Plot change ratios, both components of their mixture, and where they part.
+
+    Args:
+        ratios: Ratios, in any shape; NaN, of places never seen, is left out.
+        mixture: The components, or None if there are none.
+        title: Title of the figure.
+        axis: Where to plot, or None for a figure of its own.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no ratio.
+    """
+    values = np.asarray(ratios, np.float64).ravel()
+    values = values[np.isfinite(values)]
+    if not len(values):
+        raise ValueError('there is no ratio to plot; every place was left out or never seen')
+    if axis is None:
+        _, axis = plt.subplots(figsize=(7, 4), layout='constrained')
+    top = float(np.percentile(values, _SHOWN))
+    if mixture is not None:
+        top = max(top, 1.2 * mixture.threshold, mixture.means[1] + mixture.deviations[1])
+    low = float(values.min())
+    top = min(top, float(values.max()))
+    top = top if top > low else low + 1e-3
+    counts, edges = np.histogram(values, _BINS, (low, top))
+    middles, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
+    upper = np.zeros(_BINS, bool) if mixture is None else mixture.upper(middles)
+    colors = np.where(upper, _UPPER, _LOWER)
+    axis.bar(middles, counts / (len(values) * width), width, color=colors, alpha=0.45)
+    if mixture is not None:
+        _plot_components(axis, values, mixture, np.linspace(low, top, 400))
+    beyond = int((values > top).sum())
+    axis.set_xlabel(
+        'change ratio (distance between years / within a year)'
+        + (f'; {beyond} beyond, up to {values.max():.1f}' if beyond else '')
+    )
+    axis.set_ylabel('density')
+    if title is not None:
+        axis.set_title(title)
+    return axis.figure.get_figure(root=True)
+
+
+def plot_change_places(
+    archive: SeasonalArchive, ratios: Mapping[str, float], pairs: int = 4, title: str | None = None
+) -> Figure:
+    """Plot the most and the least changed places, each at one season of two years.
+
+    Args:
+        archive: Archive of the places.
+        ratios: Change ratio of places, by name.
+        pairs: Places of either kind; fewer if there are not as many.
+        title: Title of the figure.
+
+    Returns:
+        The figure: most changed places on the left, least changed ones on the right.
+
+    Raises:
+        ValueError: If there are no two places with two years of images.
+        BandFileError: If a file cannot be read.
+    """
+    known = list(archive.subset(list(ratios)).locations)
+    known = [place for place in known if archive.two_years(place) is not None]
+    ranked = sorted(known, key=lambda place: (-ratios[place.name], place.name))
+    pairs = min(pairs, len(ranked) // 2)
+    if pairs < 1:
+        raise ValueError(
+            f'{archive.root} has {len(ranked)} places with a change ratio and two years of images; '
+            'a most and a least changed one need 2'
+        )
+    rows = [
+        _pair(archive, most, ratios[most.name]) + _pair(archive, least, ratios[least.name])
+        for most, least in zip(ranked[:pairs], ranked[: -pairs - 1 : -1], strict=True)
+    ]
+    return plot_panels(rows, title, columns=4)
+
+
+def plot_change_map(table: GeoDataFrame, axis: Axes) -> None:
+    """Plot where places lie, coloured by their change ratio.
+
+    Args:
+        table: Table of places as :func:`torchgeo_saco.change.map.change_map` makes it. Places
+            without a geometry are left out.
+        axis: Where to plot.
+    """
+    placed = table[~table.geometry.isna()].sort_values('ratio')
+    bounds = placed.geometry.bounds
+    east, north = (bounds.minx + bounds.maxx) / 2, (bounds.miny + bounds.maxy) / 2
+    edges = ['black' if changed else 'none' for changed in placed.changed]
+    dots = axis.scatter(
+        east, north, c=placed.ratio, s=28, cmap='viridis', edgecolors=edges, linewidths=0.9
+    )
+    axis.figure.colorbar(dots, ax=axis, label='change ratio', shrink=0.8)
+    axis.set_xlabel('longitude (degrees)')
+    axis.set_ylabel('latitude (degrees)')
+    axis.set_title('places; changed ones framed')
+
+
+def _plot_components(
+    axis: Axes, values: Sequence[float] | np.ndarray, mixture: Mixture, points: np.ndarray
+) -> None:
+    """Densities of both components, and the threshold."""
+    share = float(np.mean(mixture.upper(values)))
+    names = (f'unchanged ({1 - share:.0%})', f'changed ({share:.0%})')
+    densities = mixture.densities(points)
+    for density, name, color in zip(densities, names, (_LOWER, _UPPER), strict=True):
+        axis.plot(points, density, color=color, label=name)
+    axis.axvline(
+        mixture.threshold, color='0.25', linestyle='--', label=f'threshold {mixture.threshold:.2f}'
+    )
+    axis.legend(frameon=False)
+
+
+def _pair(archive: SeasonalArchive, location: Location, ratio: float) -> list[tuple[str, Tensor]]:
+    """Two years of a place at the season in which they have the nearest dates."""
+    older, later = archive.two_years(location) or ([0], [-1])
+    days = location.days
+    first, second = min(
+        ((i, j) for i in older for j in later),
+        key=lambda scenes: season_distance(days[scenes[0]], days[scenes[1]]),
+    )
+    return [
+        (f'{location.name}, ratio {ratio:.2f}\n{days[first]}', _visible(archive, location, first)),
+        (f'{days[second]}', _visible(archive, location, second)),
+    ]
+
+
+def _visible(archive: SeasonalArchive, location: Location, scene: int) -> Tensor:
+    """Three channels of a date: natural colour, else what comes first."""
+    image = archive.read_scene(location, scene).float()
+    try:
+        channels = band_index(archive.bands, archive.sensor.groups['natural_color'])
+    except (KeyError, ValueError):
+        channels = list(range(3)) if len(image) >= 3 else [0] * 3
+    return image[channels]

@@ -1,0 +1,4 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Reading and writing of files: rasters, tables, checkpoints, locks."""

@@ -1,0 +1,325 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Which places have changed for good: distances between years over distances within them."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from ..runtime.distributed import all_gather
+
+# Added to the variance of a component, as scikit-learn does by default.
+_VARIANCE_FLOOR = 1e-6
+_MAX_ITERATIONS = 100
+
+# Values that differ by less, relative to the largest, differ by rounding alone.
+_ROUNDING = 1e-6
+
+
+class Mixture(NamedTuple):
+    """Two Gaussian components of a set of values, the lower one first."""
+
+    #: Share of the values in each component.
+    weights: tuple[float, float]
+
+    #: Mean of each.
+    means: tuple[float, float]
+
+    #: Standard deviation of each.
+    deviations: tuple[float, float]
+
+    #: Values above belong to the upper component.
+    threshold: float
+
+    def densities(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Density of each component at some values, times its weight; (2, N)."""
+        weights, means, deviations = (np.asarray(part)[:, None] for part in self[:3])
+        scores = (np.asarray(values, np.float64) - means) / deviations
+        densities: NDArray[np.float64] = np.exp(-(scores**2) / 2)
+        return densities * weights / (deviations * np.sqrt(2 * np.pi))
+
+    def upper(self, values: ArrayLike) -> NDArray[np.bool_]:
+        """Whether values belong to the upper component, in their shape."""
+        return np.asarray(values, np.float64) > self.threshold
+
+
+def two_gaussians(values: ArrayLike) -> Mixture | None:
+    """Two Gaussian components of one-dimensional values.
+
+    Expectation-maximisation goes on from the best split of the values in two, so nothing is
+    drawn at random, and the order of the values does not matter. The threshold is where, coming
+    from the lower mean, the upper component becomes the likelier one; beyond it a value stays
+    upper, even if the lower component is so wide that it would be the likelier one again. Where one
+    component ends up without a value, the best split stands.
+
+    Args:
+        values: Numbers, in any shape.
+
+    Returns:
+        The components; or None if all values are equal, or there are fewer than two.
+
+    Raises:
+        ValueError: If a value is NaN or infinite.
+    """
+    ordered = np.sort(np.asarray(values, np.float64), axis=None)
+    if not np.isfinite(ordered).all():
+        raise ValueError(
+            f'{np.count_nonzero(~np.isfinite(ordered))} of {len(ordered)} values are NaN or '
+            'infinite; leave them out'
+        )
+    if len(ordered) < 2 or np.ptp(ordered) <= _ROUNDING * np.abs(ordered).max():
+        return None
+    start = _best_split(ordered)
+    fitted = _fitted(ordered, start)
+    numbers = [number for part in fitted[:3] for number in part]
+    empty = len({bool(member) for member in fitted.upper(ordered[[0, -1]])}) < 2
+    return start if empty or not np.isfinite(numbers).all() else fitted
+
+
+def _best_split(ordered: NDArray[np.float64]) -> Mixture:
+    """The two parts of sorted values that lie closest around their means."""
+    # Sums of what remains of large numbers that are nearly equal would lose digits.
+    centred = ordered - ordered.mean()
+    counts = np.arange(1, len(ordered))
+    sums = np.cumsum(centred)[:-1]
+    # Variance between the parts; equal values are not parted.
+    between = sums**2 * (1 / counts + 1 / counts[::-1])
+    between[ordered[1:] == ordered[:-1]] = -1
+    count = int(np.argmax(between)) + 1
+    parts = ordered[:count], ordered[count:]
+    lower, upper = (float(part.mean()) for part in parts)
+    narrow, wide = (float(np.sqrt(part.var() + _VARIANCE_FLOOR)) for part in parts)
+    share = count / len(ordered)
+    middle = float(ordered[count - 1] + (ordered[count] - ordered[count - 1]) / 2)
+    return Mixture((share, 1 - share), (lower, upper), (narrow, wide), middle)
+
+
+def _fitted(ordered: NDArray[np.float64], start: Mixture) -> Mixture:
+    """The components after expectation-maximisation from a start."""
+    # Importing it takes as long as importing the rest of this package.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    model = GaussianMixture(
+        2,
+        covariance_type='diag',
+        reg_covar=_VARIANCE_FLOOR,
+        max_iter=_MAX_ITERATIONS,
+        weights_init=start.weights,
+        means_init=np.reshape(start.means, (2, 1)),
+        precisions_init=np.reshape(start.deviations, (2, 1)) ** -2.0,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        # What a hundred steps reach is what is asked for.
+        warnings.simplefilter('ignore', ConvergenceWarning)
+        model.fit(ordered[:, None])
+    order = np.argsort(model.means_[:, 0], kind='stable')
+    parts = (model.weights_, model.means_[:, 0], np.sqrt(model.covariances_[:, 0]))
+    weights, means, deviations = ((float(a), float(b)) for a, b in (part[order] for part in parts))
+    return Mixture(weights, means, deviations, _crossing(weights, means, deviations))
+
+
+def _crossing(
+    weights: tuple[float, float], means: tuple[float, float], deviations: tuple[float, float]
+) -> float:
+    """Smallest value from the lower mean on, above which the upper component is the likelier."""
+    # The logarithm of the ratio of both densities is a parabola of the distance to the lower mean.
+    distance = means[1] - means[0]
+    lower, upper = (deviation**-2.0 for deviation in deviations)
+    if weights[1] == 0:
+        return float('inf')
+    with np.errstate(divide='ignore'):
+        odds = np.log(weights[1] * deviations[0]) - np.log(weights[0] * deviations[1])
+    start = odds - distance**2 * upper / 2
+    slope, bend = distance * upper, (lower - upper) / 2
+    if start > 0:
+        return means[0]
+    root = slope**2 - 4 * bend * start
+    # No root: the upper component is the likelier one nowhere.
+    return float(means[0] - 2 * start / (slope + np.sqrt(root))) if root >= 0 else float('inf')
+
+
+class ChangeEstimate(nn.Module):
+    """Estimate of which places have changed, bootstrapped from the distances a net makes.
+
+    Keeps a running mean of the change ratio of every place and year, and decides now and then, by
+    a mixture of two Gaussians over all of them, which ones have changed. All of it is in buffers,
+    so a resumed run goes on with the same estimate. Processes that train together exchange what
+    they observe at every update, so each holds the estimate of all, and a checkpoint of any of
+    them at any time is complete.
+
+    References:
+        CACo, 2023, https://doi.org/10.1109/CVPR52729.2023.00529, section 3.
+    """
+
+    ratio: Tensor
+    changed: Tensor
+    fitted: Tensor
+    refused: Tensor
+
+    def __init__(self, locations: int = 0, years: int = 2, decay: float = 0.8) -> None:
+        """Initialize a new ChangeEstimate instance.
+
+        Args:
+            locations: Number of places, or 0 until :meth:`resize` tells it.
+            years: Number of years of a place.
+            decay: Share of a ratio that stays when the place is visited again.
+
+        Raises:
+            ValueError: If *decay* is no share, or a number is out of range.
+        """
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f'decay must be at least 0 and below 1, got {decay}')
+        if locations < 0 or years < 1:
+            raise ValueError(
+                f'there must be at least 0 locations and 1 year, got {locations} and {years}'
+            )
+        self.decay = decay
+        #: Running mean of the ratio of every place and year, NaN where never seen.
+        self.register_buffer('ratio', torch.full((locations, years), torch.nan))
+        #: What was decided of each: 1 changed, 0 not, -1 never seen.
+        self.register_buffer('changed', torch.full((locations, years), -1, dtype=torch.int8))
+        # Numbers of the mixture that was decided by, NaN before and where there was none.
+        self.register_buffer('fitted', torch.full((7,), torch.nan))
+        # Observations left out since the last decision.
+        self.register_buffer('refused', torch.tensor(0), persistent=False)
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The components that places were last decided by, or None if there were none."""
+        numbers = self.fitted.tolist()
+        if np.isnan(numbers).any():
+            return None
+        (a, b, c, d, e, f, threshold) = numbers
+        return Mixture((a, b), (c, d), (e, f), threshold)
+
+    def resize(self, locations: int) -> None:
+        """Make room for the places of a data set.
+
+        Args:
+            locations: Number of places.
+
+        Raises:
+            ValueError: If it is not positive, or other than what was trained on.
+        """
+        if locations < 1:
+            raise ValueError(f'the data set must have at least 1 place, got locations={locations}')
+        known, years = self.ratio.shape
+        if locations == known:
+            return
+        if not self.ratio.isnan().all():
+            raise ValueError(
+                f'the change of {known} places was estimated, and the data have {locations}; go on '
+                'with the data set that was trained on, or start anew from the weights alone'
+            )
+        self.ratio = self.ratio.new_full((locations, years), torch.nan)
+        self.changed = self.changed.new_full((locations, years), -1)
+
+    @torch.no_grad()
+    def update(self, location: Tensor, ratio: Tensor) -> None:
+        """Take in the ratios of some places.
+
+        The first one of a place stands as it is; then r <- decay r + (1 - decay) R. Several of one
+        place count as one, their mean. Every process must call this equally often, with equally
+        many places.
+
+        A GPU is not waited for: there, unknown places and ratios that are not finite are left out,
+        counted, and refused by :meth:`decide`.
+
+        Args:
+            location: Numbers of the places, (B).
+            ratio: Change ratio of each, (B, Y).
+
+        Raises:
+            ValueError: If shapes are wrong, a place is unknown, or a ratio is NaN or infinite.
+        """
+        if location.ndim != 1 or ratio.shape != (len(location), self.ratio.shape[1]):
+            raise ValueError(
+                f'location must be (B) and ratio (B, {self.ratio.shape[1]}), got '
+                f'{tuple(location.shape)} and {tuple(ratio.shape)}'
+            )
+        location, ratio = all_gather(location), all_gather(ratio.to(self.ratio))
+        known = (location >= 0) & (location < len(self.ratio))
+        fit = known & ratio.isfinite().all(1)
+        if location.device.type == 'cpu':
+            self._require_fit(location, known, fit)
+        self.refused += (~fit).sum()
+        places = location.where(known, 0)
+        # Rows of one place all get the mean over that place, so it is all one which is kept.
+        alike = (places[:, None] == places) & fit
+        counts = alike.sum(1, keepdim=True)
+        observed = alike.to(ratio.dtype) @ torch.where(fit[:, None], ratio, 0) / counts
+        before = self.ratio[places]
+        moved = self.decay * before + (1 - self.decay) * observed
+        moved = torch.where(before.isnan(), observed, moved)
+        self.ratio[places] = torch.where(counts > 0, moved, before)
+
+    @torch.no_grad()
+    def decide(self) -> None:
+        """Decide which of the places seen so far have changed. Twice in a row, it does nothing.
+
+        Raises:
+            ValueError: If :meth:`update` has left something out since the last call.
+        """
+        refused = int(self.refused)
+        self.refused.zero_()
+        if refused:
+            raise ValueError(
+                f'{refused} change ratios were NaN or infinite, or of no place from 0 to '
+                f'{len(self.ratio) - 1}; look at the images and at the numbers of the places, or '
+                'lower lr'
+            )
+        seen = ~self.ratio.isnan()
+        values = self.ratio[seen].double().cpu().numpy()
+        mixture = two_gaussians(values)
+        numbers, upper = [torch.nan] * 7, np.zeros(values.shape, bool)
+        if mixture is not None:
+            numbers = [*(number for part in mixture[:3] for number in part), mixture.threshold]
+            upper = mixture.upper(values)
+        self.fitted.copy_(torch.tensor(numbers))
+        self.changed[seen] = torch.from_numpy(upper).to(self.changed)
+
+    def is_changed(self, location: Tensor) -> Tensor:
+        """Whether places are taken to have changed; those never seen are not.
+
+        Args:
+            location: Numbers of the places, (B).
+
+        Returns:
+            For every year, (B, Y).
+        """
+        return self.changed[location] == 1
+
+    def _require_fit(self, location: Tensor, known: Tensor, fit: Tensor) -> None:
+        """Refuse numbers that no place has, and ratios that are not finite."""
+        if not known.all():
+            raise ValueError(
+                f'place number {location[~known][0]} is not one of the {len(self.ratio)} of the '
+                'estimate, counted from 0; call resize with the number of places of the data set'
+            )
+        if not fit.all():
+            raise ValueError(
+                'the change ratio is NaN or infinite on the places number '
+                f'{sorted(set(location[~fit].tolist()))}, counted from 0; look at their images, or '
+                'lower lr'
+            )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load the buffers; an estimate without places takes the number of theirs."""
+        loaded, known = state_dict.get(f'{prefix}ratio'), len(self.ratio)
+        if isinstance(loaded, Tensor) and len(loaded) != known:
+            if known:
+                raise ValueError(
+                    f'the change of {len(loaded)} places was estimated, and the data have {known}; '
+                    'go on with the data set that was trained on, or start anew from the weights '
+                    'alone'
+                )
+            self.resize(len(loaded))
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,151 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What is looked at in every training step, and must not hold up a GPU."""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class _Step(NamedTuple):
+    """What is known of a step once the device has told it."""
+
+    #: Whether all images are finite, as 0 or 1, and the loss; on the host.
+    numbers: Tensor
+
+    #: Is past when they are there; None if they are.
+    told: torch.cuda.Event | None
+
+    #: Number of the place of each image.
+    location: Tensor
+
+    #: Number of the step.
+    step: int
+
+
+class NonFiniteGuard:
+    """Stops training before images, losses or gradients that are not finite reach a weight.
+
+    On a CPU they are looked at where they arise, so no weight has changed when training stops. A GPU
+    would idle while the host waits for what it has not computed yet. There values of images that
+    are not finite count as 0, so that no statistics of BatchNorm and no key keeps them; the host
+    reads both images and loss at :meth:`finish`, after the backward pass is on its way and before
+    the weights move; and gradients are not looked at.
+    """
+
+    def __init__(self, late: bool | None = None) -> None:
+        """Initialize a new NonFiniteGuard instance.
+
+        Args:
+            late: Whether to look after the backward pass, or None to do so on a GPU.
+        """
+        self.late = late
+        self._finite: Tensor | None = None
+        self._step: _Step | None = None
+        # Step and places whose gradients are to come.
+        self._places: tuple[int, Tensor] | None = None
+
+    def images(self, image: Tensor, location: Tensor, step: int) -> Tensor:
+        """Images of a step, finite.
+
+        Args:
+            image: Images, any shape.
+            location: Number of the place of each.
+            step: Number of the step.
+
+        Returns:
+            The images.
+
+        Raises:
+            ValueError: If one is NaN or infinite; on a GPU that is left to :meth:`finish`.
+        """
+        self._step, self._places = None, (step, location)
+        if self._is_late(image):
+            finite = torch.isfinite(image)
+            self._finite = finite.all()
+            return torch.where(finite, image, 0)
+        # A sum is taken many times faster, and is finite only if all values are.
+        if not torch.isfinite(image.sum()) and not torch.isfinite(image).all():
+            raise _not_finite('an image', location, step)
+        return image
+
+    def loss(self, loss: Tensor, location: Tensor, step: int) -> None:
+        """Look at the loss of a step.
+
+        Args:
+            loss: The loss, a number.
+            location: Number of the place of each image.
+            step: Number of the step.
+
+        Raises:
+            ValueError: If it is NaN or infinite; on a GPU that is left to :meth:`finish`.
+        """
+        loss = loss.detach()
+        if self._finite is None:
+            if not torch.isfinite(loss):
+                raise _not_finite('the loss', location, step)
+            self._step = _Step(torch.stack([torch.ones_like(loss), loss]), None, location, step)
+            return
+        numbers = torch.stack([self._finite.to(loss.dtype), loss])
+        self._finite, told = None, None
+        if loss.is_cuda:
+            # Only page-locked memory is written while the host goes on.
+            host = torch.empty(2, dtype=loss.dtype, pin_memory=True)
+            numbers = host.copy_(numbers, non_blocking=True)
+            told = torch.cuda.Event()
+            told.record()
+        self._step = _Step(numbers, told, location, step)
+
+    def finish(self) -> Tensor | None:
+        """Wait until the forward pass is done.
+
+        Returns:
+            The loss of the step, on the host; None if there was no step since the last call.
+
+        Raises:
+            ValueError: If an image or the loss is NaN or infinite.
+        """
+        if self._step is None:
+            return None
+        numbers, told, location, step = self._step
+        self._step = None
+        if told is not None:
+            told.synchronize()
+        finite, loss = numbers.tolist()
+        if not finite or not math.isfinite(loss):
+            raise _not_finite('the loss' if finite else 'an image', location, step)
+        return numbers[1]
+
+    def gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Look at the gradients of a step.
+
+        Args:
+            parameters: What has them.
+
+        Raises:
+            ValueError: If one is NaN or infinite; on a GPU nothing is looked at.
+        """
+        gradients = [weight.grad for weight in parameters if weight.grad is not None]
+        if self._places is None or not gradients or self._is_late(gradients[0]):
+            return
+        # As with images, a sum is finite only if all values are.
+        if not all(torch.isfinite(grad.sum()) or torch.isfinite(grad).all() for grad in gradients):
+            step, location = self._places
+            raise _not_finite('a gradient', location, step)
+
+    def _is_late(self, image: Tensor) -> bool:
+        """Whether to look after the backward pass."""
+        return image.is_cuda if self.late is None else self.late
+
+
+def _not_finite(name: str, location: Tensor, step: int) -> ValueError:
+    """What to say of values that are not finite."""
+    return ValueError(
+        f'{name} is NaN or infinite at step {step}, on the places number '
+        f'{sorted(set(location.tolist()))}, counted from 0 in the order of their folders; '
+        'look at their files, or lower lr'
+    )

@@ -1,0 +1,4 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Sampling orders, resumable loaders and batches."""
