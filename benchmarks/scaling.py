@@ -120,7 +120,7 @@ def _step(batch: int, groups: int, bands: int, patch: int) -> Callable[[], None]
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         optimizer.step()
-        task._follow()
+        task._update_key_encoder()
 
     return step
 

@@ -165,7 +165,7 @@ class Ours:
     def step(self, stored: Tensor, location: Tensor) -> None:
         """Train on stored numbers, (B, T, C, H, W)."""
         self.loss(stored, location).backward()
-        self.task.watch.finish()
+        self.task.guard.finish()
         self.update()
 
     def loss(self, stored: Tensor, location: Tensor) -> Tensor:
@@ -173,13 +173,13 @@ class Ours:
         task = self.task
         image = self.reflectance(stored.to(self.place, non_blocking=True))
         location = location.to(self.place, non_blocking=True)
-        image = task.watch.images(image, location, self.steps)
-        task._followed = -1
-        task._follow()
+        image = task.guard.images(image, location, self.steps)
+        task._updated_step = -1
+        task._update_key_encoder()
         with torch_seeded(0, self.steps, device=self.place), self.precision():
             losses = task.objective(image, location).losses
         loss = torch.stack(list(losses.values())).sum()
-        task.watch.loss(loss, location, self.steps)
+        task.guard.loss(loss, location, self.steps)
         self.steps += 1
         return loss
 
@@ -204,8 +204,8 @@ class Ours:
             task.views.augmented(image[:, 1])
 
         def group_images() -> None:
-            task.group_images(query)
-            task.group_images(key)
+            task.inputs(query)
+            task.inputs(key)
 
         def passes() -> None:
             with self.precision():
@@ -374,7 +374,7 @@ def main() -> None:
     location = torch.arange(batch)
     model = 'test_resnet' if arguments.quick else 'resnet18'
     ours = variants(place, model, arguments.quick)
-    names = ours['ours'].task.images.spectral.groups
+    names = ours['ours'].task.inputs.spectral.groups
     original = Original(
         [[BANDS.index(band) for band in group.bands] for group in names], place, model
     )

@@ -216,6 +216,6 @@ def test_report_without_a_checkpoint(coloured, tmp_path, capsys):
     ],
 )
 def test_figures_of_bands_as_one_image(bands, figures, coloured, tmp_path):
-    module = MoCo(model='test_resnet', size=16, queue_size=8, crop=1.0, inputs=bands)
+    module = MoCo(model='test_resnet', size=16, queue_size=8, crop=1.0, input_bands=bands)
     fit(module, data(coloured), tmp_path, [ContrastiveFigures()], logger=False)
     assert {path.stem for path in (tmp_path / 'figures').iterdir()} == figures

@@ -102,7 +102,7 @@ def still_task(name: str):
     )  # fmt: skip
     task.model = PlainNet(int(task.model.num_features))
     task.views = Still()
-    task.images.standardize = nn.Identity()
+    task.inputs.standardize = nn.Identity()
     if task.keyed:
         task.model_momentum = key_copy(task.model)
     return task.double()
@@ -169,7 +169,7 @@ def mixed_keys(root, folder):
     task.hparams['shuffle_bn'] = True
     seen = []
     task.model_momentum.register_forward_pre_hook(lambda net, images: seen.append(images[0]))
-    return [*keys, task.key(view), task.images(view)[:, 0], seen[0]]
+    return [*keys, task.key(view), task.inputs(view)[:, 0], seen[0]]
 
 
 def watched(root, folder):

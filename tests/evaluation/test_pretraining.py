@@ -158,7 +158,7 @@ def test_an_untrained_net_has_statistics_of_images_and_the_weights_it_started_wi
             torch.testing.assert_close(parameters[name], value, rtol=0, atol=0)
     assert before['model.bn1.running_mean'].eq(0).all()
     assert task.model.bn1.running_mean.ne(0).all()
-    online = [task.images, task.model, task.projector]
+    online = [task.inputs, task.model, task.projector]
     for layer in (layer for part in online for layer in part.modules()):
         if isinstance(layer, NORMS):
             assert layer.running_mean.ne(0).any()
@@ -183,7 +183,7 @@ def test_calibrated_projections_have_zero_mean_and_unit_variance(places):
     image = datamodule.on_after_batch_transfer(batch, 0)['image'][:, 0]
     task.eval()
     with torch.no_grad():
-        groups = task.group_images(image).movedim(2, 0).flatten(1)
+        groups = task.inputs(image).movedim(2, 0).flatten(1)
         projections = task.query(image).flatten(0, 2)
     torch.testing.assert_close(groups.mean(1), torch.zeros(3), rtol=0, atol=1e-5)
     torch.testing.assert_close(groups.std(1), torch.ones(3), rtol=0, atol=1e-3)
@@ -199,7 +199,7 @@ def test_calibration_does_not_depend_on_the_order_of_batches_nor_on_one_left_ove
         task, datamodule = loaded(places)
         datamodule.batch_size = size
         fit_untrained_statistics(task, datamodule)
-        means.append(task.images.standardize.running_mean)
+        means.append(task.inputs.standardize.running_mean)
     torch.testing.assert_close(*means)
 
 
@@ -211,7 +211,7 @@ def test_initial_weights_keep_the_statistics_they_bring(places, tmp_path):
     task, datamodule = loaded(places, weights=str(tmp_path / 'start.pt'))
     fit_untrained_statistics(task, datamodule)
     assert task.model.bn1.running_mean.eq(0.25).all()
-    assert task.images.standardize.running_mean.ne(0).any()
+    assert task.inputs.standardize.running_mean.ne(0).any()
 
 
 def test_a_task_without_groups_is_not_calibrated(places):

@@ -84,7 +84,7 @@ def test_unreadable_file(tmp_path, monkeypatch):
         read_bands(tmp_path / 'B4.tif')
 
 
-def test_virtual_raster_under_the_name_of_a_tif_is_not_followed(tmp_path):
+def test_virtual_raster_under_the_name_of_a_tif_is_not_updated_step(tmp_path):
     write_tif(tmp_path / 'secret.tif', RAMP)
     (tmp_path / 'B4.tif').write_text(
         '<VRTDataset rasterXSize="6" rasterYSize="6"><VRTRasterBand dataType="UInt16" band="1">'

@@ -144,7 +144,7 @@ def test_a_strip_that_unpacks_to_more_than_its_pixels_is_not_unpacked():
     assert peak < 1_000_000
 
 
-def test_what_lies_beside_a_file_is_not_followed(tmp_path):
+def test_what_lies_beside_a_file_is_not_updated_step(tmp_path):
     image = noise('uint8').astype('float32')
     write_tif(tmp_path / 'band.tif', image)
     (tmp_path / 'band.tif.aux.xml').write_text(

@@ -27,7 +27,7 @@ def checkpoint(folder, bands=L2A, sensor='sentinel2_l2a', **arguments):
         model='test_resnet', bands=bands, sensor=sensor, size=16, queue_size=8,
         **({'texture': ['urban']} | arguments),
     )  # fmt: skip
-    task.images.standardize.running_mean.copy_(torch.arange(3.0 * len(task.images.names)))
+    task.inputs.standardize.running_mean.copy_(torch.arange(3.0 * len(task.inputs.names)))
     path = folder / 'last.ckpt'
     torch.save({'state_dict': task.state_dict(), 'hyper_parameters': dict(task.hparams)}, path)
     return task, str(path)
@@ -85,14 +85,14 @@ def test_checkpoint_of_ours_gives_the_features_of_its_task(tmp_path):
     encoder, plan, random, skipped, unfitted = load_encoder(L2A, 'sentinel2_l2a', weights=path)
     assert (plan.model, random, skipped, unfitted) == ('test_resnet', False, [], [])
     image = torch.rand(2, 12, 16, 16)
-    assert torch.equal(encoder.eval().forward_groups(image), task.eval().group_embeddings(image))
+    assert torch.equal(encoder.eval().forward_groups(image), task.eval().forward_groups(image))
 
 
 def test_bands_in_another_order_give_the_same_features(tmp_path):
     task, path = checkpoint(tmp_path)
     encoder = load_encoder(L2A[::-1], 'sentinel2_l2a', weights=path).encoder.eval()
     image = torch.rand(2, 12, 16, 16)
-    assert torch.equal(encoder.forward_groups(image.flip(1)), task.eval().group_embeddings(image))
+    assert torch.equal(encoder.forward_groups(image.flip(1)), task.eval().forward_groups(image))
 
 
 def test_groups_are_matched_by_name_and_keep_their_statistics(tmp_path):
@@ -100,7 +100,7 @@ def test_groups_are_matched_by_name_and_keep_their_statistics(tmp_path):
     encoder, _plan, _, skipped, unfitted = load_encoder(PASTIS, 'sentinel2_l2a', weights=path)
     assert [group.name for group in skipped] == ['complementary_1', 'complementary_2']
     assert not unfitted
-    trained = task.images.names
+    trained = task.inputs.names
     wanted = [3.0 * trained.index(name) for name in encoder.inputs.names]
     assert encoder.inputs.standardize.running_mean[::3].tolist() == wanted
 
@@ -208,7 +208,7 @@ def test_calibration_gives_groups_of_mean_zero_and_deviation_one():
     fit_input_statistics(encoder.train(), lambda: image.split([5, 2, 1]))
     assert all(torch.equal(a, b) for a, b in zip(weights, encoder.parameters(), strict=True))
     assert encoder.training
-    groups = encoder.eval().images(image)
+    groups = encoder.eval().inputs(image)
     # Exact, whatever the batches.
     assert groups.mean((0, 1, 3, 4)).abs().max() < 1e-4
     assert (groups.std((0, 1, 3, 4)) - 1).abs().max() < 1e-3

@@ -238,13 +238,13 @@ def test_one_year_only_is_left_out_and_listed(tmp_path, caplog):
 def test_years_are_an_axis(two_years, tmp_path):
     with pytest.raises(
         ValueError,
-        match=r'CACo needs 2 years of a place as an axis; set data\.init_args\.item to years',
+        match=r'CACo needs 2 years of a location as an axis; set data\.init_args\.item to years',
     ):
         fit(small(CACo, bands=None, queue_size=8), two_years, tmp_path, dates=3)
-    with pytest.raises(ValueError, match=r'CACo compares 3 dates of a place in each year, samples'):
+    with pytest.raises(ValueError, match=r'CACo compares 3 dates of a location in each year, samples'):
         fit(small(CACo, bands=None, queue_size=8), two_years, tmp_path, item='years', dates=2)
     with pytest.raises(ValueError, match=r'as an axis, \(B, 2, T, C, H, W\), got \(3, 3, 12'):
-        small(CACo)._training_images({'image': IMAGE[:, 0]})
+        small(CACo)._training_image({'image': IMAGE[:, 0]})
 
 
 def test_number_of_places_must_be_known(tmp_path):

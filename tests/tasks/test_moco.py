@@ -100,7 +100,7 @@ def test_rgb_has_no_alignment_of_groups():
 
 
 def test_two_dates_are_needed_for_another_date(archive, tmp_path):
-    with pytest.raises(ValueError, match=r'MoCo compares 2 dates of a place, samples have 1; set'):
+    with pytest.raises(ValueError, match=r'MoCo compares 2 dates of a location, samples have 1; set'):
         fit(small(MoCo, temporal=True), archive, tmp_path, dates=1)
 
 
@@ -132,10 +132,10 @@ def test_learning_rate_falls_at_the_milestones(archive, tmp_path):
         ({'milestones': [1.5]}, r'milestones are shares of the epochs from 0 to 1, got 1\.5'),
         ({'crop': 0.0}, r'crop is a share of the ground above 0 and up to 1, got 0'),
         ({'blur': 2.0}, r'blur is a probability, got 2'),
-        ({'inputs': ['B4', 'B99']}, r"no band 'B99'"),
+        ({'input_bands': ['B4', 'B99']}, r"no band 'B99'"),
         ({'output_dim': 0}, r'must be at least 1, got \[16\] and 0'),
         ({'hidden_dims': [0]}, r'must be at least 1, got \[0\] and 8'),
-        ({'optimizer': 'rmsprop'}, r"optimizer must be adam or sgd, got 'rmsprop'"),
+        ({'optimizer': 'rmsprop'}, r"optimizer must be one of adam, sgd, got 'rmsprop'"),
     ],
 )
 def test_wrong_argument(wrong, message):
@@ -158,7 +158,7 @@ def test_typo_in_an_argument():
 @pytest.fixture(scope='module')
 def on_bands(tmp_path_factory, archive):
     """Checkpoint of an encoder that takes five bands at once."""
-    task = small(MoCo, inputs=['B11', 'B08', 'B04', 'B03', 'B02'], bands=None, model='resnet18')
+    task = small(MoCo, input_bands=['B11', 'B08', 'B04', 'B03', 'B02'], bands=None, model='resnet18')
     losses = history(task)
     _, last = fit(task, archive, tmp_path_factory.mktemp('bands'), batch_size=8)
     assert np.isfinite(losses).all()

@@ -155,7 +155,7 @@ def test_all_that_training_changes_is_in_the_checkpoint():
     changed = {
         k.split('.')[0] for k, v in task.state_dict().items() if not torch.equal(v, before[k])
     }
-    assert changed == {'model', 'model_momentum', 'queues', 'images'}
+    assert changed == {'model', 'model_momentum', 'queues', 'inputs'}
     tensors = {name for name, value in vars(task).items() if isinstance(value, torch.Tensor)}
     assert not tensors
 
@@ -214,7 +214,7 @@ def test_checkpoint_holds_plain_types_and_the_bands(checkpoint):
 def test_task_is_restored_with_its_groups(checkpoint):
     task = SACo.load_from_checkpoint(checkpoint, weights_only=True)
     assert task.bands == BANDS
-    assert len(task.images.names) == 7
+    assert len(task.inputs.names) == 7
     task.eval()
     assert task(IMAGE[:, 0]).shape == (4, 512)
 
@@ -259,8 +259,8 @@ def test_groups_that_are_left_out_are_named_before_training(tmp_path, caplog):
     with caplog.at_level('INFO'):
         fit(small(bands=None, texture=False), root, tmp_path / 'run')
     assert 'groups: natural_color, near_infrared' in caplog.text
-    assert 'left out: group urban, for the image lacks B12, B11' in caplog.text
-    assert 'left out: group complementary_2, for the image lacks B10 (and B09)' in caplog.text
+    assert 'skipped: group urban, since the image lacks B12, B11' in caplog.text
+    assert 'skipped: group complementary_2, since the image lacks B10 (and B09)' in caplog.text
 
 
 def test_batch_without_places_counts_every_image_apart():
@@ -269,10 +269,10 @@ def test_batch_without_places_counts_every_image_apart():
 
 
 def test_single_images_have_a_time_axis_added():
-    assert small()._series({'image': IMAGE[:, 0]}).shape == (4, 1, 12, 36, 36)
+    assert small()._check_image({'image': IMAGE[:, 0]}).shape == (4, 1, 12, 36, 36)
 
 
-def test_other_order_of_bands_is_followed_by_name():
+def test_other_order_of_bands_is_updated_step_by_name():
     task = small().eval()
     order = torch.randperm(12).tolist()
     before = task(IMAGE[:, 0])
@@ -319,7 +319,7 @@ def test_sensor_is_taken_from_the_data_or_must_agree(archive, tmp_path):
 def test_dates_are_checked_before_training(archive, tmp_path):
     with pytest.raises(
         ValueError,
-        match=r'SACo compares 2 dates of a place, samples have 1; set data\.init_args\.dates to 2',
+        match=r'SACo compares 2 dates of a location, samples have 1; set data\.init_args\.dates to 2',
     ):
         fit(small(), archive, tmp_path, dates=1)
 
@@ -359,16 +359,16 @@ def test_queue_larger_than_the_data_set(archive, tmp_path):
 def test_one_date_for_two_keys():
     with pytest.raises(
         ValueError,
-        match=r'SACo compares 2 dates of a place, samples have 1; set data\.init_args\.dates to 2',
+        match=r'SACo compares 2 dates of a location, samples have 1; set data\.init_args\.dates to 2',
     ):
-        small()._training_images({'image': IMAGE[:, :1]})
+        small()._training_image({'image': IMAGE[:, :1]})
 
 
 def test_batch_with_other_channels():
     with pytest.raises(
         ValueError, match=r'image must be \(B, T, 12, H, W\) .* B01, B02.* got \(4, 2, 3,'
     ):
-        small()._series({'image': IMAGE[:, :, :3]})
+        small()._check_image({'image': IMAGE[:, :, :3]})
 
 
 def test_unknown_bands():

@@ -76,13 +76,13 @@ def test_nothing_in_a_step_waits_for_a_gpu(name, views, monkeypatch):
         task.change.resize(4)
     # There is no GPU, whose generator could be seeded, or whose events could be recorded.
     monkeypatch.setattr(contrastive, 'torch_seeded', lambda *a, **k: contextlib.nullcontext())
-    monkeypatch.setattr(task.watch, 'loss', lambda *a: None)
+    monkeypatch.setattr(task.guard, 'loss', lambda *a: None)
     monkeypatch.setattr(task, 'log_dict', lambda *a, **k: None)
     # Between the steps that are logged.
     monkeypatch.setattr(task, '_trainer', SimpleNamespace(
         global_step=1, global_rank=0, fit_loop=SimpleNamespace(total_batch_idx=1),
     ))  # fmt: skip
-    monkeypatch.setattr(task, '_followed', 0)
+    monkeypatch.setattr(task, '_updated_step', 0)
     task._trainer.log_every_n_steps = 50
     with FakeTensorMode() as mode:
         on_fake_gpu(task, mode)
@@ -119,7 +119,7 @@ def test_what_waits_is_seen(wait):
 @pytest.mark.parametrize('late', [False, True])
 def test_nan_never_reaches_a_weight(spoilt, name, late, archive, tmp_path):
     task = small(SACo, bands=None)
-    task.watch = NonFiniteGuard(late)
+    task.guard = NonFiniteGuard(late)
     data = SeasonalDataModule(root=archive, batch_size=4)
     seen = []
 
@@ -270,8 +270,8 @@ def test_compiled_task_keeps_its_names_and_values(archive, tmp_path, monkeypatch
     assert not called
     _, last = fit(fast, archive, tmp_path / 'fast')
     assert called == [fast.model, fast.model_momentum]
-    assert fast.images.texture.flags['compile']
-    assert not plain.images.texture.flags['compile']
+    assert fast.inputs.texture.flags['compile']
+    assert not plain.inputs.texture.flags['compile']
     assert same(plain.state_dict(), fast.state_dict())
     assert torch.load(last, weights_only=True)['hyper_parameters']['compile'] is True
 

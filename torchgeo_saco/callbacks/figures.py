@@ -74,7 +74,7 @@ class ContrastiveFigures(Callback):
         """Draw the first batch."""
         if trainer.global_step or batch_idx or not isinstance(pl_module, ContrastiveTask):
             return
-        images = pl_module.images
+        images = pl_module.inputs
         if images is None or not trainer.is_global_zero:
             return
         image = batch['image'][: self.samples]
@@ -82,7 +82,7 @@ class ContrastiveFigures(Callback):
         raw = images.unnormalized(pl_module.views.original(image[:1, 0]))[0]
         if isinstance(images, BandInputs):
             bands = raw[0].unsqueeze(1).expand(-1, 3, -1, -1)
-            save_figure(trainer, 'bands', plot_groups(bands, list(images.inputs)))
+            save_figure(trainer, 'bands', plot_groups(bands, list(images.bands)))
         else:
             count = len(images.spectral.groups)
             save_figure(trainer, 'groups', plot_groups(raw[:count], images.names[:count]))

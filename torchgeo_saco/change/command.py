@@ -151,7 +151,7 @@ def _changes(options: Namespace) -> ChangeMap:
 
 def _needed_bands(task: ContrastiveTask) -> list[str]:
     """Bands that the groups of the task are formed of, so that no other is read."""
-    used = {band for bands in task.images.channels.values() for band in bands}  # type: ignore[union-attr]
+    used = {band for bands in task.inputs.channels.values() for band in bands}  # type: ignore[union-attr]
     return [band for band in task.bands or () if band in used]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 from torchgeo.datasets.utils import Sample
 
-from ..models import Encoder, fit_input_statistics, group_features
+from ..models import fit_input_statistics
 from ..tasks import ContrastiveTask
 
 
@@ -64,17 +64,12 @@ def fit_untrained_statistics(task: ContrastiveTask, datamodule: Any) -> None:
     Raises:
         ValueError: If the groups of the task are unknown.
     """
-    if task.images is None:
-        raise ValueError('the groups are unknown; set bands of the task to the channel names')
-    encoder = Encoder(task.images, task.model)
+    encoder = task.encoder
     training = task.training
     task.eval()
     rank_zero_info('no step was made: statistics of BatchNorm are taken from the training images')
     fit_input_statistics(encoder, lambda: _images(task, datamodule), backbone=not task.weights)
-    features = (
-        group_features(task.model, task.group_images(images))
-        for images in _images(task, datamodule)
-    )
+    features = (encoder.forward_groups(images) for images in _images(task, datamodule))
     update_bn(features, task.projector)
     task.train(training)
 

@@ -10,7 +10,7 @@ from .confusion import (
     jaccard_scores,
     pastis_scores,
 )
-from .embeddings import alignment, effective_rank, feature_std, uniformity
+from .embeddings import alignment, effective_rank, embedding_measures, feature_std, uniformity
 from .multilabel import MultilabelScores, multilabel_scores
 
 __all__ = (
@@ -20,6 +20,7 @@ __all__ = (
     'alignment',
     'change_scores',
     'effective_rank',
+    'embedding_measures',
     'feature_std',
     'jaccard_scores',
     'multilabel_scores',

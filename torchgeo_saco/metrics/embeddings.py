@@ -72,3 +72,21 @@ def effective_rank(features: Tensor) -> Tensor:
     values = torch.linalg.svdvals(features.float())
     shares = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
     return torch.special.entr(shares).sum().exp()
+
+
+def embedding_measures(query: Tensor, key: Tensor) -> dict[str, Tensor]:
+    """Compute all measures of an embedding.
+
+    Args:
+        query: Features, (N, D).
+        key: Their positives, (N, D).
+
+    Returns:
+        Numbers by name: ``feature_std``, ``alignment``, ``uniformity`` and ``effective_rank``.
+    """
+    return {
+        'feature_std': feature_std(query),
+        'alignment': alignment(query, key),
+        'uniformity': uniformity(query),
+        'effective_rank': effective_rank(query),
+    }

@@ -4,16 +4,9 @@
 """Models."""
 
 from .decoder import LinearDecoder, UNetDecoder
-from .encoder import (
-    BandInputs,
-    Encoder,
-    Fusion,
-    GroupFusion,
-    GroupInputs,
-    encoder_inputs,
-    fit_input_statistics,
-)
+from .encoder import Encoder, Fusion, GroupFusion, fit_input_statistics
 from .features import group_features, group_maps
+from .groups import BandInputs, GroupInputs, encoder_inputs, matching_inputs
 from .pretrained import EncoderConfig, LoadedEncoder, load_encoder
 from .projector import Projectors
 from .weights import Weights, create_backbone
@@ -36,4 +29,5 @@ __all__ = (
     'group_features',
     'group_maps',
     'load_encoder',
+    'matching_inputs',
 )

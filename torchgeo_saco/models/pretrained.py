@@ -12,7 +12,8 @@ from torchvision.models._api import WeightsEnum
 
 from ..bands import SENSORS, SkippedGroup, available_groups, known_sensor
 from ..io.checkpoint import CheckpointError, part, read_checkpoint
-from .encoder import BandInputs, Encoder, GroupInputs
+from .encoder import Encoder
+from .groups import BandInputs, GroupInputs
 from .scaling import WeightScaling, weight_scaling
 from .weights import Weights, create_backbone, known_weights, load_exactly
 
@@ -221,8 +222,9 @@ def _trained_plan(content: Mapping[str, Any]) -> EncoderConfig | None:
         texture_points=arguments['texture_points'],
         texture_radius=arguments['texture_radius'],
     )
-    if arguments.get('inputs') is not None:
-        return plan._replace(inputs=list(arguments['inputs']))
+    input_bands = arguments.get('input_bands', arguments.get('inputs'))
+    if input_bands is not None:
+        return plan._replace(inputs=list(input_bands))
     return _grouped(plan, arguments['groups'], arguments['texture'])[0]
 
 
@@ -255,9 +257,12 @@ def _adapted(
             raise ValueError(f'{path} was trained on other textures than {differ}; leave them out')
     encoder = plan.encoder()
     backbone = 'model.encoder.backbone.' if 'encoder' in content else 'model.'
-    images = 'model.encoder.inputs.' if 'encoder' in content else 'images.'
     load_exactly(encoder.backbone, part(content['state_dict'], backbone), plan.model, path)
-    statistics = part(part(content['state_dict'], images), 'standardize.')
+    # Checkpoints before version 0.1.0 call the inputs images.
+    above = 'model.encoder.' if 'encoder' in content else ''
+    statistics = part(content['state_dict'], f'{above}inputs.standardize.') or part(
+        content['state_dict'], f'{above}images.standardize.'
+    )
     unfitted = _load_statistics(encoder.inputs, statistics, trained, plan)
     return LoadedEncoder(encoder, plan, False, skipped, unfitted)
 

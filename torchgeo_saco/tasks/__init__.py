@@ -9,7 +9,6 @@ from .change import GroupChangeDetection
 from .classification import GroupClassification
 from .contrastive import ContrastiveTask
 from .downstream import GroupTask
-from .embedding import EmbeddingTask
 from .moco import MoCo
 from .saco import SACo
 from .seco import SeCo
@@ -19,7 +18,6 @@ __all__ = (
     'CACo',
     'CACoSimCLR',
     'ContrastiveTask',
-    'EmbeddingTask',
     'GroupChangeDetection',
     'GroupClassification',
     'GroupSegmentation',

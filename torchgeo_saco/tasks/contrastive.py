@@ -1,26 +1,30 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What all contrastive tasks share: groups, key encoder, queues, views, records."""
+"""Base class of the contrastive tasks."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from einops import rearrange
+from lightly.models.utils import update_momentum
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 from torchgeo.datasets.utils import Sample
+from torchgeo.tasks import BaseTask
 from torchvision.models._api import WeightsEnum
 
 from ..losses import AlignmentLoss, InfoNCE
-from ..metrics import alignment, effective_rank, feature_std, uniformity
-from ..models import Projectors, create_backbone, group_features
+from ..metrics import alignment, embedding_measures, uniformity
+from ..models import BandInputs, Encoder, GroupInputs, Projectors, create_backbone, matching_inputs
 from ..models.change import ChangeEstimate
-from ..models.momentum import KeyQueue, follow, key_copy
-from ..runtime.compile import compile_module
+from ..models.momentum import KeyQueue, key_copy
+from ..runtime.checks import check_choice
+from ..runtime.device import prepare_device
 from ..runtime.distributed import (
     exclude_buffers_from_ddp,
     require_whole_layers,
@@ -28,21 +32,24 @@ from ..runtime.distributed import (
     unshuffled,
     world_size,
 )
-from ..runtime.memory import keep_freed_memory
 from ..runtime.nonfinite import NonFiniteGuard
-from ..runtime.precision import require_bfloat16
 from ..runtime.seeding import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
-from .embedding import EmbeddingTask
+from .requirements import require_data, require_dates, require_years
 
-# Below this a batch of embeddings is one point, for all that training can use.
+# Arguments of a task that are those of its views.
+_VIEW_ARGUMENTS = (
+    'size', 'rotation', 'zoom', 'gain', 'shift', 'crop', 'jitter', 'grayscale', 'blur',
+)  # fmt: skip
+
+# A standard deviation of features below this counts as collapse.
 _COLLAPSED = 0.01
 
 
 class Contrast(NamedTuple):
-    """What one step of a method yields."""
+    """Losses of one step of a method, and the features they compare."""
 
-    #: Parts of the loss by name; their sum is minimised.
+    #: Parts of the loss by name; their sum is minimized.
     losses: dict[str, Tensor]
 
     #: Projections of every group in every sub-space by the online encoder, (S, B, G, D).
@@ -52,13 +59,14 @@ class Contrast(NamedTuple):
     key: Tensor
 
 
-class ContrastiveTask(EmbeddingTask):
+class ContrastiveTask(BaseTask):
     """Base class of the tasks that pre-train an encoder by contrast.
 
-    A method derives from it, lists the arguments that it adds or whose defaults differ, and says
-    in :meth:`contrast` what it draws together. The encoder sees groups of three bands and their
-    textures, one backbone for all, or one image of any bands (*inputs*). Groups of an image are
-    drawn to their mean in every method: with groups it is "semantically aware".
+    A method derives from it, declares the arguments that it adds or whose defaults differ, and
+    implements :meth:`contrast`. The encoder sees groups of three bands and their textures with
+    one backbone for all, or one image of any bands (*input_bands*). Every method also aligns the
+    groups of an image with their mean: on groups it is "semantically aware". The alignment is
+    averaged over sub-spaces, whereas the terms of InfoNCE are summed.
 
     The online backbone is ``self.model``, so stock TorchGeo tasks load the checkpoint by
     ``weights:``.
@@ -69,11 +77,14 @@ class ContrastiveTask(EmbeddingTask):
     #: Sub-spaces of the embedding.
     spaces: int = 1
 
-    #: The sub-space in which dates of one place lie close.
+    #: The sub-space in which dates of one location lie close.
     season_space: int = 0
 
     #: Years that a sample holds, an axis of its own if there are several.
     years: int = 1
+
+    #: Channels of the images, or None until the datamodule names them.
+    bands: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -85,7 +96,7 @@ class ContrastiveTask(EmbeddingTask):
         texture: bool | Sequence[str] = False,
         texture_points: int = 16,
         texture_radius: float = 2.0,
-        inputs: Sequence[str] | None = None,
+        input_bands: Sequence[str] | None = None,
         hidden_dims: Sequence[int] | None = None,
         output_dim: int = 128,
         projector_norm: bool = False,
@@ -123,7 +134,7 @@ class ContrastiveTask(EmbeddingTask):
                 False or None for random weights, or the path to a saved model state dict.
             bands: Names of the channels of the images, or None to take them from the datamodule.
             groups: Published groups by name, a mapping from names of your own to three bands
-                each, or None for all published groups. What the bands cannot form is left out.
+                each, or None for all published groups. What the bands cannot form is skipped.
                 ``[natural_color]`` without texture is plain RGB.
             sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`, or None
                 to take it from the datamodule, else Sentinel-2.
@@ -131,8 +142,8 @@ class ContrastiveTask(EmbeddingTask):
                 groups whose textures are.
             texture_points: Neighbours on the circle of the local binary pattern.
             texture_radius: Its radius, in pixels.
-            inputs: Bands that the backbone takes at once as one image, in place of groups and
-                textures, which then do not count; None for groups.
+            input_bands: Bands that the backbone takes at once as one image, in place of groups
+                and textures, or None for groups.
             hidden_dims: Widths of the hidden layers of each projector, or None for one as wide
                 as the features of the backbone.
             output_dim: Length of the projections that are contrasted.
@@ -175,7 +186,7 @@ class ContrastiveTask(EmbeddingTask):
 
     @property
     def dates(self) -> int:
-        """Dates of a place, and year, that a sample must hold."""
+        """Dates of a location, and year, that a sample must hold."""
         return 1
 
     @property
@@ -183,51 +194,84 @@ class ContrastiveTask(EmbeddingTask):
         """Whether there are a key encoder and queues."""
         return True
 
+    @property
+    def encoder(self) -> Encoder:
+        """The online encoder: inputs and backbone."""
+        return self._encoder(self.model)
+
+    def _encoder(self, backbone: nn.Module) -> Encoder:
+        """Join the inputs and a backbone."""
+        if self.inputs is None:
+            raise ValueError('the groups are unknown; set bands of the task to the channel names')
+        # Not an attribute, whose parameters the checkpoint would list twice.
+        return Encoder(self.inputs, backbone, checkpoint_groups=self.hparams['checkpoint_groups'])
+
     def configure_models(self) -> None:
         """Initialize backbone, projectors, their key copies, queues and views."""
-        super().configure_models()
-        arguments = self.hparams
-        channels = 3 if arguments['inputs'] is None else len(arguments['inputs'])
-        model = create_backbone(arguments['model'], self.weights, channels)
-        # As its inputs are, lest weights be put in order at every call.
+        hparams = self.hparams
+        self.inputs: GroupInputs | BandInputs | None = None
+        model = create_backbone(hparams['model'], self.weights, self._in_channels)
+        # Match the channels_last inputs to avoid re-layout at every call.
         self.model = model.to(memory_format=torch.channels_last)
         self.projector = Projectors(
             int(self.model.num_features),
-            arguments['hidden_dims'],
-            arguments['output_dim'],
+            hparams['hidden_dims'],
+            hparams['output_dim'],
             self.spaces,
-            arguments['projector_norm'],
+            hparams['projector_norm'],
         )
         if self.keyed:
-            if arguments['queue_size'] < self.years:
+            if hparams['queue_size'] < self.years:
                 raise ValueError(
                     f'the queue must hold at least 1 key of each year, got '
-                    f'queue_size={arguments["queue_size"]}; set it to {self.years} or more'
+                    f'queue_size={hparams["queue_size"]}; set it to {self.years} or more'
                 )
             self.model_momentum = key_copy(self.model)
             self.projector_momentum = key_copy(self.projector)
-            # One a sub-space and year, which share the keys of the sub-space.
-            size, dim = arguments['queue_size'] // self.years, arguments['output_dim']
+            # One queue per sub-space and year.
+            size, dim = hparams['queue_size'] // self.years, hparams['output_dim']
             self.queues = nn.ModuleList(
                 KeyQueue(size, dim) for _ in range(self.spaces * self.years)
             )
-        options = ('size', 'rotation', 'zoom', 'gain', 'shift', 'crop', 'jitter', 'grayscale')
-        self.views = ContrastiveViews(**{name: arguments[name] for name in (*options, 'blur')})
-        self.watch = NonFiniteGuard()
+        self.views = ContrastiveViews(**{name: hparams[name] for name in _VIEW_ARGUMENTS})
+        self.guard = NonFiniteGuard()
         self._warned = False
-        self._followed = -1
-        if arguments['bands'] is not None:
-            self.configure_bands(arguments['bands'], arguments['sensor'])
+        self._updated_step = -1
+        if hparams['bands'] is not None:
+            self.configure_bands(hparams['bands'], hparams['sensor'])
+
+    @property
+    def _in_channels(self) -> int:
+        """Channels of the backbone."""
+        bands = self.hparams['input_bands']
+        return 3 if bands is None else len(bands)
+
+    def configure_bands(self, bands: Sequence[str], sensor: str | None = None) -> None:
+        """Form the inputs of the encoder from the channels of the images.
+
+        Args:
+            bands: Names of the channels.
+            sensor: Sensor of the bands, or None for the one of the task.
+
+        Raises:
+            ValueError: If no group can be formed, or other groups than were trained.
+        """
+        sensor = sensor or self.hparams['sensor'] or 'sentinel2_l1c'
+        inputs = matching_inputs(bands, sensor, self.hparams, self.inputs)
+        self.inputs = inputs.to(self.device).train(self.training)
+        self.bands = tuple(bands)
+        self.hparams['bands'] = list(bands)
+        self.hparams['sensor'] = sensor
 
     def configure_losses(self) -> None:
         """Initialize the loss criterion."""
-        self.nce = InfoNCE(self.hparams['temperature'])
+        hparams = self.hparams
+        self.nce = InfoNCE(hparams['temperature'])
         self.align = AlignmentLoss()
-        if self.hparams['optimizer'] not in ('adam', 'sgd'):
-            raise ValueError(f'optimizer must be adam or sgd, got {self.hparams["optimizer"]!r}')
-        if not 0 <= self.hparams['momentum'] <= 1:
-            raise ValueError(f'momentum is a share from 0 to 1, got {self.hparams["momentum"]}')
-        wrong = [share for share in self.hparams['milestones'] if not 0 < share <= 1]
+        check_choice('optimizer', hparams['optimizer'], ('adam', 'sgd'))
+        if not 0 <= hparams['momentum'] <= 1:
+            raise ValueError(f'momentum is a share from 0 to 1, got {hparams["momentum"]}')
+        wrong = [share for share in hparams['milestones'] if not 0 < share <= 1]
         if wrong:
             raise ValueError(f'milestones are shares of the epochs from 0 to 1, got {wrong[0]}')
 
@@ -237,22 +281,17 @@ class ContrastiveTask(EmbeddingTask):
         Returns:
             Optimizer of the online encoder, and its scheduler if the rate ever falls.
         """
-        arguments = self.hparams
+        hparams = self.hparams
         trained = [weight for weight in self.parameters() if weight.requires_grad]
-        optimizer: Optimizer
-        if arguments['optimizer'] == 'adam':
-            optimizer = Adam(trained, arguments['lr'], weight_decay=arguments['weight_decay'])
-        else:
-            optimizer = SGD(
-                trained,
-                arguments['lr'],
-                arguments['sgd_momentum'],
-                weight_decay=arguments['weight_decay'],
-            )
+        options: dict[str, float] = {'weight_decay': hparams['weight_decay']}
+        if hparams['optimizer'] == 'sgd':
+            options['momentum'] = hparams['sgd_momentum']
+        kind = {'adam': Adam, 'sgd': SGD}[hparams['optimizer']]
+        optimizer: Optimizer = kind(trained, lr=hparams['lr'], **options)
         epochs = self.trainer.max_epochs if self._trainer else None
-        if not arguments['milestones'] or epochs is None or epochs < 1:
+        if not hparams['milestones'] or epochs is None or epochs < 1:
             return optimizer
-        steps = [round(share * epochs) for share in arguments['milestones']]
+        steps = [round(share * epochs) for share in hparams['milestones']]
         return {'optimizer': optimizer, 'lr_scheduler': MultiStepLR(optimizer, steps)}
 
     def setup(self, stage: str) -> None:
@@ -265,30 +304,38 @@ class ContrastiveTask(EmbeddingTask):
             ValueError: If bands are unknown or wrong, samples hold too few dates, or the queue is
                 larger than the data set.
         """
-        super().setup(stage)
         datamodule = getattr(self.trainer, 'datamodule', None)
-        if stage == 'fit':
-            self._require_series(datamodule)
-            require_whole_layers(self, self.trainer)
-            # Every process holds the same of its own accord.
-            exclude_buffers_from_ddp(self, (KeyQueue, ChangeEstimate))
-            self._require_items(getattr(datamodule, 'train_items', 0))
-            self._prepare_device(self.trainer.strategy.root_device)
-
-    def _prepare_device(self, device: torch.device) -> None:
-        """Compile for a device, and say if it is slow at, or wrong in, what is asked of it."""
-        if device.type == 'cpu':
-            keep_freed_memory()
-        if str(self.trainer.precision).startswith('bf16'):
-            inputs, size = self.hparams['inputs'], self.hparams['size']
-            require_bfloat16(device, self.model, 3 if inputs is None else len(inputs), size)
-        if self.hparams['compile']:
-            compile_module(self.model, device, 'the backbone')
-            if self.keyed:
-                compile_module(self.model_momentum, device, 'the backbone')
+        bands = getattr(datamodule, 'bands', None)
+        sensor = getattr(datamodule, 'sensor', None)
+        if None not in (sensor, self.hparams['sensor']) and sensor != self.hparams['sensor']:
+            raise ValueError(
+                f'the task is set to sensor {self.hparams["sensor"]}, the data to {sensor}; set '
+                'model.init_args.sensor and data.init_args.sensor to the same'
+            )
+        if bands is not None and tuple(bands) != self.bands:
+            self.configure_bands(bands, sensor)
+        if self.inputs is None:
+            raise ValueError('the datamodule does not name its bands; set bands of the task')
+        for message in self.inputs.report():
+            rank_zero_info(message)
+        if stage != 'fit':
+            return
+        require_data(self, datamodule)
+        require_whole_layers(self, self.trainer)
+        # Identical on all ranks; exclude from DDP's broadcast.
+        exclude_buffers_from_ddp(self, (KeyQueue, ChangeEstimate))
+        backbones = [self.model, *([self.model_momentum] if self.keyed else [])]
+        prepare_device(
+            self.trainer.strategy.root_device,
+            str(self.trainer.precision),
+            backbones,
+            self._in_channels,
+            self.hparams['size'],
+            self.hparams['compile'],
+        )
 
     def queue(self, space: int = 0, year: int = 0) -> KeyQueue:
-        """Queue of a sub-space and year."""
+        """Return the queue of a sub-space and year."""
         queue: KeyQueue = self.queues[self.years * space + year]  # type: ignore[assignment]
         return queue
 
@@ -298,18 +345,18 @@ class ContrastiveTask(EmbeddingTask):
 
         Args:
             image: Reflectance, (B, T, C, H, W), or (B, Y, T, C, H, W) of several :attr:`years`.
-            location: Number of the place of each image, (B).
+            location: Number of the location of each image, (B).
 
         Returns:
             Losses, and the features they compare.
         """
 
     def objective(self, image: Tensor, location: Tensor) -> Contrast:
-        """Losses of the method, and the alignment of the groups if there are several.
+        """Compute the losses of the method, and the alignment of the groups if there are several.
 
         Args:
             image: As for :meth:`contrast`.
-            location: Number of the place of each image, (B).
+            location: Number of the location of each image, (B).
 
         Returns:
             All losses, and the features they compare.
@@ -321,28 +368,58 @@ class ContrastiveTask(EmbeddingTask):
         return contrast._replace(losses=contrast.losses | {'group_alignment': aligned})
 
     def query(self, view: Tensor) -> Tensor:
-        """Projections of every group by the online encoder, (S, B, G, D)."""
-        return self.projector(self._features(self.model, view))
+        """Project every group with the online encoder, (S, B, G, D)."""
+        projections: Tensor = self.projector(self.encoder.forward_groups(view))
+        return projections
 
     @torch.no_grad()
     def key(self, view: Tensor) -> Tensor:
-        """Clusters of the groups by the key encoder, (S, B, D)."""
+        """Project the mean of the groups with the key encoder, (S, B, D)."""
         view, places = shuffled(view) if self.hparams['shuffle_bn'] else (view, None)
-        features = self._features(self.model_momentum, view)
+        features = self._encoder(self.model_momentum).forward_groups(view)
         keys = self.projector_momentum(features).mean(2)
         return unshuffled(keys.transpose(0, 1), places).transpose(0, 1)
 
-    def _features(self, backbone: nn.Module, view: Tensor) -> Tensor:
-        """Features of every group of a view, (B, G, C)."""
-        return group_features(backbone, self.group_images(view), self.hparams['checkpoint_groups'])
+    def forward(self, image: Tensor) -> Tensor:
+        """Compute the embedding of an image: the mean over groups of the features.
+
+        Args:
+            image: Reflectance, (B, C, H, W).
+
+        Returns:
+            Embedding, (B, D).
+        """
+        return self.forward_groups(image).mean(1)
+
+    def forward_groups(self, image: Tensor) -> Tensor:
+        """Compute the features of every group.
+
+        Args:
+            image: Reflectance, (B, C, H, W).
+
+        Returns:
+            Features, (B, G, D).
+        """
+        return self.encoder.forward_groups(self.views.original(image))
+
+    def embed(self, batch: Sample) -> Tensor:
+        """Compute the embeddings of all dates of a batch, one after the other.
+
+        Args:
+            batch: As for :meth:`training_step`.
+
+        Returns:
+            Embeddings, (B T, D).
+        """
+        return self(self._check_image(batch).flatten(1, -4).flatten(0, 1))
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the training loss and additional metrics.
 
         Args:
             batch: ``image`` (B, T, C, H, W), (B, C, H, W), or of years (B, Y, T, C, H, W), as
-                reflectance; ``location`` (B), without which every image counts as a place of its
-                own.
+                reflectance; ``location`` (B), without which every image counts as a location of
+                its own.
             batch_idx: Index of this batch.
             dataloader_idx: Index of the current dataloader.
 
@@ -350,34 +427,34 @@ class ContrastiveTask(EmbeddingTask):
             The loss tensor.
 
         Raises:
-            ValueError: If the batch has other channels than named or too few dates, or the loss
-                is not finite.
+            ValueError: If the images have another shape than the method needs, or the image or
+                the loss is not finite.
         """
-        image, location = self._training_images(batch), self._locations(batch)
-        # Before the net sees them, for BatchNorm would keep NaN for ever.
-        image = self.watch.images(image, location, self.global_step)
-        self._follow()
+        image, location = self._training_image(batch), self._locations(batch)
+        # Before the forward pass, since BatchNorm would keep NaN in its statistics.
+        image = self.guard.images(image, location, self.global_step)
+        self._update_key_encoder()
         with torch_seeded(run_seed(), self._batches, self.global_rank, device=self.device):
             losses, query, key = self.objective(image, location)
         loss = torch.stack(list(losses.values())).sum()
-        self.watch.loss(loss, location, self.global_step)
+        self.guard.loss(loss, location, self.global_step)
         parts = {f'train_{name}': part.detach() for name, part in losses.items()}
         self.log_dict(parts, batch_size=len(image))
         # Set on the trainer by Lightning's logger, which its types do not know.
         every = getattr(self.trainer, 'log_every_n_steps', 1)
         if self.global_step % every == 0 and query.shape[1] > 1:
-            self.record(query[self.season_space].detach().mean(1), key[self.season_space].detach())
+            self._log_embedding(query[self.season_space].mean(1), key[self.season_space])
         return loss
 
     def on_after_backward(self) -> None:
-        """Stop at images or a loss that are not finite; log the loss, from the host.
+        """Stop at images or a loss that are not finite, and log the loss.
 
         Raises:
             ValueError: If an image or the loss is not finite, on a GPU.
         """
-        loss = self.watch.finish()
+        loss = self.guard.finish()
         if loss is not None:
-            # The progress bar asks for it at every step, and a GPU would have to be waited for.
+            # On the host by now, so that the progress bar does not wait for a GPU at every step.
             self.log('train_loss', loss, prog_bar=True)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -389,12 +466,12 @@ class ContrastiveTask(EmbeddingTask):
         Raises:
             ValueError: If a gradient is NaN or infinite.
         """
-        self.watch.gradients(self.parameters())
+        self.guard.gradients(self.parameters())
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Log how close two dates of a place lie, and how evenly places spread.
+        """Log how close two dates of a location lie, and how evenly locations spread.
 
-        Of two years the older one counts. With one date in the samples there is no alignment.
+        Uses the earlier year only. There is no alignment of a single date.
 
         Args:
             batch: As for :meth:`training_step`.
@@ -404,7 +481,7 @@ class ContrastiveTask(EmbeddingTask):
         self._shared_eval(batch, 'val')
 
     def test_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """As :meth:`validation_step`, under ``test_alignment`` and ``test_uniformity``.
+        """Log as :meth:`validation_step`, under ``test_alignment`` and ``test_uniformity``.
 
         Args:
             batch: As for :meth:`training_step`.
@@ -413,9 +490,29 @@ class ContrastiveTask(EmbeddingTask):
         """
         self._shared_eval(batch, 'test')
 
+    def predict_step(
+        self, batch: Sample, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Compute the embeddings of every date.
+
+        Args:
+            batch: As for :meth:`training_step`.
+            batch_idx: Index of this batch.
+            dataloader_idx: Index of the current dataloader.
+
+        Returns:
+            ``embedding`` (B, T, D), the mean over groups; ``groups`` (B, T, G, D); and
+            ``location``, ``date`` and ``label`` where the batch has them.
+        """
+        image = self._check_image(batch).flatten(1, -4)
+        groups = self.forward_groups(image.flatten(0, 1))
+        groups = rearrange(groups, '(b t) g d -> b t g d', b=len(image))
+        kept = {key: batch[key] for key in ('location', 'date', 'label') if key in batch}
+        return {'embedding': groups.mean(2), 'groups': groups, **kept}
+
     def _shared_eval(self, batch: Sample, stage: str) -> None:
         """Log alignment of the first and last date of a year, and uniformity."""
-        image = self._images(batch)
+        image = self._check_image(batch)
         image = image[:, 0] if image.ndim == 6 else image
         first, last = (
             self.query(self.views.original(image[:, t]))[self.season_space].mean(1) for t in (0, -1)
@@ -427,27 +524,18 @@ class ContrastiveTask(EmbeddingTask):
         if count > 1:
             self._log_mean(f'{stage}_uniformity', uniformity(first), count)
         elif world_size() > 1:
-            # Others may have two images, and wait for this process to tell its sum.
+            # Other ranks may have two images, and wait for this one's sum.
             self._log_mean(f'{stage}_uniformity', torch.zeros_like(aligned), 0)
 
     def _log_mean(self, name: str, value: Tensor, count: int) -> None:
-        """Log the mean of an epoch over the images of all processes."""
-        # A multiple of their number, for Lightning rounds the mean count of images down.
+        """Log the mean of an epoch over the images of all ranks."""
+        # A multiple of the world size, since Lightning rounds the mean count of images down.
         self.log(name, value, batch_size=count * world_size(), sync_dist=True)
 
-    def record(self, query: Tensor, key: Tensor) -> None:
-        """Log measures of the embedding; warn of collapse once.
-
-        Args:
-            query: Clusters by the online encoder, (B, D).
-            key: Their positives, (B, D).
-        """
-        measures = {
-            'feature_std': feature_std(query),
-            'alignment': alignment(query, key),
-            'uniformity': uniformity(query),
-            'effective_rank': effective_rank(query),
-        }
+    @torch.no_grad()
+    def _log_embedding(self, query: Tensor, key: Tensor) -> None:
+        """Log measures of the embedding of queries and keys, (B, D); warn of collapse once."""
+        measures = embedding_measures(query.detach(), key.detach())
         self.log_dict(measures, batch_size=len(query))
         if measures['feature_std'] < _COLLAPSED and not self._warned:
             self._warned = True
@@ -456,29 +544,41 @@ class ContrastiveTask(EmbeddingTask):
                 'is an even spread; lower lr, raise temperature, or enlarge batch and queue'
             )
 
-    def _follow(self) -> None:
-        """Move the key encoder once a step of the optimizer, however many batches it takes."""
-        if self.keyed and self._followed != self.global_step:
-            follow(self.model, self.model_momentum, self.hparams['momentum'])
-            follow(self.projector, self.projector_momentum, self.hparams['momentum'])
-            self._followed = self.global_step
+    def _update_key_encoder(self) -> None:
+        """Update the key encoder once per optimizer step, whatever the number of batches.
 
-    def _training_images(self, batch: Sample) -> Tensor:
-        """Images of a training sample, with as many years and dates as the method needs."""
-        image = self._images(batch)
+        BatchNorm statistics are the key encoder's own, as in MoCo.
+        """
+        if self.keyed and self._updated_step != self.global_step:
+            update_momentum(self.model, self.model_momentum, self.hparams['momentum'])
+            update_momentum(self.projector, self.projector_momentum, self.hparams['momentum'])
+            self._updated_step = self.global_step
+
+    def _training_image(self, batch: Sample) -> Tensor:
+        """Return the images of a training batch, with as many years and dates as needed."""
+        image = self._check_image(batch)
         if self.years == 1:
             image = image.flatten(1, -4)
-        elif image.ndim != 6 or image.shape[1] != self.years:
+        else:
+            require_years(self, tuple(image.shape))
+        require_dates(self, image.shape[-4])
+        return image
+
+    def _check_image(self, batch: Sample) -> Tensor:
+        """Return the images with a time axis; refuse other channels than the encoder's."""
+        image = batch['image']
+        if image.ndim == 4:
+            image = image[:, None]
+        bands = self.bands or ()
+        if image.ndim not in (5, 6) or image.shape[-3] != len(bands):
             raise ValueError(
-                f'{type(self).__name__} needs {self.years} years of a place as an axis, (B, '
-                f'{self.years}, T, C, H, W), got {tuple(image.shape)}; set item=years of the '
-                'datamodule'
+                f'image must be (B, T, {len(bands)}, H, W) or (B, {len(bands)}, H, W) with the '
+                f'bands {", ".join(bands)}, got {tuple(batch["image"].shape)}'
             )
-        self._require_dates(image.shape[-4])
         return image
 
     def _locations(self, batch: Sample) -> Tensor:
-        """Number of the place of each image."""
+        """Return the number of the location of each image."""
         if 'location' in batch:
             return batch['location']
         count = len(batch['image'])
@@ -488,31 +588,3 @@ class ContrastiveTask(EmbeddingTask):
     def _batches(self) -> int:
         """Training batches so far, also over a resume."""
         return self.trainer.fit_loop.total_batch_idx if self._trainer else 0
-
-    def _require_series(self, datamodule: Any) -> None:
-        """Refuse data whose samples hold too few years or dates."""
-        years = getattr(datamodule, 'years', self.years)
-        if years < self.years:
-            raise ValueError(
-                f'{type(self).__name__} needs {self.years} years of a place as an axis; set '
-                'data.init_args.item to years'
-            )
-        self._require_dates(getattr(datamodule, 'dates', self.dates) * years // self.years)
-
-    def _require_dates(self, dates: int) -> None:
-        """Refuse samples of fewer dates than the method compares."""
-        if dates < self.dates:
-            each = ' in each year' if self.years > 1 else ''
-            raise ValueError(
-                f'{type(self).__name__} compares {self.dates} dates of a place{each}, samples have '
-                f'{dates}; set data.init_args.dates to {self.dates}'
-            )
-
-    def _require_items(self, items: int) -> None:
-        """Refuse a queue that would hold every place several times."""
-        size = self.hparams['queue_size'] // self.years
-        if self.keyed and items and size > items:
-            raise ValueError(
-                f'queue_size={self.hparams["queue_size"]} is larger than the data set of {items} '
-                f'training items; set model.init_args.queue_size to at most {items * self.years}'
-            )

@@ -1,0 +1,87 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Requirements of contrastive tasks on the data they train on."""
+
+from typing import Any, Protocol
+
+
+class Method(Protocol):
+    """A contrastive task, as far as it concerns the data."""
+
+    #: Years of a location that a sample holds.
+    years: int
+
+    @property
+    def dates(self) -> int:
+        """Dates that a sample, or each of its years, must hold."""
+
+    @property
+    def keyed(self) -> bool:
+        """Whether there are queues."""
+
+    @property
+    def hparams(self) -> Any:
+        """Arguments of the task."""
+
+
+def require_data(task: Method, datamodule: Any) -> None:
+    """Refuse a datamodule whose samples or size do not suit a method.
+
+    Args:
+        task: The method.
+        datamodule: The data, set up; what it does not say is not checked.
+
+    Raises:
+        ValueError: If samples hold too few years or dates, or the queue exceeds the data set.
+    """
+    name = type(task).__name__
+    years = getattr(datamodule, 'years', task.years)
+    if years < task.years:
+        raise ValueError(
+            f'{name} needs {task.years} years of a location as an axis; set data.init_args.item '
+            'to years'
+        )
+    require_dates(task, getattr(datamodule, 'dates', task.dates) * years // task.years)
+    items = getattr(datamodule, 'train_items', 0)
+    size = task.hparams['queue_size']
+    if task.keyed and items and size // task.years > items:
+        raise ValueError(
+            f'queue_size={size} is larger than the data set of {items} training items; set '
+            f'model.init_args.queue_size to at most {items * task.years}'
+        )
+
+
+def require_dates(task: Method, dates: int) -> None:
+    """Refuse samples of fewer dates than a method compares.
+
+    Args:
+        task: The method.
+        dates: Dates of a sample, or of each of its years.
+
+    Raises:
+        ValueError: If there are too few.
+    """
+    if dates < task.dates:
+        each = ' in each year' if task.years > 1 else ''
+        raise ValueError(
+            f'{type(task).__name__} compares {task.dates} dates of a location{each}, samples have '
+            f'{dates}; set data.init_args.dates to {task.dates}'
+        )
+
+
+def require_years(task: Method, shape: tuple[int, ...]) -> None:
+    """Refuse images without the axis of years that a method needs.
+
+    Args:
+        task: The method.
+        shape: Shape of the images.
+
+    Raises:
+        ValueError: If the axis is missing or of another length.
+    """
+    if len(shape) != 6 or shape[1] != task.years:
+        raise ValueError(
+            f'{type(task).__name__} needs {task.years} years of a location as an axis, (B, '
+            f'{task.years}, T, C, H, W), got {shape}; set item=years of the datamodule'
+        )
