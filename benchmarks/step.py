@@ -33,7 +33,9 @@ from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as T
 
 from torchgeo_saco.bands import SENTINEL2_L2A
-from torchgeo_saco.models.momentum import follow, key_copy
+from lightly.models.utils import update_momentum
+
+from torchgeo_saco.models.momentum import key_copy
 from torchgeo_saco.runtime.compile import compile_module
 from torchgeo_saco.runtime.memory import keep_freed_memory
 from torchgeo_saco.runtime.seeding import torch_seeded
@@ -137,7 +139,7 @@ class Original:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        follow(self.query, self.keys, 0.999)
+        update_momentum(self.query, self.keys, 0.999)
         self.queue = torch.cat([self.queue, keys[0]])[-QUEUE:]
 
 

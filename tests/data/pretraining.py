@@ -3,12 +3,23 @@
 
 """Small pre-training tasks and runs, shared by the tests of the methods."""
 
+import inspect
+
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from torchgeo_saco import tasks
 from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.datamodules import SeasonalDataModule
+
+#: Names of the pre-training tasks; every contract test runs on all of them.
+METHODS = [
+    name
+    for name in tasks.__all__
+    if issubclass(getattr(tasks, name), tasks.ContrastiveTask)
+    and not inspect.isabstract(getattr(tasks, name))
+]
 
 BANDS = tuple(SENTINEL2_L2A.bands)
 IMAGE = torch.rand(4, 3, 12, 36, 36, generator=torch.Generator().manual_seed(0)) * 0.3

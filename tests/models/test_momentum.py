@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from torchgeo_saco.losses import info_nce, l2_normalize
-from torchgeo_saco.models.momentum import KeyQueue, follow, key_copy
+from torchgeo_saco.models.momentum import KeyQueue, key_copy
 
 
 def numbered(start, count):
@@ -100,9 +100,10 @@ def test_key_network_starts_as_an_exact_copy_without_gradients():
         assert theirs.requires_grad
 
 
-@pytest.mark.parametrize('momentum', [0.0, 0.9, 1.0])
-def test_key_network_follows(momentum):
-    query, key = nn.Linear(3, 2), nn.Linear(3, 2)
-    expected = momentum * key.weight.data + (1 - momentum) * query.weight.data
-    follow(query, key, momentum)
-    assert torch.allclose(key.weight, expected)
+def test_enqueued_keys_carry_no_graph():
+    queue, keys = KeyQueue(4, 2), torch.randn(3, 2, requires_grad=True)
+    queue.enqueue(keys, torch.arange(3))
+    assert queue.keys.grad_fn is None
+    queue.extend(keys * 2, torch.arange(3))
+    assert queue.keys.grad_fn is None
+    assert not queue.keys.requires_grad

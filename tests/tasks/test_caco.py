@@ -241,7 +241,9 @@ def test_years_are_an_axis(two_years, tmp_path):
         match=r'CACo needs 2 years of a location as an axis; set data\.init_args\.item to years',
     ):
         fit(small(CACo, bands=None, queue_size=8), two_years, tmp_path, dates=3)
-    with pytest.raises(ValueError, match=r'CACo compares 3 dates of a location in each year, samples'):
+    with pytest.raises(
+        ValueError, match=r'CACo compares 3 dates of a location in each year, samples'
+    ):
         fit(small(CACo, bands=None, queue_size=8), two_years, tmp_path, item='years', dates=2)
     with pytest.raises(ValueError, match=r'as an axis, \(B, 2, T, C, H, W\), got \(3, 3, 12'):
         small(CACo)._training_image({'image': IMAGE[:, 0]})

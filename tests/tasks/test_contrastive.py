@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torchgeo.main import main as torchgeo
@@ -16,34 +17,34 @@ from torchgeo_saco.models import load_encoder
 from torchgeo_saco.tasks import ContrastiveTask
 from torchgeo_saco.tasks.contrastive import Contrast
 
-from ..data.pretraining import BANDS, small
+from ..data.pretraining import BANDS, GROUPS, IMAGE, LOCATION, METHODS, small
 
 
-class Attraction(ContrastiveTask):
-    """Draws two dates together, and pushes nothing away."""
+class ContrastiveDates(ContrastiveTask):
+    """Draw two dates together, without negatives."""
 
     dates = 2
 
-    def __init__(self, weight: float = 1.0, **shared):
-        """Initialize a new Attraction instance.
+    def __init__(self, weight: float = 1.0, **kwargs):
+        """Initialize a new ContrastiveDates instance.
 
         Args:
-            weight: Weight of the attraction.
-            shared: See :class:`ContrastiveTask`.
+            weight: Weight of the loss.
+            **kwargs: See :class:`ContrastiveTask`.
         """
-        super().__init__(**shared)
+        super().__init__(**kwargs)
 
     def contrast(self, image, location):
         query = self.query(self.views.augmented(image[:, 0]))
         key = self.key(self.views.augmented(image[:, 1]))
         distance = 1 - torch.cosine_similarity(query[0].mean(1), key[0]).mean()
-        return Contrast({'attraction': self.hparams['weight'] * distance}, query, key)
+        return Contrast({'distance': self.hparams['weight'] * distance}, query, key)
 
 
 def test_method_of_ones_own_trains_by_its_dotted_path(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['torchgeo'])
     torchgeo([
-        'fit', f'--model={__name__}.Attraction', '--data=torchgeo_saco.datamodules.SeasonalDataModule',
+        'fit', f'--model={__name__}.ContrastiveDates', '--data=torchgeo_saco.datamodules.SeasonalDataModule',
         f'--data.root={archive}', '--data.batch_size=4', '--model.model=test_resnet',
         '--model.size=16', '--model.queue_size=8', '--model.weight=0.5', '--trainer.max_steps=2',
         '--trainer.accelerator=cpu', f'--trainer.default_root_dir={tmp_path}',
@@ -55,9 +56,6 @@ def test_method_of_ones_own_trains_by_its_dotted_path(archive, tmp_path, monkeyp
     assert list(load_encoder(BANDS, weights=str(checkpoint)).plan.groups) == ['natural_color']
 
 
-METHODS = ('MoCo', 'SeCo', 'CACo', 'CACoSimCLR', 'SACo')
-
-
 @pytest.mark.parametrize('name', METHODS)
 def test_methods_share_their_arguments_and_document_them(name, capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['torchgeo'])
@@ -67,7 +65,7 @@ def test_methods_share_their_arguments_and_document_them(name, capsys, monkeypat
     for argument in [*inspect.signature(ContrastiveTask.__init__).parameters][1:]:
         # Its name, a sentence, and its type.
         assert re.search(rf'--model\.{argument} [^(]*[A-Z][a-z]+[^(]* [^(]*', text)
-    assert 'shared' not in text
+    assert 'kwargs' not in text
     assert len(text.splitlines()) < 220
 
 
@@ -76,3 +74,47 @@ def test_hyper_parameters_hold_all_arguments(name):
     task = small(getattr(tasks, name))
     wanted = set(inspect.signature(ContrastiveTask.__init__).parameters) - {'self', 'weights'}
     assert wanted <= set(task.hparams)
+
+
+def test_key_encoder_and_key_projector_follow_once_a_step():
+    task = small(ContrastiveDates, momentum=0.75)
+    networks = ((task.model, task.model_momentum), (task.projector, task.projector_momentum))
+    with torch.no_grad():
+        for network, _ in networks:
+            for weight in network.parameters():
+                weight += 1
+    expected = [
+        [0.25 * w + 0.75 * k for w, k in zip(net.parameters(), keys.parameters(), strict=True)]
+        for net, keys in networks
+    ]
+    task._update_key_encoder()
+    # A second batch of the same step of the optimizer.
+    task._updated_step = task.global_step
+    task._update_key_encoder()
+    for (_, keys), weights in zip(networks, expected, strict=True):
+        for weight, wanted in zip(keys.parameters(), weights, strict=True):
+            torch.testing.assert_close(weight, wanted)
+
+
+@pytest.mark.parametrize('optimizer', ['adam', 'sgd'])
+def test_arguments_reach_the_optimizer(optimizer):
+    task = small(ContrastiveDates, optimizer=optimizer, weight_decay=0.25, lr=0.5, sgd_momentum=0.7)
+    (group,) = task.configure_optimizers().param_groups
+    assert (group['weight_decay'], group['lr']) == (0.25, 0.5)
+    assert optimizer == 'adam' or group['momentum'] == 0.7
+
+
+def test_alignment_is_the_mean_over_groups_and_sub_spaces():
+    task = small(ContrastiveDates, **GROUPS, alignment_weight=0.5)
+    query = torch.randn(3, 4, 5, 8)
+    task.contrast = lambda image, location: Contrast({}, query, query.mean(2))
+    terms = []
+    for space in query.numpy():
+        for groups in space:
+            mean = groups.mean(0)
+            terms += [
+                1 - group @ mean / (np.linalg.norm(group) * np.linalg.norm(mean))
+                for group in groups
+            ]
+    losses = task.objective(IMAGE, LOCATION).losses
+    assert losses['group_alignment'].item() == pytest.approx(0.5 * np.mean(terms), abs=1e-6)

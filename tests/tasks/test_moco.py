@@ -100,7 +100,9 @@ def test_rgb_has_no_alignment_of_groups():
 
 
 def test_two_dates_are_needed_for_another_date(archive, tmp_path):
-    with pytest.raises(ValueError, match=r'MoCo compares 2 dates of a location, samples have 1; set'):
+    with pytest.raises(
+        ValueError, match=r'MoCo compares 2 dates of a location, samples have 1; set'
+    ):
         fit(small(MoCo, temporal=True), archive, tmp_path, dates=1)
 
 
@@ -158,7 +160,9 @@ def test_typo_in_an_argument():
 @pytest.fixture(scope='module')
 def on_bands(tmp_path_factory, archive):
     """Checkpoint of an encoder that takes five bands at once."""
-    task = small(MoCo, input_bands=['B11', 'B08', 'B04', 'B03', 'B02'], bands=None, model='resnet18')
+    task = small(
+        MoCo, input_bands=['B11', 'B08', 'B04', 'B03', 'B02'], bands=None, model='resnet18'
+    )
     losses = history(task)
     _, last = fit(task, archive, tmp_path_factory.mktemp('bands'), batch_size=8)
     assert np.isfinite(losses).all()

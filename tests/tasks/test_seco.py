@@ -102,6 +102,7 @@ def test_loss_falls(groups, archive, tmp_path):
 
 def test_three_dates_are_needed(archive, tmp_path):
     with pytest.raises(
-        ValueError, match=r'SeCo compares 3 dates of a location, samples have 2; set data\.init_args'
+        ValueError,
+        match=r'SeCo compares 3 dates of a location, samples have 2; set data\.init_args',
     ):
         fit(small(SeCo), archive, tmp_path, dates=2)

@@ -24,10 +24,7 @@ from torchgeo_saco.runtime import precision
 from torchgeo_saco.runtime.nonfinite import NonFiniteGuard
 from torchgeo_saco.tasks import SACo, contrastive
 
-from ..data.pretraining import BANDS, GROUPS, IMAGE, LOCATION, fit, history, same, small
-
-METHODS = ('MoCo', 'SeCo', 'CACo', 'CACoSimCLR', 'SACo')
-
+from ..data.pretraining import BANDS, GROUPS, IMAGE, LOCATION, METHODS, fit, history, same, small
 
 # What fake tensors raise, and :class:`NoWait` of what they let pass.
 WAITS = (AssertionError, DataDependentOutputException, DynamicOutputShapeException)

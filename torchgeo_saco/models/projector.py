@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Projectors: what stands between the backbone and the contrast."""
+"""Projection heads."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Projectors(nn.ModuleList):
-    """Multi-layer perceptrons side by side, one a sub-space of the embedding.
+    """Projection heads, one multi-layer perceptron per sub-space of the embedding.
 
     Shape:
         - Input: features of every group, :math:`(B, G, C)`
@@ -51,7 +51,7 @@ class Projectors(nn.ModuleList):
         super().__init__(_perceptron([width, *hidden, output_dim], norm) for _ in range(spaces))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Projections of every group in every sub-space, in float32 or wider."""
+        """Project every group into every sub-space, in float32 or wider."""
         # BatchNorm takes no group axis.
         flat = features.flatten(0, 1)
         projections = torch.stack([projector(flat) for projector in self])
@@ -60,7 +60,7 @@ class Projectors(nn.ModuleList):
 
 
 def _perceptron(widths: Sequence[int], norm: bool) -> nn.Sequential:
-    """Linear layers with ReLU between them, each followed by BatchNorm if asked for."""
+    """Stack linear layers with ReLU in between, each followed by BatchNorm if *norm*."""
     layers: list[nn.Module] = []
     for first, second in pairwise(widths[:-1]):
         layers += [nn.Linear(first, second, bias=not norm)]

@@ -15,14 +15,14 @@ from ..losses.change import year_ratios
 from ..models.change import ChangeEstimate
 from ..runtime.distributed import all_gather, local_mask
 from .contrastive import Contrast
-from .seco import SeasonalFeatures, SeCo, same_place
+from .seco import SeasonalFeatures, SeCo, same_location
 
 
 class CACo(SeCo):
     r"""CACo: seasonal contrast over two years, aware of change.
 
-    As :class:`SeCo` within each of two years of a place; and what is drawn to in the other year of the
-    same place is one more negative, but only where the place is taken to have changed. (Its other
+    As :class:`SeCo` within each of two years of a location; and what is drawn to in the other year of the
+    same location is one more negative, but only where the location is taken to have changed. (Its other
     keys differ by season or augmentation, and are negatives anyway.) That is decided after every
     epoch, from the ratio
 
@@ -31,7 +31,7 @@ class CACo(SeCo):
         R = \frac{d_{long}}{d_{short}}
 
     of the distance between years to the distance between seasons in sub-space 1, averaged over the
-    visits of the place; see :class:`~torchgeo_saco.models.change.ChangeEstimate`. Both are distances between
+    visits of the location; see :class:`~torchgeo_saco.models.change.ChangeEstimate`. Both are distances between
     the query and the keys of the step, so the shorter one also holds how far the key encoder lags.
     With ``change_aware=False`` the other year is always a negative: TeCo, its ablation. On groups
     and textures it is what we call SA+CACo.
@@ -50,33 +50,33 @@ class CACo(SeCo):
         change_aware: bool = True,
         squared_ratio: bool = False,
         ratio_decay: float = 0.8,
-        **shared: Any,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new CACo instance.
 
         Args:
-            change_aware: Whether the other year is a negative only where the place has changed.
+            change_aware: Whether the other year is a negative only where the location has changed.
             squared_ratio: Whether the ratio is of squared distances, as on the page of the paper,
                 or of distances, as in its code.
-            ratio_decay: Share of a ratio that stays when the place is visited again.
-            shared: See :class:`ContrastiveTask`.
+            ratio_decay: Share of a ratio that stays when the location is visited again.
+            **kwargs: See :class:`ContrastiveTask`.
 
         Raises:
             ValueError: If an argument is out of range, or no group can be formed.
         """
-        super().__init__(**shared)
+        super().__init__(**kwargs)
 
     def configure_models(self) -> None:
         """Initialize models and the estimate of change."""
         super().configure_models()
         self.change = ChangeEstimate(years=self.years, decay=self.hparams['ratio_decay'])
-        # The epoch whose places were decided last.
+        # The epoch whose locations were decided last.
         self.register_buffer('decided', torch.tensor(-1))
         # The same on the host, once it has asked; a GPU would have to be waited for at every step.
         self._decided: int | None = None
 
     def setup(self, stage: str) -> None:
-        """As :meth:`ContrastiveTask.setup`, and learn how many places there are.
+        """As :meth:`ContrastiveTask.setup`, and learn how many locations there are.
 
         Args:
             stage: Either 'fit', 'validate', 'test', or 'predict'.
@@ -94,12 +94,12 @@ class CACo(SeCo):
             self.change.resize(locations)
         elif not len(self.change.ratio):
             raise ValueError(
-                'the datamodule has no attribute locations, the number of its places; give it one, '
+                'the datamodule has no attribute locations, the number of its locations; give it one, '
                 'or call change.resize of the task'
             )
 
     def on_train_batch_start(self, batch: Sample, batch_idx: int) -> None:
-        """Decide which places have changed, once an epoch, of what earlier epochs saw."""
+        """Decide which locations have changed, once an epoch, of what earlier epochs saw."""
         # A resumed run may begin within an epoch, or past the end that it was not there for.
         if self._decided is None:
             self._decided = int(self.decided)
@@ -109,7 +109,7 @@ class CACo(SeCo):
             self._decided = self.current_epoch
 
     def on_train_epoch_end(self) -> None:
-        """Decide which places have changed, for the checkpoint and the log."""
+        """Decide which locations have changed, for the checkpoint and the log."""
         self.change.decide()
         seen = self.change.changed >= 0
         if seen.any():
@@ -124,7 +124,7 @@ class CACo(SeCo):
 
         Args:
             image: Reflectance, (B, 2, T, C, H, W). The first three dates of each year count.
-            location: Number of the place of each image, (B).
+            location: Number of the location of each image, (B).
 
         Returns:
             Losses, and the features they compare.
@@ -135,13 +135,13 @@ class CACo(SeCo):
         return Contrast(losses, features.query, features.keys.diagonal().movedim(-1, 0))
 
     def apart(self, location: Tensor) -> Tensor:
-        """Whether the other year of a place is a negative, (B, Y)."""
+        """Whether the other year of a location is a negative, (B, Y)."""
         apart = self.change.is_changed(location)
         return apart if self.hparams['change_aware'] else torch.ones_like(apart)
 
     @torch.no_grad()
     def ratios(self, features: SeasonalFeatures) -> Tensor:
-        """Ratio of long-term to short-term distance of every place and year, (B, Y)."""
+        """Ratio of long-term to short-term distance of every location and year, (B, Y)."""
         query = features.query[self.season_space].mean(1)
         key = features.keys[self.season_space, self.season_space]
         first, second = (
@@ -155,7 +155,7 @@ class CACo(SeCo):
     ) -> dict[str, Tensor]:
         """Loss of every sub-space, the mean of both years; the keys enter the queues."""
         query, keys = features
-        joined, places = self.joined(keys), all_gather(location)
+        joined, locations = self.joined(keys), all_gather(location)
         losses = {}
         for space, name in enumerate(self.names):
             queries = query[space].mean(1).chunk(self.years)
@@ -163,17 +163,19 @@ class CACo(SeCo):
             stored = joined[space, space].chunk(self.years)
             parts = []
             for year, positive in enumerate(positives):
-                negatives = self.year_negatives(space, year, joined[space], location, apart, places)
+                negatives = self.year_negatives(
+                    space, year, joined[space], location, apart, locations
+                )
                 parts.append(self.nce(queries[year], positive, *negatives))
-                self.queue(space, year).extend(stored[year], places)
+                self.queue(space, year).extend(stored[year], locations)
             losses[name] = torch.stack(parts).mean()
         return losses
 
     def joined(self, features: Tensor) -> Tensor:
-        """Features of the joined batch, year by year.
+        """Features of the global batch, year by year.
 
         Args:
-            features: Those of this process, year by year, (S, K, 2 B, D).
+            features: Those of this rank, year by year, (S, K, 2 B, D).
 
         Returns:
             Those of all processes, (S, K, 2 J, D).
@@ -188,18 +190,18 @@ class CACo(SeCo):
         keys: Tensor,
         location: Tensor,
         apart: Tensor,
-        places: Tensor | None = None,
+        locations: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """What the queries of one year are pushed from in a sub-space.
 
         Args:
             space: Number of the sub-space.
             year: The year, 0 or 1.
-            keys: All keys of the joined batch in the sub-space, year by year, (K, 2 J, D).
-            location: Number of the place of each image of this process, (B).
-            apart: Whether the other year of a place is a negative, (B, 2).
-            places: Number of the place of each image of the joined batch, (J); None if this
-                process is alone.
+            keys: All keys of the global batch in the sub-space, year by year, (K, 2 J, D).
+            location: Number of the location of each image of this rank, (B).
+            apart: Whether the other year of a location is a negative, (B, 2).
+            locations: Number of the location of each image of the global batch, (J); None on a single
+                rank.
 
         Returns:
             Queue of that year, the keys of both years that are not drawn to (but in the first
@@ -208,9 +210,9 @@ class CACo(SeCo):
         """
         negatives, excluded = self.queue(space, year).negatives(location)
         others = [key for number, key in enumerate(keys) if number != space and space > 0]
-        twins = same_place(location, places)
-        masks = [twins.repeat(1, self.years)] * len(others)
+        same = same_location(location, locations)
+        masks = [same.repeat(1, self.years)] * len(others)
         other_year = keys[space].chunk(self.years)[1 - year]
         own = local_mask(len(location), location.device)
-        masks.append(twins | (own & ~apart[:, year, None]))
+        masks.append(same | (own & ~apart[:, year, None]))
         return torch.cat([negatives, *others, other_year]), torch.cat([excluded, *masks], dim=1)

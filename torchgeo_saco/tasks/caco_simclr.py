@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..runtime.distributed import all_gather
 from .caco import CACo
-from .seco import SeasonalFeatures, same_place
+from .seco import SeasonalFeatures, same_location
 
 
 class CACoSimCLR(CACo):
@@ -16,8 +16,8 @@ class CACoSimCLR(CACo):
 
     The page of the paper reports numbers of such a variant, and no code of it is public. Here one
     encoder sees all views. In every sub-space the query and its key are each other's positives;
-    negatives are queries and keys of all other places of the batch in both years, those of the
-    same place in the other year if it has changed, and, but in the first sub-space, the keys
+    negatives are queries and keys of all other locations of the batch in both years, those of the
+    same location in the other year if it has changed, and, but in the first sub-space, the keys
     that are not drawn to. All have gradients.
 
     If you use this task in your research, please cite:
@@ -40,9 +40,9 @@ class CACoSimCLR(CACo):
     ) -> dict[str, Tensor]:
         """Normalised temperature-scaled cross-entropy of every sub-space."""
         query, keys = features
-        places = all_gather(location)
-        excluded = self.batch_mask(location, apart, places)
-        twins = same_place(location, places)
+        locations = all_gather(location)
+        excluded = self.batch_mask(location, apart, locations)
+        same = same_location(location, locations)
         # Gradients reach the views of all processes.
         joined = self.joined(torch.cat([query.mean(2)[:, None], keys], dim=1))
         losses = {}
@@ -56,34 +56,34 @@ class CACoSimCLR(CACo):
                 torch.cat([queries, positives]),
                 torch.cat([positives, queries]),
                 torch.cat([views, own_key, *others]),
-                torch.cat(
-                    [excluded, twins.repeat(2 * self.years, self.years * len(others))], dim=1
-                ),
+                torch.cat([excluded, same.repeat(2 * self.years, self.years * len(others))], dim=1),
             )
         return losses
 
-    def batch_mask(self, location: Tensor, apart: Tensor, places: Tensor | None = None) -> Tensor:
-        """Where views of the joined batch are no negatives of views here, (4 B, 4 J).
+    def batch_mask(
+        self, location: Tensor, apart: Tensor, locations: Tensor | None = None
+    ) -> Tensor:
+        """Where views of the global batch are no negatives of views here, (4 B, 4 J).
 
         Args:
-            location: Number of the place of each image of this process, (B).
-            apart: Whether the other year of a place is a negative, (B, 2).
-            places: Number of the place of each image of the joined batch, (J); None if this
-                process is alone.
+            location: Number of the location of each image of this rank, (B).
+            apart: Whether the other year of a location is a negative, (B, 2).
+            locations: Number of the location of each image of the global batch, (J); None on a single
+                rank.
 
         Returns:
-            Mask over queries of both years, then keys of both years: views of one place and year,
-            and of one place that has not changed.
+            Mask over queries of both years, then keys of both years: views of one location and year,
+            and of one location that has not changed.
         """
         rows, columns = (
-            self._years_and_places(part)
-            for part in (location, location if places is None else places)
+            self._years_and_locations(part)
+            for part in (location, location if locations is None else locations)
         )
         other_year = rows[0][:, None] != columns[0]
         same = rows[1][:, None] == columns[1]
         return same & ~(other_year & apart.T.flatten().repeat(2)[:, None])
 
-    def _years_and_places(self, location: Tensor) -> tuple[Tensor, Tensor]:
-        """Year and place of every query and key, (4 N) each, of places (N)."""
+    def _years_and_locations(self, location: Tensor) -> tuple[Tensor, Tensor]:
+        """Year and location of every query and key, (4 N) each, of locations (N)."""
         years = torch.arange(self.years, device=location.device)
         return years.repeat_interleave(len(location)).repeat(2), location.repeat(2 * self.years)

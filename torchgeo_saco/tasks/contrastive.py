@@ -375,10 +375,10 @@ class ContrastiveTask(BaseTask):
     @torch.no_grad()
     def key(self, view: Tensor) -> Tensor:
         """Project the mean of the groups with the key encoder, (S, B, D)."""
-        view, places = shuffled(view) if self.hparams['shuffle_bn'] else (view, None)
+        view, order = shuffled(view) if self.hparams['shuffle_bn'] else (view, None)
         features = self._encoder(self.model_momentum).forward_groups(view)
         keys = self.projector_momentum(features).mean(2)
-        return unshuffled(keys.transpose(0, 1), places).transpose(0, 1)
+        return unshuffled(keys.transpose(0, 1), order).transpose(0, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute the embedding of an image: the mean over groups of the features.

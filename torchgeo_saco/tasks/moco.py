@@ -11,7 +11,7 @@ from .contrastive import Contrast, ContrastiveTask
 
 
 class MoCo(ContrastiveTask):
-    r"""MoCo v2: momentum contrast, of two views of an image or of two dates of a place.
+    r"""MoCo v2: momentum contrast, of two views of an image or of two dates of a location.
 
     .. math::
 
@@ -19,7 +19,7 @@ class MoCo(ContrastiveTask):
             {\exp(q \cdot k / \tau) + \sum_j \exp(q \cdot n_j / \tau)}
 
     with :math:`q` an augmented view, :math:`k` another one by a key encoder that follows slowly,
-    and :math:`n_j` the keys of earlier images, except those of the same place. On groups and
+    and :math:`n_j` the keys of earlier images, except those of the same location. On groups and
     textures, with ``temporal=True``, it is SA+MoCo v2.
 
     If you use this task in your research, please cite:
@@ -28,18 +28,18 @@ class MoCo(ContrastiveTask):
     * SA+MoCo v2: https://doi.org/10.1016/j.isprsjprs.2025.02.024
     """
 
-    def __init__(self, temporal: bool = False, **shared: Any) -> None:
+    def __init__(self, temporal: bool = False, **kwargs: Any) -> None:
         """Initialize a new MoCo instance.
 
         Args:
-            temporal: Whether the key is another date of the place (MoCo v2 with temporal
+            temporal: Whether the key is another date of the location (MoCo v2 with temporal
                 positives), or another view of the same image.
-            shared: See :class:`ContrastiveTask`.
+            **kwargs: See :class:`ContrastiveTask`.
 
         Raises:
             ValueError: If an argument is out of range, or no group can be formed.
         """
-        super().__init__(**shared)
+        super().__init__(**kwargs)
 
     @property
     def dates(self) -> int:
@@ -52,7 +52,7 @@ class MoCo(ContrastiveTask):
         Args:
             image: Reflectance, (B, T, C, H, W). The first date counts, and the second one if
                 ``temporal``.
-            location: Number of the place of each image, (B).
+            location: Number of the location of each image, (B).
 
         Returns:
             Loss, and the features it compares.

@@ -17,7 +17,7 @@ class SACo(ContrastiveTask):
 
     Every image is shown to one shared backbone as groups of three bands and as their textures.
     The groups of an image are drawn to their mean, the cluster; the cluster is drawn to its
-    augmented view and to another date of the place, against a memory of other places:
+    augmented view and to another date of the location, against a memory of other locations:
 
     .. math::
 
@@ -53,7 +53,7 @@ class SACo(ContrastiveTask):
         lr: float = 1e-4,
         weight_decay: float = 1e-5,
         milestones: Sequence[float] = (),
-        **shared: Any,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new SACo instance.
 
@@ -85,7 +85,7 @@ class SACo(ContrastiveTask):
             lr: Learning rate.
             weight_decay: Weight decay.
             milestones: Shares of the epochs after which the learning rate falls to a tenth.
-            shared: See :class:`ContrastiveTask`.
+            **kwargs: See :class:`ContrastiveTask`.
 
         Raises:
             ValueError: If an argument is out of range, or no group can be formed.
@@ -110,7 +110,7 @@ class SACo(ContrastiveTask):
             lr=lr,
             weight_decay=weight_decay,
             milestones=milestones,
-            **shared,
+            **kwargs,
         )
 
     @property
@@ -123,7 +123,7 @@ class SACo(ContrastiveTask):
 
         Args:
             image: Reflectance, (B, T, C, H, W). Of more than two dates the first two count.
-            location: Number of the place of each image, (B).
+            location: Number of the location of each image, (B).
 
         Returns:
             Losses, and the features they compare.

@@ -26,7 +26,7 @@ class SeasonalFeatures(NamedTuple):
 class SeCo(ContrastiveTask):
     r"""SeCo: seasonal contrast in three sub-spaces of the embedding.
 
-    With three dates of a place, the query :math:`q` shows the first one, and the keys
+    With three dates of a location, the query :math:`q` shows the first one, and the keys
     :math:`k_0` the second one augmented, :math:`k_1` the third one, :math:`k_2` the first one
     augmented. Sub-space :math:`s` draws :math:`q` to :math:`k_s`:
 
@@ -35,7 +35,7 @@ class SeCo(ContrastiveTask):
         L = \sum_s -\log \frac{\exp(z_s \cdot \kappa_{s,s} / \tau)}
             {\exp(z_s \cdot \kappa_{s,s} / \tau) + \sum_n \exp(z_s \cdot n / \tau)}
 
-    against the earlier :math:`\kappa_{s,s}` of other places and, for :math:`s > 0`, all other
+    against the earlier :math:`\kappa_{s,s}` of other locations and, for :math:`s > 0`, all other
     keys of the batch. So sub-space 0 varies with neither season nor augmentation, 1 not with
     season, 2 not with augmentation. On groups and textures it is what we call SA+SeCo.
 
@@ -60,19 +60,19 @@ class SeCo(ContrastiveTask):
 
         Args:
             image: Reflectance, (B, T, C, H, W). The first three dates count.
-            location: Number of the place of each image, (B).
+            location: Number of the location of each image, (B).
 
         Returns:
             Losses, and the features they compare.
         """
         query, keys = self.features(image)
-        joined, places = all_gather(keys, 2), all_gather(location)
+        joined, locations = all_gather(keys, 2), all_gather(location)
         losses = {}
         for space, name in enumerate(self.names):
-            negatives, excluded = self.negatives(space, joined[space], location, places)
+            negatives, excluded = self.negatives(space, joined[space], location, locations)
             positive = keys[space, space]
             losses[name] = self.nce(query[space].mean(1), positive, negatives, excluded)
-            self.queue(space).extend(joined[space, space], places)
+            self.queue(space).extend(joined[space, space], locations)
         return Contrast(losses, query, keys.diagonal().movedim(-1, 0))
 
     def features(self, series: Tensor) -> SeasonalFeatures:
@@ -99,37 +99,37 @@ class SeCo(ContrastiveTask):
         return self.key(views)
 
     def negatives(
-        self, space: int, keys: Tensor, location: Tensor, places: Tensor | None = None
+        self, space: int, keys: Tensor, location: Tensor, locations: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """What the queries of a sub-space are pushed from.
 
         Args:
             space: Number of the sub-space.
-            keys: All keys of the joined batch in the sub-space, (K, J, D).
-            location: Number of the place of each image of this process, (B).
-            places: That of each image of the joined batch, (J); None if this process is alone.
+            keys: All keys of the global batch in the sub-space, (K, J, D).
+            location: Number of the location of each image of this rank, (B).
+            locations: That of each image of the global batch, (J); None on a single rank.
 
         Returns:
             Queue and, but in the first sub-space, the keys that are not drawn to, (M, D); and
-            where they do not count, (B, M): other images of the query's own place.
+            where they do not count, (B, M): other images of the query's own location.
         """
         negatives, excluded = self.queue(space).negatives(location)
         if space == 0:
             return negatives, excluded
         others = [key for number, key in enumerate(keys) if number != space]
-        masks = [same_place(location, places)] * len(others)
+        masks = [same_location(location, locations)] * len(others)
         return torch.cat([negatives, *others]), torch.cat([excluded, *masks], dim=1)
 
 
-def same_place(location: Tensor, places: Tensor | None = None) -> Tensor:
-    """Where an image of the joined batch shows the place of one here, and is not the same image.
+def same_location(location: Tensor, locations: Tensor | None = None) -> Tensor:
+    """Where an image of the global batch shows the location of one here, and is not the same image.
 
     Args:
-        location: Number of the place of each image of this process, (B).
-        places: That of each image of the joined batch, (J); None if this process is alone.
+        location: Number of the location of each image of this rank, (B).
+        locations: That of each image of the global batch, (J); None on a single rank.
 
     Returns:
         The mask, (B, J).
     """
-    places = location if places is None else places
-    return (location[:, None] == places) & ~local_mask(len(location), location.device)
+    locations = location if locations is None else locations
+    return (location[:, None] == locations) & ~local_mask(len(location), location.device)
