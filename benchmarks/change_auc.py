@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Changed and unchanged places of the sample archive told apart by CACo, over seeds.
+"""Changed and unchanged locations of the sample archive told apart by CACo, over seeds.
 
 ``python benchmarks/change_auc.py`` trains ``configs/caco.yaml`` over ``configs/saco.yaml`` once a seed, on groups
 and on RGB, compares what the task decided in training and what ``torchgeo-saco changes`` reads off
@@ -47,7 +47,7 @@ def trained(seed: int, folder: Path, more: list[str]) -> CACo:
 
 
 def auc(scores: list[float], truth: list[bool]) -> float:
-    """Share of pairs of a changed and an unchanged place in the right order."""
+    """Share of pairs of a changed and an unchanged location in the right order."""
     values = torch.tensor(scores, dtype=torch.float64)
     return binary_auroc(values / values.max(), torch.tensor(truth).long()).item()
 
@@ -59,7 +59,7 @@ def measured(task: CACo, data: SeasonalDataModule, changed: dict[str, bool]) -> 
     seen = [i for i in range(len(names)) if torch.isfinite(ratios[i])]
     truth = [changed[names[i]] for i in seen]
     decided = flags[seen].tolist()
-    # Of the trained net, on all dates of every place.
+    # Of the trained net, on all dates of every location.
     table = change_map(task, data.predict_dataset, data.reflectance).table
     held_out = {place.name for place in data.val_dataset.locations}
     parts = {
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def masks(root: Path, data: SeasonalDataModule) -> dict[str, bool]:
-    """Whether the change mask of each place marks any pixel."""
+    """Whether the change mask of each location marks any pixel."""
     found = {}
     for place in data.predict_dataset.locations:
         path = root / 'change' / f'{place.name}.tif'
@@ -121,7 +121,7 @@ def masks(root: Path, data: SeasonalDataModule) -> dict[str, bool]:
 def keep_figures(run: Path, folder: Path) -> None:
     """Copy the last figures of change."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ('change_ratio', 'changed_places'):
+    for name in ('change_ratio', 'changed_locations'):
         last = max(run.rglob(f'{name}_epoch*.png'))
         (folder / f'{name}.png').write_bytes(last.read_bytes())
 
@@ -144,7 +144,9 @@ def report(results: dict[str, dict[int, dict[str, object]]]) -> None:
         chosen = [set(run['decided']) for run in runs.values()]
         shares = [len(a & b) / max(1, len(a | b)) for a, b in combinations(chosen, 2)]
         if shares:
-            console.print(f'{method}: two seeds share {mean(shares):.0%} of the places they decide')
+            console.print(
+                f'{method}: two seeds share {mean(shares):.0%} of the locations they decide'
+            )
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@
 
     python benchmarks/loader.py
 
-Writes places in SeCo's layout, with GDAL's defaults and compressed by LZW, packs them, and reads
+Writes locations in SeCo's layout, with GDAL's defaults and compressed by LZW, packs them, and reads
 all of it by TorchGeo and by this package: the data set alone, and through a DataLoader. All files
 lie in the memory of the operating system, so what is measured is work, not the disk.
 """
@@ -120,7 +120,7 @@ def alone(dataset: Dataset, passes: int) -> int:
 
 
 def peer(root: Path, locations: int) -> Dataset:
-    """TorchGeo's data set, of fewer places than the published 100 000."""
+    """TorchGeo's data set, of fewer locations than the published 100 000."""
     dataset = _Fewer.__new__(_Fewer)
     dataset.root, dataset.version, dataset.seasons = root, '100k', SEASONS
     dataset.bands, dataset.transforms = SeasonalContrastS2.all_bands, None
@@ -129,26 +129,26 @@ def peer(root: Path, locations: int) -> Dataset:
 
 
 class _Fewer(SeasonalContrastS2):
-    """Fewer places."""
+    """Fewer locations."""
 
     locations: int
 
     def __len__(self) -> int:
-        """Number of places."""
+        """Number of locations."""
         return self.locations
 
 
 def ours(root: Path) -> SeasonalArchive:
-    """Our data set, one item a place."""
+    """Our data set, one item a location."""
     return SeasonalArchive(root, dates=SEASONS, item='location')
 
 
 def write_seco(root: Path, locations: int, compression: str | None) -> None:
     """Places in the layout of SeCo, with smooth images that compress as real ones do."""
     generator = np.random.default_rng(0)
-    for place in range(locations):
+    for location in range(locations):
         for season in range(5):
-            scene = root / f'{place:06d}' / f'20190{1 + season}15T054639_20190115T054831_T43RCP'
+            scene = root / f'{location:06d}' / f'20190{1 + season}15T054639_20190115T054831_T43RCP'
             scene.mkdir(parents=True)
             for band, side in SIDES.items():
                 image = np.cumsum(generator.integers(-2, 3, (side, side)), -1) + 60

@@ -1,11 +1,11 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Distances of embeddings: two dates of one place against two places, of an encoder and of a random one.
+"""Distances of embeddings: two dates of one location against two locations, of an encoder and of a random one.
 
 ``python benchmarks/same_place.py --root my/images --weights last.ckpt --figure distances.png``
 prints, for both encoders, the median cosine distance of each kind and how often a pair of one
-place is closer than a pair of two (AUC), and draws the distances. Places that the checkpoint was
+location is closer than a pair of two (AUC), and draws the distances. Locations that the checkpoint was
 trained on are counted apart from those that it was not: the split is that of the datamodule.
 """
 
@@ -34,7 +34,7 @@ def embeddings(encoder: Encoder, images: list[torch.Tensor]) -> torch.Tensor:
 
 
 def distances(features: torch.Tensor, places: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosine distance of every pair, and whether both are of one place."""
+    """Cosine distance of every pair, and whether both are of one location."""
     cosine = 1 - features @ features.T
     pairs = list(combinations(range(len(places)), 2))
     same = torch.tensor([places[i] == places[j] for i, j in pairs])
@@ -54,12 +54,12 @@ def main() -> None:
         root=arguments.root, val_fraction=arguments.val_fraction, batch_size=2
     )
     data.setup('predict')
-    held_out = {place.name for place in data.val_dataset.locations}
+    held_out = {location.name for location in data.val_dataset.locations}
     whole = data.predict_dataset
     samples = [whole[i] for i in range(len(whole))]
     images = [data.reflectance(sample['image'][0]) for sample in samples]
     places = [int(sample['location']) for sample in samples]
-    names = [place.name for place in whole.locations]
+    names = [location.name for location in whole.locations]
 
     trained = load_encoder(data.bands, data.sensor, weights=arguments.weights)
     torch.manual_seed(0)
@@ -67,7 +67,9 @@ def main() -> None:
     random = load_encoder(data.bands, data.sensor, plan.model, None, plan.groups, plan.texture)
     fit_input_statistics(random.encoder, lambda: torch.stack(images).split(32), backbone=True)
 
-    table = Table('encoder', 'places', 'same place', 'two places', 'AUC', title='median distance')
+    table = Table(
+        'encoder', 'places', 'same location', 'two locations', 'AUC', title='median distance'
+    )
     figure, axes = plt.subplots(2, 2, figsize=(9, 6), sharex=True, layout='constrained')
     for row, (name, encoder) in enumerate(
         (('random', random.encoder), ('trained', trained.encoder))
@@ -80,9 +82,9 @@ def main() -> None:
             medians = [values[same].median().item(), values[~same].median().item()]
             table.add_row(name, part, *(f'{median:.3f}' for median in medians), f'{auc:.3f}')
             axis = axes[row, column]
-            for kind, label in ((same, 'two dates of one place'), (~same, 'two places')):
+            for kind, label in ((same, 'two dates of one location'), (~same, 'two locations')):
                 axis.hist(values[kind].numpy(), 40, density=True, alpha=0.6, label=label)
-            axis.set_title(f'{name} encoder, places {part}: AUC {auc:.2f}')
+            axis.set_title(f'{name} encoder, locations {part}: AUC {auc:.2f}')
             axis.set_xlabel('cosine distance')
             axis.set_yticks([])
     axes[0, 0].legend(frameon=False)

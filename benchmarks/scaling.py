@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How time and memory grow with batch, groups, bands, patch size and number of places.
+"""How time and memory grow with batch, groups, bands, patch size and number of locations.
 
 ``python benchmarks/scaling.py`` trains SACo+ on random images, one axis at a time, and opens stores
-that hold tables of more and more places but no images. It prints the curves, the exponent of each
+that hold tables of more and more locations but no images. It prints the curves, the exponent of each
 over its upper half, and draws them. Every axis runs in a process of its own, so
 that its peak memory is its own.
 """
@@ -126,7 +126,7 @@ def _step(batch: int, groups: int, bands: int, patch: int) -> Callable[[], None]
 
 
 def places(axis: str, points: Sequence[int], repeats: int) -> list[dict[str, float]]:
-    """Start-up, order of an epoch and decision of change, by the number of places."""
+    """Start-up, order of an epoch and decision of change, by the number of locations."""
     curve = []
     idle = memory()
     for count in points:
@@ -189,11 +189,11 @@ def exponents(curves: dict[str, list[dict[str, float]]]) -> dict[str, float]:
 
 
 def targets(curves: dict[str, list[dict[str, float]]]) -> list[Target]:
-    """Nothing grows faster than linearly, and a million places are open in ten seconds."""
+    """Nothing grows faster than linearly, and a million locations are open in ten seconds."""
     growth = exponents(curves)
     steepest = max(growth, key=lambda name: growth[name])
     last = curves['locations'][-1]
-    start = f'start-up on {last["value"]:,} places'
+    start = f'start-up on {last["value"]:,} locations'
     return [
         Target(
             f'power of growth, the largest of {len(growth)}: {steepest}',

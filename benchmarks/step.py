@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightly.models.utils import update_momentum
 from PIL import Image
-from reporting import Target, device, parser, ratios, report, seconds, synchronize
+from reporting import Target, parser, ratios, report, seconds, synchronize
+from reporting import device as default_device
 from skimage.feature import local_binary_pattern
 from timm import create_model
 from torch import Tensor, nn
@@ -33,8 +35,6 @@ from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as T
 
 from torchgeo_saco.bands import SENTINEL2_L2A
-from lightly.models.utils import update_momentum
-
 from torchgeo_saco.models.momentum import key_copy
 from torchgeo_saco.runtime.compile import compile_module
 from torchgeo_saco.runtime.memory import keep_freed_memory
@@ -55,25 +55,25 @@ COARSER = {'B01': 6, 'B09': 6} | dict.fromkeys(('B05', 'B06', 'B07', 'B8A', 'B11
 class Original:
     """The original step: one group, band and image at a time."""
 
-    def __init__(self, groups: list[list[int]], place: torch.device, model: str) -> None:
+    def __init__(self, groups: list[list[int]], device: torch.device, model: str) -> None:
         """Make encoder, key encoder and optimizer.
 
         Args:
             groups: Channels of the spectral groups.
-            place: Device of the encoders.
+            device: Device of the encoders.
             model: Name of the backbone.
         """
-        self.groups, self.place = groups, place
+        self.groups, self.device = groups, device
         self.jitter = ColorJitter(0.1, 0.1, 0.1, 0.1)
         backbone: Any = create_model(model, num_classes=0)
         widths = (backbone.num_features, 1024, 512, 256)
         layers: list[nn.Module] = []
         for first, second in pairwise(widths):
             layers += [nn.Linear(first, second), nn.ReLU()]
-        self.query = nn.Sequential(backbone, *layers[:-1]).to(place)
+        self.query = nn.Sequential(backbone, *layers[:-1]).to(device)
         self.keys = key_copy(self.query)
         self.optimizer = torch.optim.Adam(self.query.parameters(), 1e-4, weight_decay=1e-5)
-        self.queue = F.normalize(torch.randn(QUEUE, 256, device=place), dim=1)
+        self.queue = F.normalize(torch.randn(QUEUE, 256, device=device), dim=1)
         #: Seconds spent on each part since they were cleared.
         self.spent: dict[str, float] = {}
 
@@ -119,7 +119,7 @@ class Original:
         codes = [[local_binary_pattern(b, 16, 2, 'uniform') for b in image] for image in numbers]
         textures = torch.from_numpy(np.array(codes, np.float32)).split(3, dim=1)
         images += [(part - part.min()) / (part.max() - part.min()) for part in textures]
-        return [image.to(self.place) for image in images]
+        return [image.to(self.device) for image in images]
 
     def train(self, images: list[list[Tensor]]) -> None:
         """Loss of the views, weights, key encoder and queue."""
@@ -134,7 +134,7 @@ class Original:
         for key in keys:
             logits = torch.cat([(query * key).sum(1, keepdim=True), query @ self.queue.T], dim=1)
             loss = loss + F.cross_entropy(
-                logits / 0.05, torch.zeros(len(query), dtype=torch.long, device=self.place)
+                logits / 0.05, torch.zeros(len(query), dtype=torch.long, device=self.device)
             )
         self.optimizer.zero_grad()
         loss.backward()
@@ -146,20 +146,20 @@ class Original:
 class Ours:
     """The step of :class:`~torchgeo_saco.tasks.SACo`, and its parts."""
 
-    def __init__(self, place: torch.device, bf16: bool = False, **arguments: Any) -> None:
+    def __init__(self, device: torch.device, bf16: bool = False, **arguments: Any) -> None:
         """Make the task and its optimizer.
 
         Args:
-            place: Device of the task.
+            device: Device of the task.
             bf16: Whether it runs in bfloat16 where that is safe.
             arguments: Further arguments of the task.
         """
-        self.place, self.bf16 = place, bf16
+        self.device, self.bf16 = device, bf16
         self.task = SACo(bands=BANDS, texture=TEXTURED, size=SIZE, queue_size=QUEUE, **arguments)
-        self.task.to(place).train()
+        self.task.to(device).train()
         if arguments.get('compile'):
             for backbone in (self.task.model, self.task.model_momentum):
-                compile_module(backbone, place, 'the backbone')
+                compile_module(backbone, device, 'the backbone')
         self.optimizer = self.task.configure_optimizers()
         self.reflectance = Reflectance()
         self.steps = 0
@@ -173,12 +173,12 @@ class Ours:
     def loss(self, stored: Tensor, location: Tensor) -> Tensor:
         """Loss, as in the training step of the task."""
         task = self.task
-        image = self.reflectance(stored.to(self.place, non_blocking=True))
-        location = location.to(self.place, non_blocking=True)
+        image = self.reflectance(stored.to(self.device, non_blocking=True))
+        location = location.to(self.device, non_blocking=True)
         image = task.guard.images(image, location, self.steps)
         task._updated_step = -1
         task._update_key_encoder()
-        with torch_seeded(0, self.steps, device=self.place), self.precision():
+        with torch_seeded(0, self.steps, device=self.device), self.precision():
             losses = task.objective(image, location).losses
         loss = torch.stack(list(losses.values())).sum()
         task.guard.loss(loss, location, self.steps)
@@ -192,12 +192,12 @@ class Ours:
 
     def precision(self) -> Any:
         """Where bfloat16 is used, if it is."""
-        return torch.autocast(self.place.type, torch.bfloat16) if self.bf16 else nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def parts(self, stored: Tensor, location: Tensor, repeats: int) -> dict[str, float]:
         """Seconds of each part of a step, measured alone."""
         task = self.task
-        image = self.reflectance(stored.to(self.place))
+        image = self.reflectance(stored.to(self.device))
         query, key = task.views.cropped(image[:, 0]), task.views.augmented(image.flatten(0, 1))
 
         def views() -> None:
@@ -291,9 +291,9 @@ def archive(batch: int, side: int) -> tuple[Tensor, list[list[list[np.ndarray]]]
     bands = [
         [
             [band[::step, ::step].copy() for band, step in zip(date, steps, strict=True)]
-            for date in place
+            for date in location
         ]
-        for place in stored.numpy()
+        for location in stored.numpy()
     ]
     return stored, bands
 
@@ -301,7 +301,7 @@ def archive(batch: int, side: int) -> tuple[Tensor, list[list[list[np.ndarray]]]
 def peak(ours: Ours, stored: Tensor, location: Tensor) -> float:
     """Largest memory of the tensors of a step, in MiB."""
     ours.step(stored, location)
-    if ours.place.type == 'cuda':
+    if ours.device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         ours.step(stored, location)
@@ -311,16 +311,16 @@ def peak(ours: Ours, stored: Tensor, location: Tensor) -> float:
     return memory.most / 2**20
 
 
-def ceilings(place: torch.device, batch: int, quick: bool) -> dict[str, float]:
+def ceilings(device: torch.device, batch: int, quick: bool) -> dict[str, float]:
     """Largest rate of products and of convolutions as in the net, in FLOP/s, by precision."""
     side = 512 if quick else 2048
     rates = {}
     for name, dtype in (('float32', torch.float32), ('bf16', torch.bfloat16)):
-        square = torch.randn(side, side, device=place, dtype=dtype)
+        square = torch.randn(side, side, device=device, dtype=dtype)
         rates[name] = 2 * side**3 / min(seconds(lambda x=square: x @ x))
-        layer = nn.Conv2d(64, 64, 3, padding=1, bias=False).to(place, dtype)
+        layer = nn.Conv2d(64, 64, 3, padding=1, bias=False).to(device, dtype)
         layer.to(memory_format=torch.channels_last)
-        image = torch.randn(11 * batch, 64, 16, 16, device=place, dtype=dtype)
+        image = torch.randn(11 * batch, 64, 16, 16, device=device, dtype=dtype)
         image = image.to(memory_format=torch.channels_last)
         with torch.no_grad():
             least = min(seconds(lambda f=layer, x=image: f(x)))
@@ -350,7 +350,7 @@ def busy(call: Callable[[], None], steps: int) -> float:
     return total / 1e6 / wall
 
 
-def variants(place: torch.device, model: str, quick: bool) -> dict[str, Ours]:
+def variants(device: torch.device, model: str, quick: bool) -> dict[str, Ours]:
     """Our step in all its forms; compilers take too long for a trial."""
     forms: dict[str, dict[str, bool]] = {
         'ours': {},
@@ -360,25 +360,25 @@ def variants(place: torch.device, model: str, quick: bool) -> dict[str, Ours]:
     if not quick:
         forms |= {'ours, compile': {'compile': True}}
         forms |= {'ours, bf16 + compile': {'bf16': True, 'compile': True}}
-    return {name: Ours(place, model=model, **form) for name, form in forms.items()}
+    return {name: Ours(device, model=model, **form) for name, form in forms.items()}
 
 
 def main() -> None:
     """Measure all forms of the step, say how far from the limit they are, and write it."""
     arguments: argparse.Namespace = parser(__doc__).parse_args()
     torch.manual_seed(0)
-    place = device()
+    device = default_device()
     batch, side = (4, 64) if arguments.quick else (32, 264)
     repeats = 1 if arguments.quick else 5
     stored, bands = archive(batch, side)
-    if place.type == 'cuda':
+    if device.type == 'cuda':
         stored = stored.pin_memory()
     location = torch.arange(batch)
     model = 'test_resnet' if arguments.quick else 'resnet18'
-    ours = variants(place, model, arguments.quick)
+    ours = variants(device, model, arguments.quick)
     names = ours['ours'].task.inputs.spectral.groups
     original = Original(
-        [[BANDS.index(band) for band in group.bands] for group in names], place, model
+        [[BANDS.index(band) for band in group.bands] for group in names], device, model
     )
 
     seconds(lambda: original.step(bands), 0)
@@ -386,12 +386,12 @@ def main() -> None:
     theirs = seconds(lambda: original.step(bands), repeats, warmup=0)
     parts = {name: spent / repeats for name, spent in original.spent.items()}
     # As the task does before it trains; a process cannot go back on it.
-    keeping = place.type == 'cpu' and keep_freed_memory()
+    keeping = device.type == 'cpu' and keep_freed_memory()
     helped = seconds(lambda: original.step(bands), repeats) if keeping else theirs
     with FlopCounterMode(display=False) as counter:
         ours['ours'].step(stored, location)
     flops = counter.get_total_flops()
-    rates = ceilings(place, batch, arguments.quick)
+    rates = ceilings(device, batch, arguments.quick)
 
     rows = [row('original', theirs, theirs, batch, flops, rates['float32'])]
     if keeping:
@@ -404,14 +404,14 @@ def main() -> None:
         rows.append(row(name, theirs, times[name], batch, flops, ceiling))
     best = min(times, key=lambda name: median(times[name]))
     ratio, spread = ratios(theirs, times[best])
-    wanted = 20.0 if place.type == 'cuda' else 2.5
+    wanted = 20.0 if device.type == 'cuda' else 2.5
     memory = {name: peak(ours[name], stored, location) for name in ours if 'compile' not in name}
     saved = memory['ours'] / memory['ours, checkpoint_groups']
     targets = [
         Target(f'step: {best}', 'the original step', ratio, wanted, spread=spread),
         Target('less memory by checkpoint_groups', 'ours', saved, 1.0),
     ]
-    if place.type == 'cuda':
+    if device.type == 'cuda':
         share = busy(lambda: ours[best].step(stored, location), 20)
         targets.append(Target('GPU busy', 'time of 20 steps', 100 * share, 95.0, unit='%'))
     report(

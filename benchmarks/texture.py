@@ -46,9 +46,9 @@ class Case(NamedTuple):
 def main() -> None:
     """Measure all forms, their memory and the limits."""
     arguments = parser(__doc__ or '').parse_args()
-    quick, place = arguments.quick, device()
+    quick, location = arguments.quick, device()
     repeats = 3 if quick else 15
-    images = (2 if quick else 8) if place.type == 'cpu' else (8 if quick else 64)
+    images = (2 if quick else 8) if location.type == 'cpu' else (8 if quick else 64)
     # The peer has one thread and no batch: its time goes with the number of pixels.
     numbers = patches(1)
     times = {Case(PEER, 'uint16', 1): per_pixel(numbers, lambda: peer(numbers), repeats)}
@@ -57,12 +57,12 @@ def main() -> None:
     cases = [
         Case(form, dtype, threads)
         for dtype in ('float32', *(() if quick else ('uint8',)))
-        for threads in sorted({available} if quick or place.type != 'cpu' else {1, available})
+        for threads in sorted({available} if quick or location.type != 'cpu' else {1, available})
         for form in ('eager', 'compiled')
     ]
     for case in cases:
         torch.set_num_threads(case.threads)
-        batch = patches(images, case.dtype).to(place)
+        batch = patches(images, case.dtype).to(location)
         times[case] = per_pixel(batch, call(batch, case), repeats)
         # So large that the blocks it is worked on in are small beside it.
         large = batch.repeat(8, 1, 1, 1)
@@ -73,7 +73,7 @@ def main() -> None:
     rows = [
         {
             'form': case.form,
-            'device': 'cpu' if case.form == PEER else place.type,
+            'device': 'cpu' if case.form == PEER else location.type,
             'input': case.dtype,
             'threads': case.threads,
             'Mpx/s': 1e-6 / median(times[case]),
@@ -83,7 +83,7 @@ def main() -> None:
         for case in times
     ]
     fastest = Case('compiled', 'float32', available)
-    limit = limits(place, 1 / median(times[fastest]), repeats)
+    limit = limits(location, 1 / median(times[fastest]), repeats)
     report('texture', arguments, rows, targets(times, memory, available), limit=limit)
     print(
         f'limits in Mpx/s: memory {limit["memory Mpx/s"]:.0f} ({limit["copied GB/s"]:.1f} GB/s), '
@@ -169,9 +169,9 @@ def targets(
     return aims
 
 
-def limits(place: torch.device, reached: float, repeats: int) -> dict[str, Any]:
+def limits(location: torch.device, reached: float, repeats: int) -> dict[str, Any]:
     """Pixels a second that memory and arithmetic allow, and the share that is reached."""
-    source = torch.rand(2**26 if place.type == 'cuda' else 2**24, device=place)
+    source = torch.rand(2**26 if location.type == 'cuda' else 2**24, device=location)
     copy = torch.empty_like(source)
     copied = 8 * source.numel() / min(seconds(lambda: copy.copy_(source), repeats))
     rate = operation_rate(source, repeats)

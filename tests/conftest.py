@@ -24,7 +24,7 @@ REAL_DATA = Path(
 
 @pytest.fixture(scope='session')
 def archive(tmp_path_factory) -> Path:
-    """Archive of 6 places x 4 dates in two years, 12 bands, uint8. Not to be changed."""
+    """Archive of 6 locations x 4 dates in two years, 12 bands, uint8. Not to be changed."""
     root = write_archive(tmp_path_factory.mktemp('archive'))
     write_labels(root, ['field', 'town', 'field', 'town', 'field', 'town'])
     return root

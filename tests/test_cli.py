@@ -6,6 +6,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torchgeo.main import main as torchgeo
 from torchgeo_saco import cli, tasks
 from torchgeo_saco.io.checkpoint import part
 from torchgeo_saco.models.change import ChangeEstimate
+from torchgeo_saco.tasks.requirements import require_data
 
 from .data.archives import write_archive
 
@@ -52,7 +54,7 @@ def fit(main, *configs, root=None, folder=None, more=()):
 
 @pytest.fixture(scope='module')
 def large(tmp_path_factory):
-    """Twelve places of the size that SeCo stores."""
+    """Twelve locations of the size that SeCo stores."""
     return write_archive(
         tmp_path_factory.mktemp('large') / 'clean', locations=4, dates=('20180410', '20190412'),
         size=264,
@@ -68,15 +70,15 @@ def test_folder_of_ones_own(archive, tmp_path, capsys, caplog):
     assert f'checkpoint  {last}' in text.replace('\n', ' ') or str(last) in text
     assert last.is_file()
     assert torch.load(last, weights_only=True)['hyper_parameters']['model'] == 'test_resnet'
-    assert 'nearest-neighbour accuracy on held-out places' in text
-    assert '5 places to train on, 1 held out' in caplog.text
+    assert 'nearest-neighbour accuracy on held-out locations' in text
+    assert '5 locations to train on, 1 held out' in caplog.text
     figures = {path.name for path in (tmp_path / 'saco/version_0/figures').iterdir()}
     assert {'groups.png', 'textures.png', 'views.png', 'embeddings_epoch001.png'} <= figures
 
 
 @pytest.fixture(scope='module')
 def seasons(tmp_path_factory):
-    """Eight places with three dates in each of two years."""
+    """Eight locations with three dates in each of two years."""
     dates = ('20180310', '20180612', '20180915', '20190309', '20190614', '20190911')
     return write_archive(tmp_path_factory.mktemp('seasons'), locations=8, dates=dates)
 
@@ -108,7 +110,7 @@ def test_nothing_of_the_files_below_a_method_stays(config):
 
 @pytest.mark.parametrize(
     ('config', 'items'),
-    # Places of SeCo-100K and of CACo's 10,000; for the others every date is an item.
+    # Locations of SeCo-100K and of CACo's 10,000; for the others every date is an item.
     [('seco', 20_000), ('sa_seco', 20_000), ('caco', 10_000), ('teco', 10_000), ('sa_caco', 10_000),
      ('moco', 100_000), ('sa_moco', 100_000), ('saco', 100_000)],
 )  # fmt: skip
@@ -117,14 +119,17 @@ def test_queue_suits_the_data_of_the_paper(config, items):
     held_out = given['data']['init_args'].get('val_fraction', 0.2)
     name = given['model']['class_path'].rsplit('.', 1)[1]
     arguments = given['model']['init_args'] | {'model': 'test_resnet', 'weights': None}
-    getattr(tasks, name)(**arguments)._require_items(round(items * (1 - held_out)))
+    data = SimpleNamespace(train_items=round(items * (1 - held_out)))
+    task = getattr(tasks, name)(**arguments)
+    data.dates, data.years = task.dates, task.years
+    require_data(task, data)
 
 
 def test_caco_on_the_sample_configuration(seasons, tmp_path):
     fit(torchgeo, CONFIGS / 'saco.yaml', CONFIGS / 'caco.yaml', root=seasons, folder=tmp_path,
         more=['--data.init_args.archive=folder', '--data.init_args.download=false',
               '--trainer.check_val_every_n_epoch=1'])  # fmt: skip
-    assert list(tmp_path.rglob('changed_places_epoch001.png'))
+    assert list(tmp_path.rglob('changed_locations_epoch001.png'))
     # The checkpoint holds what was decided from the ratios in it.
     (last,) = tmp_path.rglob('last.ckpt')
     saved = part(torch.load(last, weights_only=True)['state_dict'], 'change.')
@@ -143,9 +148,9 @@ def test_data_merge_over_any_method(config, large, tmp_path, monkeypatch):
     root = tmp_path / 'root'
     root.mkdir()
     (root / folder).symlink_to(large)
-    place = root / folder if folder == 'places' else root
+    location = root / folder if folder == 'places' else root
     method = CONFIGS / 'pretrain/sa_moco.yaml'
-    fit(torchgeo, CONFIGS / 'saco.yaml', config, method, root=place, folder=tmp_path,
+    fit(torchgeo, CONFIGS / 'saco.yaml', config, method, root=location, folder=tmp_path,
         more=['--data.init_args.download=false'])  # fmt: skip
     assert list(tmp_path.rglob('last.ckpt'))
 

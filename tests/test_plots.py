@@ -80,7 +80,7 @@ def test_confusion_is_in_per_cent_of_the_truth():
     )
     axis = figure.axes[0]
     cells = {(text.get_position()[1], text.get_position()[0]): text for text in axis.texts}
-    shown = {place: text.get_text() for place, text in cells.items()}
+    shown = {location: text.get_text() for location, text in cells.items()}
     assert shown == {(0, 0): '75', (0, 1): '25', (0, 2): '<1', (2, 0): '25', (2, 2): '75'}
     assert cells[0, 0].get_color() == 'white'
     assert cells[0, 1].get_color() != 'white'

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Band names, sensors and band groups: the only place that knows a band order."""
+"""Band names, sensors and band groups: the only location that knows a band order."""
 
 import difflib
 import re

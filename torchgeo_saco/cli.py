@@ -20,10 +20,10 @@ COMMANDS = {
         'evaluation',
         'Evaluate encoders on benchmarks, or compare methods: tables, figures.',
     ),
-    'changes': ('change.command', 'Say which places of an archive have changed, by an encoder.'),
+    'changes': ('change.command', 'Say which locations of an archive have changed, by an encoder.'),
     'sample': (
         'locations.sampling.command',
-        'Sample places on Earth to pre-train on, and dates of each.',
+        'Sample locations on Earth to pre-train on, and dates of each.',
     ),
     'pack': (
         'archives.packing.command',
@@ -31,7 +31,7 @@ COMMANDS = {
     ),
     'fetch': (
         'locations.fetching.command',
-        'Fetch images of sampled places from a STAC catalogue.',
+        'Fetch images of sampled locations from a STAC catalogue.',
     ),
 }
 

@@ -22,7 +22,7 @@ from torchgeo_saco.archives.layout import Location, Scene
 
 
 def place(*days):
-    """A place with these dates."""
+    """A location with these dates."""
     dates = [date.fromisoformat(day) for day in days]
     return Location('000007', tuple(Scene(f'{day:%Y%m%d}', day, {}) for day in sorted(dates)))
 
@@ -88,7 +88,7 @@ def test_the_middle_of_an_odd_count_belongs_to_no_half():
         ),
     ],
 )  # fmt: skip
-def test_reason_why_a_place_is_left_out(item, dates, other, rule, reason):
+def test_reason_why_a_location_is_left_out(item, dates, other, rule, reason):
     assert too_few_dates(SPAN, dates, item, other, rule) == reason
 
 
@@ -148,22 +148,22 @@ def test_season_distance_goes_the_shorter_way_round(first, second, days):
     assert season_distance(*pair) == season_distance(*pair[::-1]) == days
 
 
-def test_all_places_at_once_are_told_as_one_by_one():
+def test_all_locations_at_once_are_told_as_one_by_one():
     generator = np.random.default_rng(0)
-    places = []
+    locations = []
     for _ in range(300):
         days = generator.choice(900, generator.integers(0, 9), replace=False)
-        places.append(place(*(str(date(2017, 6, 1) + timedelta(int(day))) for day in days)))
-    first = np.cumsum([0, *(len(location.days) for location in places)])
+        locations.append(place(*(str(date(2017, 6, 1) + timedelta(int(day))) for day in days)))
+    first = np.cumsum([0, *(len(location.days) for location in locations)])
     epoch = date(1970, 1, 1).toordinal()
-    days = np.array([d.toordinal() - epoch for p in places for d in p.days], np.int32)
+    days = np.array([d.toordinal() - epoch for p in locations for d in p.days], np.int32)
     for rule in product((1, 2, 3), ('date', 'location', 'years'), OTHERS, ('calendar', 'halves')):
-        expected = [too_few_dates(location, *rule) is None for location in places]
+        expected = [too_few_dates(location, *rule) is None for location in locations]
         assert enough_dates(first, days, *rule).tolist() == expected
-        assert 0 < sum(expected) < len(places)
+        assert 0 < sum(expected) < len(locations)
 
 
-def test_no_places_at_once():
+def test_no_locations_at_once():
     none = np.zeros(0, np.int32)
     for rule in product((2,), ('date', 'years'), OTHERS, ('calendar', 'halves')):
         assert enough_dates(np.zeros(1, int), none, *rule).tolist() == []

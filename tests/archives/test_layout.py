@@ -44,14 +44,14 @@ def test_name_without_a_date(name):
 
 def test_scenes_are_ordered_by_date_not_by_name(tmp_path):
     touch(tmp_path, 'a/x_20190901/B4.tif', 'a/y_20180901/B4.tif', 'a/20190301/B4.tif')
-    (place,), _ = read_layout(tmp_path, SENTINEL2_L1C)
-    assert [scene.name for scene in place.scenes] == ['y_20180901', '20190301', 'x_20190901']
+    (location,), _ = read_layout(tmp_path, SENTINEL2_L1C)
+    assert [scene.name for scene in location.scenes] == ['y_20180901', '20190301', 'x_20190901']
 
 
 def test_spellings_of_bands(tmp_path):
     touch(tmp_path, *(f'a/20190301/{name}' for name in ('B4.tif', 'b08.TIF', 'B8a.tiff')))
-    (place,), _ = read_layout(tmp_path, SENTINEL2_L1C)
-    assert place.scenes[0].files == {'B04': 'B4.tif', 'B08': 'b08.TIF', 'B8A': 'B8a.tiff'}
+    (location,), _ = read_layout(tmp_path, SENTINEL2_L1C)
+    assert location.scenes[0].files == {'B04': 'B4.tif', 'B08': 'b08.TIF', 'B8A': 'B8a.tiff'}
 
 
 def test_listings_are_shared_between_scenes(tmp_path):
@@ -72,13 +72,13 @@ def test_strays_and_files_that_are_no_band_are_passed_over(tmp_path):
         '__MACOSX/20190301/B4.tif',
         'notes.txt',
     )
-    (place,), skipped_files = read_layout(tmp_path, SENTINEL2_L1C)
-    assert place.name == 'a'
-    assert [scene.name for scene in place.scenes] == ['20190301']
+    (location,), skipped_files = read_layout(tmp_path, SENTINEL2_L1C)
+    assert location.name == 'a'
+    assert [scene.name for scene in location.scenes] == ['20190301']
     assert skipped_files == ['TCI.tif']
 
 
-def test_empty_places_and_scenes_are_kept_to_be_reported(tmp_path):
+def test_empty_locations_and_scenes_are_kept_to_be_reported(tmp_path):
     touch(tmp_path, 'a/20190301/B4.tif', 'a/20190401/notes.txt', 'a/thumbnails/x.png', 'b/x.txt')
     (first, second), _ = read_layout(tmp_path, SENTINEL2_L1C)
     assert [dict(scene.files) for scene in first.scenes] == [{'B04': 'B4.tif'}, {}]
@@ -87,8 +87,8 @@ def test_empty_places_and_scenes_are_kept_to_be_reported(tmp_path):
 
 def test_previews(tmp_path):
     touch(tmp_path, 'a/20190301T1.tif', 'a/20180301T1.tif', 'a/20190301T1/B4.tif')
-    (place,), _ = read_layout(tmp_path, SENTINEL2_L1C, previews=True)
-    assert [scene.name for scene in place.scenes] == ['20180301T1.tif', '20190301T1.tif']
+    (location,), _ = read_layout(tmp_path, SENTINEL2_L1C, previews=True)
+    assert [scene.name for scene in location.scenes] == ['20180301T1.tif', '20190301T1.tif']
 
 
 def test_names_beyond_ascii(tmp_path):
@@ -124,7 +124,9 @@ def test_root_is_a_file(tmp_path):
 @pytest.mark.parametrize('content', [(), ('.hidden/20190301/B4.tif',), ('20190301/B4.tif',)])
 def test_empty_root(tmp_path, content):
     touch(tmp_path, *content)
-    with pytest.raises(ValueError, match=r'holds no place laid out as <location>/.*previews=True'):
+    with pytest.raises(
+        ValueError, match=r'holds no location laid out as <location>/.*previews=True'
+    ):
         read_layout(tmp_path, SENTINEL2_L1C)
 
 

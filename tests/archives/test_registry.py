@@ -15,7 +15,7 @@ from torchgeo_saco.archives.registry import ARCHIVES, archive_folder, obtain_arc
 from ..data.archives import write_archive
 
 
-def test_folder_of_the_places(tmp_path):
+def test_folder_of_the_locations(tmp_path):
     assert archive_folder('folder', tmp_path) == str(tmp_path)
     assert archive_folder('sample', tmp_path) == str(tmp_path / 'seasonal')
     assert archive_folder('sample', tmp_path / 'seasonal') == str(tmp_path / 'seasonal')

@@ -73,10 +73,10 @@ def data(root, **arguments):
 def coloured(tmp_path_factory):
     """Places whose class is their colour."""
     root = write_archive(tmp_path_factory.mktemp('coloured'), locations=10, size=12)
-    for place in range(10):
+    for location in range(10):
         for band in ('B2', 'B3', 'B4', 'B8'):
-            for path in (root / f'{place:06d}').rglob(f'{band}.tif'):
-                write_tif(path, np.full((12, 12), 10 if place % 2 else 250, 'uint8'))
+            for path in (root / f'{location:06d}').rglob(f'{band}.tif'):
+                write_tif(path, np.full((12, 12), 10 if location % 2 else 250, 'uint8'))
     write_labels(root, ['bright', 'dark'] * 5)
     return root
 
@@ -130,7 +130,7 @@ def test_resumed_run_keeps_the_untrained_row(coloured, tmp_path):
 def test_rows_are_printed_and_logged(coloured, tmp_path, capsys):
     trainer = fit(MeanColour(), data(coloured), tmp_path, [KNNProbe(k=3)])
     text = capsys.readouterr().out
-    assert '3-nearest-neighbour accuracy on held-out places' in text
+    assert '3-nearest-neighbour accuracy on held-out locations' in text
     assert 'untrained' in text
     assert 'after epoch 1' in text
     assert text.count('100.0%') == 2

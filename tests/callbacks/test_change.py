@@ -25,7 +25,7 @@ from ..data.archives import write_archive
 
 
 class Watcher(LightningModule):
-    """A task that finds the first place changed, and the others alike."""
+    """A task that finds the first location changed, and the others alike."""
 
     def __init__(self, estimate=True, grows=True):
         super().__init__()
@@ -79,7 +79,7 @@ def test_figures_of_every_epoch(archive, tmp_path):
     trainer = fit(Watcher(), data(archive), tmp_path, [ChangeFigures()], 2)
     assert names(trainer) == [
         f'{name}_epoch{epoch:03d}.png'
-        for name in ('change_ratio', 'changed_places')
+        for name in ('change_ratio', 'changed_locations')
         for epoch in (1, 2)
     ]
     assert not plt.get_fignums()
@@ -94,12 +94,12 @@ def test_figures_are_in_tensorboard(archive, tmp_path):
     logger = TensorBoardLogger(tmp_path)
     trainer = fit(Watcher(), data(archive), tmp_path, [ChangeFigures()], logger=logger)
     events = EventAccumulator(trainer.log_dir, size_guidance={'images': 0}).Reload()
-    assert sorted(events.Tags()['images']) == ['change_ratio', 'changed_places']
+    assert sorted(events.Tags()['images']) == ['change_ratio', 'changed_locations']
 
 
 def test_figures_show_what_was_decided(archive, tmp_path, monkeypatch):
     shown = {}
-    for name in ('plot_change_histogram', 'plot_change_places'):
+    for name in ('plot_change_histogram', 'plot_change_locations'):
         plot = getattr(callback, name)
         monkeypatch.setattr(
             callback, name, lambda *a, n=name, p=plot: shown.update({n: a}) or p(*a)
@@ -112,7 +112,7 @@ def test_figures_show_what_was_decided(archive, tmp_path, monkeypatch):
     assert mixture == module.change.mixture
     assert mixture is not None
     assert title == '2 of 8 ratios above the threshold, epoch 1'
-    part, ratios, pairs, _ = shown['plot_change_places']
+    part, ratios, pairs, _ = shown['plot_change_locations']
     numbers = {place.name: part.location_index[place.name] for place in part.locations}
     seen = {name: module.change.ratio[i].mean().item() for name, i in numbers.items()}
     assert ratios == {name: ratio for name, ratio in seen.items() if not math.isnan(ratio)}
@@ -148,11 +148,11 @@ def test_tasks_without_an_estimate_are_said_once(archive, tmp_path, caplog):
 def test_data_without_an_archive_give_the_histogram_alone(tmp_path, caplog):
     with caplog.at_level('INFO'):
         trainer = fit(Watcher(), Plain(), tmp_path, [ChangeFigures()], 2)
-    assert caplog.text.count('no images of changed places: the datamodule has no') == 1
+    assert caplog.text.count('no images of changed locations: the datamodule has no') == 1
     assert names(trainer) == ['change_ratio_epoch001.png', 'change_ratio_epoch002.png']
 
 
-def test_nothing_is_drawn_before_a_place_was_seen(archive, tmp_path):
+def test_nothing_is_drawn_before_a_location_was_seen(archive, tmp_path):
     trainer = fit(Watcher(grows=False), data(archive), tmp_path, [ChangeFigures()])
     assert not names(trainer)
 

@@ -39,7 +39,7 @@ def write_checkpoint(path, method=MoCo, class_path='torchgeo_saco.tasks.MoCo', *
 
 @pytest.fixture
 def root(tmp_path):
-    """Six places in natural colour; the first one is another from the second year on."""
+    """Six locations in natural colour; the first one is another from the second year on."""
     root = write_archive(tmp_path / 'archive', bands=('B2', 'B3', 'B4'), size=16)
     for path in root.glob('000000/2019*/B2.tif'):
         with rasterio.open(path) as file:
@@ -91,9 +91,9 @@ def test_summary_and_figures(weights, root, tmp_path, capsys):
     options = ['--figure', str(figures[0]), '--images', str(figures[1]), '--top', '3']
     run(weights, root, tmp_path / 'changes.parquet', *options)
     text = capsys.readouterr().out
-    assert 'most changed of 4 places' in text
+    assert 'most changed of 4 locations' in text
     assert text.index('000000') < text.index('changes.parquet: ')
-    assert ' of 4 places changed, with a ratio above ' in text
+    assert ' of 4 locations changed, with a ratio above ' in text
     assert 'left out: 000003 has dates 2 in 2018, 1 in 2019, not two years of 2' in text
     assert 'left out: 000004/20180410T103021_20190415T103025_T31UFS lacks B03' in text
     assert 'no footprint' not in text
@@ -109,7 +109,9 @@ def test_places_without_georeference_are_said(weights, root, tmp_path, capsys):
         write_tif(path, image, crs=None, transform=rasterio.Affine.identity())
     figure = tmp_path / 'changes.png'
     run(weights, root, tmp_path / 'changes.geojson', '--figure', str(figure))
-    assert '6 places have no footprint, for their files are not georef' in capsys.readouterr().out
+    assert (
+        '6 locations have no footprint, for their files are not georef' in capsys.readouterr().out
+    )
     assert figure.is_file()
 
 
@@ -119,7 +121,7 @@ def test_places_that_are_all_alike_are_said(weights, root, tmp_path, capsys):
     figure = tmp_path / 'changes.png'
     run(weights, root, tmp_path / 'changes.gpkg', '--figure', str(figure))
     assert (
-        '0 of 6 places changed, for two kinds of places need two different ratios'
+        '0 of 6 locations changed, for two kinds of locations need two different ratios'
         in capsys.readouterr().out
     )
     assert figure.is_file()
@@ -135,11 +137,11 @@ def test_unit_of_the_files(weights, root, tmp_path):
     assert not np.allclose(tables[0].long_distance, tables[1].long_distance[tables[0].index])
 
 
-def test_images_of_two_places_need_two(weights, tmp_path, capsys):
+def test_images_of_two_locations_need_two(weights, tmp_path, capsys):
     alone = write_archive(tmp_path / 'alone', locations=1)
     path = tmp_path / 'changes.parquet'
     message = refused(capsys, weights, alone, path, '--images', str(tmp_path / 'places.png'))
-    assert 'need two places with two years, and there is one; leave out --images' in message
+    assert 'need two locations with two years, and there is one; leave out --images' in message
     assert not path.exists()
 
 
@@ -252,7 +254,7 @@ def test_archive_of_one_year(weights, tmp_path, capsys):
     dates = ('20180410', '20180715')
     root = write_archive(tmp_path / 'archive', 2, dates, ('B2', 'B3', 'B4'), size=12)
     message = refused(capsys, weights, root, tmp_path / 'changes.parquet')
-    assert 'has no place with 2 dates in each of two years' in message
+    assert 'has no location with 2 dates in each of two years' in message
     assert '000000 has dates 2 in 2018' in message
 
 
@@ -261,5 +263,5 @@ def test_help(capsys):
         main(['--help'])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    assert 'Which places of a seasonal archive have changed for good' in text
+    assert 'Which locations of a seasonal archive have changed for good' in text
     assert 'torchgeo-saco changes --weights logs/saco/last.ckpt' in text

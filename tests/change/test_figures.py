@@ -10,7 +10,11 @@ import shapely
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 
-from torchgeo_saco.change.figures import plot_change_histogram, plot_change_map, plot_change_places
+from torchgeo_saco.change.figures import (
+    plot_change_histogram,
+    plot_change_locations,
+    plot_change_map,
+)
 from torchgeo_saco.datasets import SeasonalArchive
 from torchgeo_saco.models.change import two_gaussians
 
@@ -77,12 +81,12 @@ def titles(figure):
     return [axis.get_title() for axis in figure.axes]
 
 
-def test_most_changed_places_beside_least_changed_ones(archive):
+def test_most_changed_locations_beside_least_changed_ones(archive):
     whole = SeasonalArchive(archive)
     named = dict(
         zip([p.name for p in whole.locations], [3.0, 1.0, 9.0, 2.0, 7.0, 5.0], strict=True)
     )
-    figure = plot_change_places(whole, named, pairs=2)
+    figure = plot_change_locations(whole, named, pairs=2)
     assert [title.split('\n')[0] for title in titles(figure)[::2]] == [
         '000002, ratio 9.00', '000001, ratio 1.00', '000004, ratio 7.00', '000003, ratio 2.00',
     ]  # fmt: skip
@@ -93,18 +97,18 @@ def test_most_changed_places_beside_least_changed_ones(archive):
     assert not np.array_equal(*images)
 
 
-def test_few_places_and_places_without_a_ratio(archive):
+def test_few_locations_and_locations_without_a_ratio(archive):
     whole = SeasonalArchive(archive)
-    figure = plot_change_places(whole, {'000001': 1.0, '000003': 2.0, '000005': 3.0}, pairs=4)
+    figure = plot_change_locations(whole, {'000001': 1.0, '000003': 2.0, '000005': 3.0}, pairs=4)
     assert [title[:6] for title in titles(figure)[::2]] == ['000005', '000001']
-    with pytest.raises(ValueError, match='has 1 places with a change ratio and two years'):
-        plot_change_places(whole, {'000001': 1.0})
+    with pytest.raises(ValueError, match='has 1 locations with a change ratio and two years'):
+        plot_change_locations(whole, {'000001': 1.0})
 
 
 @pytest.mark.parametrize('bands', [('B8', 'B11', 'B12'), ('B8',)])
 def test_places_without_natural_colour(tmp_path, bands):
     root = write_archive(tmp_path, locations=2, bands=bands, size=12)
-    figure = plot_change_places(SeasonalArchive(root), {'000000': 1.0, '000001': 2.0})
+    figure = plot_change_locations(SeasonalArchive(root), {'000000': 1.0, '000001': 2.0})
     image = figure.axes[0].images[0].get_array()
     assert image.shape == (12, 12, 3)
     assert np.ptp(image) > 0.5
@@ -112,7 +116,7 @@ def test_places_without_natural_colour(tmp_path, bands):
         assert np.array_equal(image[..., 0], image[..., 1])
 
 
-def test_map_shows_placed_places():
+def test_map_shows_placed_locations():
     boxes = [shapely.box(x, 10, x + 2, 12) for x in (0, 20, 40)]
     table = gpd.GeoDataFrame(
         {'ratio': [3.0, 1.0, 2.0, 8.0], 'changed': [False, True, False, True]},

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tests of the change of places by a trained task."""
+"""Tests of the change of locations by a trained task."""
 
 import io
 import shutil
@@ -66,7 +66,7 @@ def colours(path):
 
 @pytest.fixture
 def root(tmp_path):
-    """Six places; the first two have other colours from the second year on."""
+    """Six locations; the first two have other colours from the second year on."""
     root = write_archive(tmp_path / 'archive', bands=('B2', 'B3', 'B4'), size=12)
     for place, band in (('000000', 'B2'), ('000001', 'B4')):
         for scene in (root / place).glob('2019*'):
@@ -103,7 +103,7 @@ def test_table_against_scipy(root):
     assert not changes.skipped
 
 
-def test_changed_places_are_found(root):
+def test_changed_locations_are_found(root):
     table, mixture, _ = change_map(MeanColour(), opened(root))
     assert table.ratio.is_monotonic_decreasing
     assert set(table.location[:2]) == {'000000', '000001'}
@@ -143,7 +143,7 @@ def test_places_without_two_years_are_listed(root):
         '000002 has dates 2 in 2018, not two years of 2',
         '000004 has dates 1 in 2018, 2 in 2019, not two years of 2',
     ]
-    # Images of places left out are not read.
+    # Images of locations left out are not read.
     assert task.seen == 4 * 4
 
 
@@ -161,7 +161,7 @@ def test_years_between_are_not_read(root):
 def test_halves_of_all_dates(root):
     for scene in list(root.glob('*/20190412*')):
         scene.rename(scene.parent / '20181230')
-    with pytest.raises(ValueError, match='no place with 2 dates in each of two years, such as'):
+    with pytest.raises(ValueError, match='no location with 2 dates in each of two years, such as'):
         change_map(MeanColour(), opened(root))
     table = change_map(MeanColour(), opened(root, year_rule='halves')).table
     assert table.changed.sum() == 2
@@ -178,7 +178,7 @@ def test_places_that_are_all_alike(root):
     assert table.threshold.isna().all()
 
 
-def test_one_place(root):
+def test_one_location(root):
     for place in ('000001', '000002', '000003', '000004', '000005'):
         shutil.rmtree(root / place)
     table, mixture, _ = change_map(MeanColour(), opened(root))
@@ -237,7 +237,7 @@ def test_other_bands_than_trained(root, bands):
 def test_progress_is_shown_where_asked(root, capsys):
     screen = io.StringIO()
     change_map(MeanColour(), opened(root), console=Console(file=screen, force_terminal=True))
-    assert 'places' in screen.getvalue()
+    assert 'locations' in screen.getvalue()
     assert not capsys.readouterr().out
 
 

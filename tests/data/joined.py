@@ -74,11 +74,11 @@ class PlainNet(nn.Module):
 
 
 class Memory(Callback):
-    """Keeps losses and places of every step."""
+    """Keeps losses and locations of every step."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self.losses, self.places, self.copied = [], [], []
+        self.losses, self.locations, self.copied = [], [], []
 
     def on_train_start(self, trainer, pl_module):
         """Keep the names of what is copied from the first process to the others at every step."""
@@ -87,7 +87,7 @@ class Memory(Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Keep those of a step."""
         self.losses.append(outputs['loss'].item())
-        self.places.append((trainer.current_epoch, batch['location'].tolist()))
+        self.locations.append((trainer.current_epoch, batch['location'].tolist()))
 
 
 def still_task(name: str):
@@ -123,7 +123,7 @@ def fit(task, root, folder, batch_size, items, epochs=3, callbacks=(), **options
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {
         'losses': memory.losses,
-        'places': memory.places,
+        'places': memory.locations,
         'copied': memory.copied,
         'metrics': metrics,
         'state': {name: value.clone() for name, value in task.state_dict().items()},
@@ -142,7 +142,7 @@ def exchanged():
     """What the functions of torchgeo_saco.runtime.distributed give to this process."""
     rank = int(os.environ['RANK'])
     rows = torch.arange(3) + 10 * rank
-    mixed, places = shuffled(rows)
+    mixed, locations = shuffled(rows)
     values = torch.full((3, 2), 1.0 + rank, requires_grad=True)
     # Each process weighs what it all_gather by another number.
     ((10.0**rank) * all_gather(values)).sum().backward()
@@ -153,7 +153,7 @@ def exchanged():
         'all_gather columns': all_gather(rows[None], 1),
         'own': local_mask(3),
         'mixed': mixed,
-        'unmixed': unshuffled(mixed, places),
+        'unmixed': unshuffled(mixed, locations),
         'gradient': values.grad,
         'queue': queue.state_dict(),
     }

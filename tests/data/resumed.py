@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.tasks import CACo
 
-#: Two years of a place, in each of which three dates are drawn.
+#: Two years of a location, in each of which three dates are drawn.
 YEARS = {'item': 'years', 'dates': 3, 'on_missing': 'drop'}
 
 

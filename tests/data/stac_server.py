@@ -36,7 +36,7 @@ CONFORMS = [
 
 
 def number(band: str, epsg: int, east, north, seed: int):
-    """What a scene shows at the middle of a pixel: a function of the place, 1100 to 8995."""
+    """What a scene shows at the middle of a pixel: a function of the location, 1100 to 8995."""
     column, row = np.floor(np.asarray(east) / 10), np.floor(np.asarray(north) / 10)
     order = list(SENTINEL2_L2A.bands).index(band)
     mixed = (column * 7919 + row * 104729 + order * 611953 + seed * 15485863 + epsg) % 7895

@@ -19,7 +19,7 @@ def module(root, **arguments):
 
 
 def names(dataset):
-    return {place.name for place in dataset.locations}
+    return {location.name for location in dataset.locations}
 
 
 def test_places_are_split_not_images(archive):
@@ -30,7 +30,7 @@ def test_places_are_split_not_images(archive):
     assert names(module(archive, val_fraction=0.4).val_dataset) == val
 
 
-def test_at_least_one_place_is_held_out(archive):
+def test_at_least_one_location_is_held_out(archive):
     assert len(names(module(archive, val_fraction=0.01).val_dataset)) == 1
     assert len(module(archive, val_fraction=0).val_dataset) == 0
 
@@ -83,11 +83,11 @@ def test_probe_loaders_hold_labelled_single_dates(archive):
     assert sum(len(batch['label']) for batch in bank) == 8
     assert sum(len(batch['label']) for batch in held_out) == 4
     dates = torch.cat([batch['date'] for batch in held_out]).flatten().tolist()
-    # Spread evenly over the four dates of each place.
+    # Spread evenly over the four dates of each location.
     assert dates == [20180715, 20190720] * 2
 
 
-def test_probe_leaves_out_places_without_a_label(tmp_path):
+def test_probe_leaves_out_locations_without_a_label(tmp_path):
     write_archive(tmp_path, bands=['B4'], size=6)
     write_labels(tmp_path, ['a', 'b', 'a'])
     bank, held_out = module(tmp_path, val_fraction=0.5).probe_dataloaders(9)
@@ -102,18 +102,18 @@ def test_probe_without_labels(tmp_path):
         module(tmp_path).probe_dataloaders()
 
 
-def test_probe_without_held_out_places(archive):
-    with pytest.raises(ValueError, match='no place is held out; set val_fraction above 0'):
+def test_probe_without_held_out_locations(archive):
+    with pytest.raises(ValueError, match='no location is held out; set val_fraction above 0'):
         module(archive, val_fraction=0).probe_dataloaders()
 
 
-def test_probe_without_a_labelled_place_held_out(tmp_path):
+def test_probe_without_a_labelled_location_held_out(tmp_path):
     write_archive(tmp_path, bands=['B4'], size=6)
     data = module(tmp_path, val_fraction=0.2)
     held_out = next(iter(names(data.val_dataset)))
     rows = [f'{i:06d},a' for i in range(6) if f'{i:06d}' != held_out]
     (tmp_path / 'labels.csv').write_text('\n'.join(['location,label', *rows]))
-    with pytest.raises(ValueError, match=r'labels\.csv labels no held-out place; add some'):
+    with pytest.raises(ValueError, match=r'labels\.csv labels no held-out location; add some'):
         module(tmp_path, val_fraction=0.2).probe_dataloaders()
 
 
@@ -157,16 +157,19 @@ def test_what_was_left_out_is_said(tmp_path, caplog):
     with caplog.at_level('INFO'):
         module(tmp_path, dates=4, on_missing='drop')
     assert 'left out: 000003 has 3 of 4 dates' in caplog.text
-    assert '4 places to train on, 1 held out' in caplog.text
+    assert '4 locations to train on, 1 held out' in caplog.text
 
 
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [
-        ({'batch_size': 1}, 'batch_size must be at least 2 to contrast places, got 1'),
+        ({'batch_size': 1}, 'batch_size must be at least 2 to contrast locations, got 1'),
         ({'batch_size': 64}, r'batch_size=64 is larger than the 20 training items .* at most 20'),
         ({'val_fraction': 1.0}, r'val_fraction must be at least 0 and below 1, got 1\.0'),
-        ({'val_fraction': 0.9}, r'has 6 places, 5 of them held out; contrasting needs at least 2'),
+        (
+            {'val_fraction': 0.9},
+            r'has 6 locations, 5 of them held out; contrasting needs at least 2',
+        ),
         ({'archive': 'moon'}, r"unknown archive 'moon'; choose one of folder, sample"),
         ({'download': True}, r"archive 'folder' cannot be downloaded; set download to false"),
         ({'archive': 'caco', 'download': True}, r'set download to false .*zenodo\.org'),
@@ -188,8 +191,8 @@ def test_missing_archive(tmp_path):
 def test_split_stays_the_same_whatever_is_left_out(tmp_path):
     dates = ('20180301', '20180601', '20190301', '20190601')
     write_archive(tmp_path, locations=16, bands=['B4'], size=6, dates=dates)
-    for place in range(0, 16, 3):
-        for folder in (tmp_path / f'{place:06d}').glob('2019*'):
+    for location in range(0, 16, 3):
+        for folder in (tmp_path / f'{location:06d}').glob('2019*'):
             (folder / 'B4.tif').unlink()
             folder.rmdir()
     held_out = []
@@ -199,7 +202,7 @@ def test_split_stays_the_same_whatever_is_left_out(tmp_path):
         )
         data.setup('fit')
         assert data.locations == (16 if item == 'date' else 10)
-        held_out.append({place.name for place in data.val_dataset.locations})
+        held_out.append({location.name for location in data.val_dataset.locations})
     assert held_out[1] < held_out[0]
     assert len(held_out[0]) == 6
 
@@ -225,6 +228,6 @@ def test_ordered_images_need_labels(tmp_path):
         data.ordered_dataloader('train')
     data.setup('fit')
     with pytest.raises(
-        ValueError, match=r'labels\.csv labels no place of the train split; add some'
+        ValueError, match=r'labels\.csv labels no location of the train split; add some'
     ):
         data.ordered_dataloader('train')

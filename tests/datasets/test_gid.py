@@ -143,10 +143,10 @@ def test_val_is_held_out_from_the_official_training_tiles(tree):
 
 def test_stride_is_of_training_windows_alone(tree):
     train = GIDWindows(tree, 'train', size=32, stride=16, val_fraction=0)
-    places = {(int(s['row']), int(s['column'])) for s in train if s['location'] == 0}
+    locations = {(int(s['row']), int(s['column'])) for s in train if s['location'] == 0}
     # The last row is shifted from 48 to 38, the last column from 64 to 58.
     rows, columns = (0, 16, 32, 38), (0, 16, 32, 48, 58)
-    assert places == {(row, column) for row in rows for column in columns}
+    assert locations == {(row, column) for row in rows for column in columns}
     numbers = gid_numbers(sorted(GID_NAMES).index(train.tiles[0].name))
     sample = next(s for s in train if s['row'] == 38 and s['column'] == 58)
     seed = GID_NAMES.index(train.tiles[0].name)
@@ -164,8 +164,8 @@ def test_training_windows_without_a_label_are_left_out(small):
     numbers[66, 40] = 9
     write_png(gid_files(small, 'train', GID_NAMES[0])[1], numbers)
     dataset = read_small(small)
-    places = [(int(sample['row']), int(sample['column'])) for sample in dataset]
-    assert places == [(0, 32), (32, 0), (38, 32)]
+    locations = [(int(sample['row']), int(sample['column'])) for sample in dataset]
+    assert locations == [(0, 32), (32, 0), (38, 32)]
     assert dataset.skipped == 6
     assert all((sample['mask'] >= 0).any() for sample in dataset)
     everything = read_small(small, keep_unlabelled=True)
@@ -226,7 +226,7 @@ def test_copies_that_cannot_be_written(small):
         read_small(small)
 
 
-def test_copy_of_an_image_is_read_in_its_place(small):
+def test_copy_of_an_image_is_read_in_its_location(small):
     tile = listed_tiles(small, 'train', 'gid15')[0]
     assert copy_image(tile)
     assert not copy_image(tile)

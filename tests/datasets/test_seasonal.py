@@ -49,7 +49,7 @@ def test_every_date_is_an_item_and_comes_first(archive):
     assert all(day[0] != day[1] for day in days)
 
 
-def test_every_place_is_an_item(archive):
+def test_every_location_is_an_item(archive):
     data = SeasonalArchive(archive, dates=4, item='location')
     assert len(data) == 6
     assert sorted(data[5]['date'].tolist()) == [int(date) for date in DATES]
@@ -96,10 +96,10 @@ def test_two_years_are_an_axis(archive, dates):
         assert (sample['date'] // 10000 == torch.tensor([[2018], [2019]])).all()
         # The archive has two seasons a year, a few days apart between the years.
         assert torch.equal(sample['date'][0] // 100 % 100, sample['date'][1] // 100 % 100)
-        place = data.locations[2]
-        scenes = {scene.date.strftime('%Y%m%d'): i for i, scene in enumerate(place.scenes)}
+        location = data.locations[2]
+        scenes = {scene.date.strftime('%Y%m%d'): i for i, scene in enumerate(location.scenes)}
         for image, day in zip(sample['image'].flatten(0, 1), sample['date'].flatten(), strict=True):
-            assert torch.equal(image, data.read_scene(place, scenes[str(day.item())]))
+            assert torch.equal(image, data.read_scene(location, scenes[str(day.item())]))
 
 
 def test_seasons_may_be_drawn_alone(archive):
@@ -110,7 +110,7 @@ def test_seasons_may_be_drawn_alone(archive):
     assert months == {(4, 4), (4, 7), (7, 4), (7, 7)}
 
 
-def test_part_with_more_dates_than_its_places_have(archive):
+def test_part_with_more_dates_than_its_locations_have(archive):
     part = SeasonalArchive(archive).subset(['000001'], 3, 'years')
     with pytest.raises(
         ValueError, match=r'000001 has dates 2 in 2018, 2 in 2019, not two years of 3;'
@@ -151,7 +151,7 @@ def test_place_without_a_label(tmp_path):
     [
         ('location,class\n000000,field\n', r'labels\.csv has no column label'),
         ('location,label\n000000,a\n000000,b\n', r'labels\.csv lists location 000000 twice'),
-        ('location,label\n0,a\n1,b\n', r"labels\.csv lists no place .* its first is '0': write"),
+        ('location,label\n0,a\n1,b\n', r"labels\.csv lists no location .* its first is '0': write"),
     ],
 )
 def test_wrong_table_of_labels(tmp_path, text, message):
@@ -161,7 +161,7 @@ def test_wrong_table_of_labels(tmp_path, text, message):
         SeasonalArchive(tmp_path)
 
 
-def test_subset_keeps_the_number_of_a_place(archive):
+def test_subset_keeps_the_number_of_a_location(archive):
     part = SeasonalArchive(archive, dates=2).subset(['000004', '000005'], dates=1)
     assert len(part) == 8
     assert part[0]['location'] == 4
@@ -204,7 +204,7 @@ def test_files_of_another_type(tmp_path, path):
         SeasonalArchive(tmp_path)[1]
 
 
-def test_empty_place_and_scene_are_refused(tmp_path):
+def test_empty_location_and_scene_are_refused(tmp_path):
     write_archive(tmp_path, locations=2, bands=['B4'], size=6)
     (tmp_path / '000000' / '20200101').mkdir()
     (tmp_path / '000002').mkdir()
@@ -285,7 +285,7 @@ def test_index_out_of_range(archive):
         ({'max_nodata': 2}, r'max_nodata is a share from 0 to 1, got 2'),
         ({'size': 64}, r'B2\.tif is 36 x 36 px, too small for a window of size=64'),
         ({'resampling': 'magic'}, r"resampling must be one of .*bilinear.*, got 'magic'"),
-        ({'previews': True}, r'holds no place laid out as'),
+        ({'previews': True}, r'holds no location laid out as'),
     ],
 )
 def test_wrong_argument(archive, wrong, message):
@@ -299,7 +299,7 @@ def test_scene_that_lacks_a_band_is_refused_or_dropped(tmp_path):
     with pytest.raises(ValueError, match=rf'000001/{DATES[2]}T.* lacks B08\. Complete it'):
         SeasonalArchive(tmp_path)
     data = SeasonalArchive(tmp_path, dates=4, on_missing='drop')
-    assert [place.name for place in data.locations] == ['000000', '000002']
+    assert [location.name for location in data.locations] == ['000000', '000002']
     assert len(data.skipped) == 2
     assert data.skipped[1] == '000001 has 3 of 4 dates'
 

@@ -71,7 +71,9 @@ def test_names_of_modules_count(package):
 
 
 def test_what_no_cell_runs_does_not_count(package):
-    more = package('more', area=SOURCE, cli='x = 1\n', fetching__command='y = 2\n')
+    more = package(
+        'more', area=SOURCE, cli='x = 1\n', locations__command='y = 2\n', plots='RED = 1\n'
+    )
     assert fingerprint(more) == fingerprint(package())
 
 

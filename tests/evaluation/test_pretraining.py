@@ -27,7 +27,7 @@ FIRST = 'model.conv1.0.weight'
 
 @pytest.fixture(scope='module')
 def places(tmp_path_factory):
-    """Ten places x 6 dates in two years, with the bands of the groups. Not to be changed."""
+    """Ten locations x 6 dates in two years, with the bands of the groups. Not to be changed."""
     dates = ('20180410', '20180715', '20181005', '20190412', '20190720', '20191003')
     bands = ('B2', 'B3', 'B4', 'B8', 'B11', 'B12')
     root = write_archive(tmp_path_factory.mktemp('places'), 10, dates, bands, size=16)
@@ -88,7 +88,7 @@ def test_a_method_is_trained_tested_and_probed(spec, fitted):
     metrics = result.metrics
     assert {'test_alignment', 'test_uniformity', 'linear_C'} <= set(metrics)
     assert {'knn5_OverallAccuracy', 'linear_OverallAccuracy', 'knn5_Accuracy_town'} <= set(metrics)
-    # Three of ten places are held out; of the other seven, one is to choose the strength on.
+    # Three of ten locations are held out; of the other seven, one is to choose the strength on.
     assert (metrics['images_train'], metrics['images_test']) == (36, 18)
     assert result.classes == ('field', 'lake', 'town')
     assert result.panels == []
@@ -97,7 +97,7 @@ def test_a_method_is_trained_tested_and_probed(spec, fitted):
 
 @pytest.mark.parametrize(
     ('labels', 'val_fraction', 'message'),
-    [(False, 0.3, 'labels no place of the train split'), (True, 0.0, 'no place is held out')],
+    [(False, 0.3, 'labels no location of the train split'), (True, 0.0, 'no location is held out')],
 )
 def test_images_that_cannot_judge_are_refused_before_training(
     labels, val_fraction, message, spec, fitted, tmp_path
@@ -118,13 +118,13 @@ def test_features_are_those_of_the_net_in_the_order_of_the_archive(places):
         features, labels = embeddings(task, datamodule, 'test')
         held_out = datamodule.val_dataset
         expected = [
-            task(held_out.read_scene(place, scene)[None].float() / 255)
-            for place in held_out.locations
+            task(held_out.read_scene(location, scene)[None].float() / 255)
+            for location in held_out.locations
             for scene in range(6)
         ]
     torch.testing.assert_close(features, torch.cat(expected))
     assert labels.tolist() == [
-        held_out.labels[place.name] for place in held_out.locations for _ in range(6)
+        held_out.labels[location.name] for location in held_out.locations for _ in range(6)
     ]
 
 

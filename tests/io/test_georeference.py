@@ -80,7 +80,7 @@ def test_nowhere_on_earth(tmp_path, crs, origin, pixel):
         read_footprint(path)
 
 
-def test_coordinates_of_no_place(tmp_path):
+def test_coordinates_of_no_location(tmp_path):
     crs = 'LOCAL_CS["site", UNIT["metre", 1]]'
     path = file_at(tmp_path, from_origin(10, 50, 10, 10), crs)
     with pytest.raises(BandFileError, match=r'B04\.tif has a coordinate system without longitude'):

@@ -130,8 +130,8 @@ def deflated(content, **other):
 def test_tags_that_gdal_takes_otherwise_are_left_to_it(tag):
     assert decode_plain(deflated(bytes(256)), 100).shape == (16, 16)
     # The last one stands twice.
-    place = 't278' if tag[0] == 279 else f't{tag[0]}'
-    assert decode_plain(deflated(bytes(256), **{place: tag}), 100) is None
+    location = 't278' if tag[0] == 279 else f't{tag[0]}'
+    assert decode_plain(deflated(bytes(256), **{location: tag}), 100) is None
 
 
 def test_a_strip_that_unpacks_to_more_than_its_pixels_is_not_unpacked():

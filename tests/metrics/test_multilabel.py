@@ -27,7 +27,7 @@ def test_average_precision_by_hand():
     result = multilabel_scores(scores, target)
     assert result['AveragePrecision'].tolist() == pytest.approx([(1 + 2 / 3) / 2, 1])
     assert result['AverageAveragePrecision'].item() == pytest.approx((5 / 6 + 1) / 2)
-    # All six in one ranking: found at places 1, 3 and 4.
+    # All six in one ranking: found at locations 1, 3 and 4.
     assert result['OverallAveragePrecision'].item() == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
     # Three predicted above 0.5, two of them true; three are true.
     assert result['OverallF1Score'].item() == pytest.approx(2 * 2 / (3 + 3))

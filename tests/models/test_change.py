@@ -21,14 +21,14 @@ from torchgeo_saco.models.change import ChangeEstimate, Mixture, two_gaussians
 
 
 def sample(seed=0, unchanged=300, changed=60):
-    """Ratios as of unchanged and changed places, and which are which."""
+    """Ratios as of unchanged and changed locations, and which are which."""
     generator = np.random.default_rng(seed)
     values = [generator.normal(1.0, 0.1, unchanged), generator.normal(2.5, 0.6, changed)]
     return np.concatenate(values), np.arange(unchanged + changed) >= unchanged
 
 
 def visited(ratios, years=2):
-    """Estimate that saw every place once, with one ratio a place."""
+    """Estimate that saw every location once, with one ratio a location."""
     estimate = ChangeEstimate(len(ratios), years)
     ratios = torch.as_tensor(ratios, dtype=torch.float32)
     estimate.update(torch.arange(len(ratios)), ratios[:, None].expand(-1, years))
@@ -245,7 +245,7 @@ def test_place_twice_in_a_batch_counts_once_in_any_order():
     assert states == [pytest.approx([7.0, -1.0, 0.8 * 1 + 0.2 * 4])] * 24
 
 
-def test_decision_of_seen_and_unseen_places():
+def test_decision_of_seen_and_unseen_locations():
     estimate = ChangeEstimate(6)
     estimate.update(torch.arange(4), torch.tensor([[1.0, 1.1], [1.05, 1.0], [5.0, 1.0], [1.1, 5]]))
     assert not estimate.is_changed(torch.arange(6)).any()
@@ -262,7 +262,7 @@ def test_what_a_gpu_leaves_out_is_refused_at_the_decision(monkeypatch):
     estimate.update(torch.tensor([0, 4, 1, -1, 0]), ratio)
     assert torch.equal(estimate.ratio[0], torch.tensor([2.0, 3.0]))
     assert estimate.ratio[1:].isnan().all()
-    with pytest.raises(ValueError, match=r'3 change ratios were NaN .* of no place from 0 to 3'):
+    with pytest.raises(ValueError, match=r'3 change ratios were NaN .* of no location from 0 to 3'):
         estimate.decide()
     estimate.decide()
     assert 'refused' not in estimate.state_dict()
@@ -323,7 +323,7 @@ def test_all_that_training_changes_is_in_the_checkpoint():
     assert estimate.changed.dtype == torch.int8
 
 
-def test_room_for_the_places_of_a_data_set():
+def test_room_for_the_locations_of_a_data_set():
     estimate = ChangeEstimate(2)
     assert estimate.changed.tolist() == [[-1, -1]] * 2
     estimate.resize(3)
@@ -333,19 +333,19 @@ def test_room_for_the_places_of_a_data_set():
     estimate.update(torch.tensor([3]), torch.ones(1, 2))
     estimate.resize(4)
     assert estimate.ratio[3].tolist() == [1, 1]
-    with pytest.raises(ValueError, match='of 4 places was estimated, and the data have 5'):
+    with pytest.raises(ValueError, match='of 4 locations was estimated, and the data have 5'):
         estimate.resize(5)
 
 
 @pytest.mark.parametrize('locations', [0, -2])
-def test_data_set_without_places(locations):
-    with pytest.raises(ValueError, match=f'at least 1 place, got locations={locations}'):
+def test_data_set_without_locations(locations):
+    with pytest.raises(ValueError, match=f'at least 1 location, got locations={locations}'):
         ChangeEstimate().resize(locations)
 
 
 @pytest.mark.parametrize('locations', [0, 3])
 def test_checkpoint_of_another_data_set(locations):
-    with pytest.raises(ValueError, match=f'of {locations} places was estimated, .* have 4'):
+    with pytest.raises(ValueError, match=f'of {locations} locations was estimated, .* have 4'):
         ChangeEstimate(4).load_state_dict(ChangeEstimate(locations).state_dict())
 
 
@@ -362,11 +362,15 @@ def test_estimate_inside_a_module_takes_its_size_from_the_checkpoint():
         ([0], [[1.0]], r'ratio \(B, 2\), got \(1,\) and \(1, 1\)'),
         ([[0]], [[1.0, 1.0]], r'got \(1, 1\) and \(1, 2\)'),
         ([0, 1], [[1.0, 1.0]], r'got \(2,\) and \(1, 2\)'),
-        ([1, 7], [[1.0, 1.0]] * 2, 'place number 7 is not one of the 3 of the estimate'),
-        ([3], [[1.0, 1.0]], 'place number 3 is not one of the 3'),
-        ([-1], [[1.0, 1.0]], 'place number -1 is not one of the 3'),
-        ([0, 2], [[1.0, 1.0], [float('nan'), 1.0]], r'NaN or infinite on the places number \[2\]'),
-        ([1], [[1.0, float('inf')]], r'NaN or infinite on the places number \[1\]'),
+        ([1, 7], [[1.0, 1.0]] * 2, 'location number 7 is not one of the 3 of the estimate'),
+        ([3], [[1.0, 1.0]], 'location number 3 is not one of the 3'),
+        ([-1], [[1.0, 1.0]], 'location number -1 is not one of the 3'),
+        (
+            [0, 2],
+            [[1.0, 1.0], [float('nan'), 1.0]],
+            r'NaN or infinite on the locations number \[2\]',
+        ),
+        ([1], [[1.0, float('inf')]], r'NaN or infinite on the locations number \[1\]'),
     ],
 )
 def test_wrong_observations_leave_the_estimate_alone(location, ratio, tokens):
@@ -388,7 +392,7 @@ def test_wrong_numbers(numbers):
         ChangeEstimate(*numbers)
 
 
-#: Places and ratios that each of two processes sees in three steps: disjoint ones, common ones,
+#: Locations and ratios that each of two processes sees in three steps: disjoint ones, common ones,
 #: and one several times.
 STEPS = (
     (([0, 1], [1.0, 2.0]), ([2, 3], [9.0, 2.5])),

@@ -34,7 +34,7 @@ def test_queue_keeps_every_key_in_order(size, batch):
         assert torch.equal(angles, l2_normalize(numbered(0, first + batch))[kept])
 
 
-def test_unfilled_slots_and_the_own_place_are_no_negatives():
+def test_unfilled_slots_and_the_own_location_are_no_negatives():
     queue = KeyQueue(4, 2)
     queue.enqueue(numbered(0, 3), torch.tensor([5, 6, 5]))
     keys, excluded = queue.negatives(torch.tensor([5, 6, 7]))

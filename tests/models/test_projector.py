@@ -27,7 +27,7 @@ def test_plain_heads_are_linear_layers_with_relu_in_between():
         torch.testing.assert_close(projected[space], expected)
 
 
-def test_norm_follows_every_layer_and_takes_the_place_of_the_bias():
+def test_norm_follows_every_layer_and_takes_the_location_of_the_bias():
     projectors = Projectors(6, [4], 2, norm=True)
     kinds = [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d]
     assert layers(projectors) == [kinds]

@@ -28,7 +28,7 @@ TOLERANCE = 1e-9
 
 @pytest.fixture(scope='module')
 def places(tmp_path_factory):
-    """Ten places to train on and three held out, with two years of four dates."""
+    """Ten locations to train on and three held out, with two years of four dates."""
     root = tmp_path_factory.mktemp('places')
     write_archive(root, locations=13, dates=DATES, bands=('B2', 'B3', 'B4', 'B8'), size=16)
     write_labels(root, ['field', 'town'] * 6 + ['field'])
@@ -96,7 +96,7 @@ def test_state_is_equal_on_both_processes(name, job):
 def test_batches_of_a_step_are_together_the_joined_batch(name, job, alone):
     parts = [result['methods'][name]['places'] for result in job.results]
     for (epoch, whole), (_, first), (_, second) in zip(alone[name]['places'], *parts, strict=True):
-        assert [place for pair in zip(first, second, strict=True) for place in pair] == whole
+        assert [location for pair in zip(first, second, strict=True) for location in pair] == whole
         assert epoch in range(3)
     # Another order in every epoch.
     assert len({tuple(whole) for _, whole in alone[name]['places']}) == 6
@@ -149,7 +149,7 @@ def test_views_differ_and_weights_agree(job):
 
 def test_only_batch_norm_is_copied_at_every_step(job):
     copied = job.results[0]['watched']['copied']
-    assert {'images.standardize.running_mean', 'model_momentum.bn1.running_var'} <= set(copied)
+    assert {'inputs.standardize.running_mean', 'model_momentum.bn1.running_var'} <= set(copied)
     assert [name for name in copied if name.startswith(('queues', 'change'))] == []
 
 
@@ -188,7 +188,7 @@ def test_batch_norm_is_synchronised_everywhere_and_checkpoints_stay_the_same():
     assert converted is task
     synced = {path for path, layer in task.named_modules() if isinstance(layer, nn.SyncBatchNorm)}
     assert synced == norms
-    parts = ('images.standardize', 'model.bn1', 'model_momentum.bn1', 'projector.0.1')
+    parts = ('inputs.standardize', 'model.bn1', 'model_momentum.bn1', 'projector.0.1')
     assert set(parts) <= synced
     state = task.state_dict()
     assert {name: value.shape for name, value in state.items()} == names

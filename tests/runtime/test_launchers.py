@@ -18,8 +18,8 @@ DATES = ('20180210', '20180410', '20190212', '20190412')
 
 
 @pytest.fixture(scope='module')
-def places(tmp_path_factory):
-    """Nine labelled places, one item a date."""
+def locations(tmp_path_factory):
+    """Nine labelled locations, one item a date."""
     root = write_archive(
         tmp_path_factory.mktemp('places'), 9, DATES, bands=('B2', 'B3', 'B4'), size=16
     )
@@ -28,7 +28,7 @@ def places(tmp_path_factory):
 
 
 @pytest.fixture
-def config(places, tmp_path):
+def config(locations, tmp_path):
     """Configuration of a small run with all callbacks of the sample configuration."""
     callbacks = [
         {'class_path': 'lightning.pytorch.callbacks.ModelCheckpoint', 'init_args': {'save_last': True}},
@@ -44,7 +44,7 @@ def config(places, tmp_path):
         'model': 'test_resnet', 'groups': ['natural_color'], 'texture': False, 'size': 16,
         'queue_size': 8, 'hidden_dims': [16], 'output_dim': 8, 'shuffle_bn': True,
     }  # fmt: skip
-    data = {'root': str(places), 'batch_size': 4, 'num_workers': 1}
+    data = {'root': str(locations), 'batch_size': 4, 'num_workers': 1}
     text = {
         'seed_everything': 0,
         'trainer': {
@@ -89,8 +89,8 @@ def states():
     return {}
 
 
-def test_torchrun_streams_from_an_object_store(config, places, bucket, tmp_path, states):
-    pack_archive(places, tmp_path / 'places.zarr', shard_bytes=10_000, progress=False)
+def test_torchrun_streams_from_an_object_store(config, locations, bucket, tmp_path, states):
+    pack_archive(locations, tmp_path / 'places.zarr', shard_bytes=10_000, progress=False)
     with_root(config, bucket(tmp_path / 'places.zarr', 'places.zarr'))
     command = [
         sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node=2',

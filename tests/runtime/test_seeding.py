@@ -17,7 +17,7 @@ def test_seed_of_the_run(monkeypatch):
     assert run_seed() == 0
 
 
-def test_mixed_seeds_differ_by_part_and_place():
+def test_mixed_seeds_differ_by_part_and_location():
     seeds = {mixed_seed(a, b) for a in range(20) for b in range(20)}
     assert len(seeds) == 400
     assert mixed_seed(3) != mixed_seed(3, 0)

@@ -88,11 +88,11 @@ def test_a_damaged_scene_of_a_batch_is_named(archive, tmp_path):
     store = tmp_path / 'archive.zarr'
     pack_archive(archive, store, progress=False)
     dataset = SeasonalArchive(store)
-    place = dataset.locations[2]
+    location = dataset.locations[2]
     (shard,) = (path for path in (store / 'images' / 'c').rglob('*') if path.is_file())
     content = bytearray(shard.read_bytes())
     scenes = sum(len(other.days) for other in list(dataset.locations)[:2])
     content[scenes * (dataset[0]['image'].numel() + 4)] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(BandFileError, match=f'{place.name}/{place.scenes[0].name}'):
+    with pytest.raises(BandFileError, match=f'{location.name}/{location.scenes[0].name}'):
         dataset.__getitems__([0, scenes, 1])

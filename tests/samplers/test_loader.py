@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings('ignore:The dirpath has changed')
 
 @pytest.fixture(scope='module')
 def places(tmp_path_factory):
-    """Seven places to train on, of which a batch of 2 leaves one out, in 3 steps an epoch."""
+    """Seven locations to train on, of which a batch of 2 leaves one out, in 3 steps an epoch."""
     root = tmp_path_factory.mktemp('places')
     return write_archive(root, locations=9, dates=DATES, bands=('B2', 'B3', 'B4'), size=16)
 

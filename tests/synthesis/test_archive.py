@@ -174,7 +174,7 @@ def test_arguments_out_of_range_are_refused(tmp_path: Path, argument: dict, mess
 
 def test_every_ten_locations_have_every_label():
     for seed in range(3):
-        places = [archive.location(seed, number, 24) for number in range(40)]
+        locations = [archive.sample_location(seed, number, 24) for number in range(40)]
         for start in range(0, 40, 10):
-            assert {place.label for place in places[start : start + 10]} == set(LABELS)
-        assert sum(place.changed for place in places) == 6
+            assert {place.label for place in locations[start : start + 10]} == set(LABELS)
+        assert sum(place.changed for place in locations) == 6

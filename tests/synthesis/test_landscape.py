@@ -30,22 +30,22 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def shares(place: Landscape) -> np.ndarray:
-    covers = np.asarray(place.covers)[place.patches]
+def shares(location: Landscape) -> np.ndarray:
+    covers = np.asarray(location.covers)[location.patches]
     return np.bincount(covers.ravel(), minlength=len(COVERS) + 1) / covers.size
 
 
 @pytest.mark.parametrize('label', LABELS)
 def test_place_is_complete_and_repeatable(label: str):
-    place, twin = (landscape(label, rng(), SIDE) for _ in range(2))
-    assert np.array_equal(place.patches, twin.patches)
-    assert np.array_equal(place.relief, twin.relief)
-    count = len(place.surfaces)
-    assert len(place.covers) == len(place.delays) == len(place.vigour) == count
-    assert place.patches.max() < count
-    assert set(place.surfaces) <= set(SURFACES)
-    assert 0.2 < place.relief.min() <= place.relief.max() < 5
-    assert not place.changed.any()
+    location, twin = (landscape(label, rng(), SIDE) for _ in range(2))
+    assert np.array_equal(location.patches, twin.patches)
+    assert np.array_equal(location.relief, twin.relief)
+    count = len(location.surfaces)
+    assert len(location.covers) == len(location.delays) == len(location.vigour) == count
+    assert location.patches.max() < count
+    assert set(location.surfaces) <= set(SURFACES)
+    assert 0.2 < location.relief.min() <= location.relief.max() < 5
+    assert not location.changed.any()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_crops_differ_in_timing():
 
 
 @pytest.mark.parametrize('label', LABELS)
-def test_unchanged_place_only_rotates_crops(label: str):
+def test_unchanged_location_only_rotates_crops(label: str):
     first = landscape(label, rng(), SIDE)
     second = next_year(first, rng(1), changes=False)
     assert np.array_equal(first.cover_mask(), second.cover_mask())
@@ -92,26 +92,26 @@ def test_change_stays_within_its_mask(seed: int):
 
 
 def test_mask_takes_the_most_frequent_cover():
-    place = Landscape(4)
-    place.paint(rng(), np.ones((4, 4), bool), 'grass', 'grass')
-    place.paint(rng(), np.arange(16).reshape(4, 4) % 4 == 0, 'water', 'water')
-    place.paint(rng(), np.eye(4, dtype=bool)[::-1], 'paved', 'asphalt')
-    place.paint(rng(), np.indices((4, 4)).sum(0) == 0, 'paved', 'asphalt')
-    place.paint(rng(), np.indices((4, 4)).sum(0) == 1, 'water', 'water')
+    location = Landscape(4)
+    location.paint(rng(), np.ones((4, 4), bool), 'grass', 'grass')
+    location.paint(rng(), np.arange(16).reshape(4, 4) % 4 == 0, 'water', 'water')
+    location.paint(rng(), np.eye(4, dtype=bool)[::-1], 'paved', 'asphalt')
+    location.paint(rng(), np.indices((4, 4)).sum(0) == 0, 'paved', 'asphalt')
+    location.paint(rng(), np.indices((4, 4)).sum(0) == 1, 'water', 'water')
     grass, water = COVERS['grass'].value, COVERS['water'].value
-    assert place.cover_mask()[0, 0] == water
-    assert place.cover_mask()[1, 1] == grass
+    assert location.cover_mask()[0, 0] == water
+    assert location.cover_mask()[1, 1] == grass
 
 
 def test_parcels_share_choices_as_asked():
-    place = Landscape(64)
+    location = Landscape(64)
     parcels = np.arange(64 * 64).reshape(64, 64) // 32
     choices = [('grass', 'grass', 3.0), ('water', 'water', 1.0)]
-    place.paint_parcels(rng(), np.ones((64, 64), bool), parcels, choices)
-    assert place.cover_of('water').mean() == pytest.approx(0.25, abs=0.01)
+    location.paint_parcels(rng(), np.ones((64, 64), bool), parcels, choices)
+    assert location.cover_of('water').mean() == pytest.approx(0.25, abs=0.01)
 
 
-def test_paste_takes_the_chosen_cells_of_another_place():
+def test_paste_takes_the_chosen_cells_of_another_location():
     lake, field = Landscape(8), Landscape(6)
     lake.paint(rng(), np.ones((8, 8), bool), 'water', 'water')
     field.paint(rng(), np.ones((6, 6), bool), 'winter crop', 'wheat')

@@ -6,7 +6,12 @@ import pytest
 
 from torchgeo_saco.bands import SENTINEL2_L2A, band_index
 from torchgeo_saco.synthesis.landscape import Landscape
-from torchgeo_saco.synthesis.places import acquisition_days, generator, grid_tile, location
+from torchgeo_saco.synthesis.locations import (
+    acquisition_days,
+    generator,
+    grid_tile,
+    sample_location,
+)
 from torchgeo_saco.synthesis.radar import backscatter
 from torchgeo_saco.synthesis.scenes import LocationScenes
 from torchgeo_saco.synthesis.sensor import Sky, aggregated, observe, sky, spread
@@ -98,11 +103,11 @@ def test_sky_varies_within_bounds_and_darkens_in_winter():
     assert 0.03 < np.mean([w.cloud > 0 for w in summer + winter]) < 0.2
 
 
-def test_changed_place_differs_after_the_change_and_within_its_mask():
+def test_changed_location_differs_after_the_change_and_within_its_mask():
     place = next(
         found
         for number in range(200)
-        if (found := location(3, number, 48)).changed and found.label == 'pasture'
+        if (found := sample_location(3, number, 48)).changed and found.label == 'pasture'
     )
     scenes = LocationScenes(place, (2018, 2019), 5, 3)
     mask = scenes.landscapes[1].change_mask().astype(bool)

@@ -27,7 +27,7 @@ DATES = (
     '20180210', '20180410', '20180715', '20181020', '20190212', '20190412', '20190720', '20191022',
 )  # fmt: skip
 
-# Two years of three places; which of the places and years count as changed.
+# Two years of three locations; which of the locations and years count as changed.
 IMAGE = torch.rand(3, 2, 3, 12, 36, 36, generator=torch.Generator().manual_seed(0)) * 0.3
 LOCATION = torch.tensor([4, 1, 2])
 PLACE, YEAR = [4, 1, 2, 4, 1, 2], [0, 0, 0, 1, 1, 1]
@@ -41,12 +41,12 @@ CHANGED = {
 
 @pytest.fixture(scope='module')
 def two_years(tmp_path_factory):
-    """Six places with four dates in each of two years, in the same seasons."""
+    """Six locations with four dates in each of two years, in the same seasons."""
     return write_archive(tmp_path_factory.mktemp('two_years'), dates=DATES)
 
 
 def knowing(method, changed, dtype, **arguments):
-    """A task that takes some of the three places as changed."""
+    """A task that takes some of the three locations as changed."""
     task = small(method, **arguments)
     task.change.resize(5)
     task.change.changed[LOCATION] = torch.tensor(changed, dtype=task.change.changed.dtype)
@@ -54,12 +54,12 @@ def knowing(method, changed, dtype, **arguments):
 
 
 def memories(task):
-    """Keys of all queues with place and year, by sub-space."""
+    """Keys of all queues with location and year, by sub-space."""
     return [
         [
-            (key, place, year)
+            (key, location, year)
             for year in range(2)
-            for key, place, _ in memory_of(task.queues[2 * space + year])
+            for key, location, _ in memory_of(task.queues[2 * space + year])
         ]
         for space in range(3)
     ]
@@ -147,7 +147,7 @@ def test_ratio_of_equal_views_is_finite(monkeypatch):
     assert torch.isfinite(task.ratios(task.features(same_image.flatten(0, 1)))).all()
 
 
-def test_odd_count_of_places_and_two_places_train(two_years, tmp_path):
+def test_odd_count_of_locations_and_two_locations_train(two_years, tmp_path):
     for batch, folder in ((5, 'odd'), (2, 'two')):
         task = small(CACo, bands=None, queue_size=8)
         losses = history(task)
@@ -177,7 +177,7 @@ def test_resumed_run_ends_where_the_unbroken_one_does(two_years, tmp_path):
     _, last = fit(fresh(), two_years, tmp_path / 'half', 2, **options)
     saved = torch.load(last, weights_only=True)['state_dict']
     assert (saved['change.changed'] >= 0).sum() == 10
-    # In the second epoch, counted from 0, the places were decided anew.
+    # In the second epoch, counted from 0, the locations were decided anew.
     assert saved['decided'] == 1
     resumed = fresh()
     seen = {}
@@ -249,10 +249,10 @@ def test_years_are_an_axis(two_years, tmp_path):
         small(CACo)._training_image({'image': IMAGE[:, 0]})
 
 
-def test_number_of_places_must_be_known(tmp_path):
+def test_number_of_locations_must_be_known(tmp_path):
     task = small(CACo)
     trainer = Trainer(
         max_steps=1, accelerator='cpu', logger=False, default_root_dir=tmp_path, limit_val_batches=0
     )  # fmt: skip
-    with pytest.raises(ValueError, match=r'no attribute locations, the number of its places'):
+    with pytest.raises(ValueError, match=r'no attribute locations, the number of its locations'):
         trainer.fit(task, *[DataLoader([{'image': IMAGE[0]}])] * 2)

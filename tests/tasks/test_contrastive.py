@@ -20,13 +20,13 @@ from torchgeo_saco.tasks.contrastive import Contrast
 from ..data.pretraining import BANDS, GROUPS, IMAGE, LOCATION, METHODS, small
 
 
-class ContrastiveDates(ContrastiveTask):
+class AlignedDates(ContrastiveTask):
     """Draw two dates together, without negatives."""
 
     dates = 2
 
     def __init__(self, weight: float = 1.0, **kwargs):
-        """Initialize a new ContrastiveDates instance.
+        """Initialize a new AlignedDates instance.
 
         Args:
             weight: Weight of the loss.
@@ -44,7 +44,7 @@ class ContrastiveDates(ContrastiveTask):
 def test_method_of_ones_own_trains_by_its_dotted_path(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['torchgeo'])
     torchgeo([
-        'fit', f'--model={__name__}.ContrastiveDates', '--data=torchgeo_saco.datamodules.SeasonalDataModule',
+        'fit', f'--model={__name__}.AlignedDates', '--data=torchgeo_saco.datamodules.SeasonalDataModule',
         f'--data.root={archive}', '--data.batch_size=4', '--model.model=test_resnet',
         '--model.size=16', '--model.queue_size=8', '--model.weight=0.5', '--trainer.max_steps=2',
         '--trainer.accelerator=cpu', f'--trainer.default_root_dir={tmp_path}',
@@ -77,7 +77,7 @@ def test_hyper_parameters_hold_all_arguments(name):
 
 
 def test_key_encoder_and_key_projector_follow_once_a_step():
-    task = small(ContrastiveDates, momentum=0.75)
+    task = small(AlignedDates, momentum=0.75)
     networks = ((task.model, task.model_momentum), (task.projector, task.projector_momentum))
     with torch.no_grad():
         for network, _ in networks:
@@ -98,14 +98,14 @@ def test_key_encoder_and_key_projector_follow_once_a_step():
 
 @pytest.mark.parametrize('optimizer', ['adam', 'sgd'])
 def test_arguments_reach_the_optimizer(optimizer):
-    task = small(ContrastiveDates, optimizer=optimizer, weight_decay=0.25, lr=0.5, sgd_momentum=0.7)
+    task = small(AlignedDates, optimizer=optimizer, weight_decay=0.25, lr=0.5, sgd_momentum=0.7)
     (group,) = task.configure_optimizers().param_groups
     assert (group['weight_decay'], group['lr']) == (0.25, 0.5)
     assert optimizer == 'adam' or group['momentum'] == 0.7
 
 
 def test_alignment_is_the_mean_over_groups_and_sub_spaces():
-    task = small(ContrastiveDates, **GROUPS, alignment_weight=0.5)
+    task = small(AlignedDates, **GROUPS, alignment_weight=0.5)
     query = torch.randn(3, 4, 5, 8)
     task.contrast = lambda image, location: Contrast({}, query, query.mean(2))
     terms = []

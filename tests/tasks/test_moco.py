@@ -20,14 +20,14 @@ TOLERANCES = [(torch.float32, 1e-6), (torch.float64, 1e-12)]
 
 
 def memory_of(queue):
-    """Keys of a queue with their places, as the formulas take them."""
+    """Keys of a queue with their locations, as the formulas take them."""
     filled = queue.locations >= 0
     pairs = zip(queue.keys[filled].double().numpy(), queue.locations[filled].tolist(), strict=True)
-    return [(key, place, 0) for key, place in pairs]
+    return [(key, location, 0) for key, location in pairs]
 
 
 def remembering(task, dtype):
-    """The task in a precision, with features of some places of the batch and of others in memory."""
+    """The task in a precision, with features of some locations of the batch and of others in memory."""
     for number, queue in enumerate(task.queues):
         count = queue.size - 2
         keys = torch.randn(count, 8, generator=torch.Generator().manual_seed(number))

@@ -170,7 +170,7 @@ def test_multilabel_learns(tmp_path):
     [
         (GroupClassification, {'task': 'multilabel'}, r"'multilabel' goes with loss 'bce' alone"),
         (GroupClassification, {'loss': 'bce'}, r"'multilabel' goes with loss 'bce' alone"),
-        (GroupClassification, {'fusion': 'max'}, r"fusion must be 'mean', .* got 'max'"),
+        (GroupClassification, {'fusion': 'max'}, r"fusion must be one of mean, .* got 'max'"),
         (GroupSegmentation, {'decoder': 'fcn'}, r"decoder must be 'unet' or 'linear', got 'fcn'"),
         (GroupSegmentation, {'dates': 'first'}, r"dates must be 'late_mean' or .* got 'first'"),
         (GroupSegmentation, {'decoder_widths': [8]}, r'encoder has 5 levels, but 1 widths'),

@@ -73,7 +73,7 @@ def test_loss_is_that_of_the_paper():
     assert torch.allclose(losses['group_alignment'], 0.5 * alignment_loss(query), atol=1e-5)
 
 
-def test_both_keys_enter_the_queue_with_their_places():
+def test_both_keys_enter_the_queue_with_their_locations():
     task = small()
     task.contrast(IMAGE, LOCATION)
     assert task.queues[0].locations.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, -1, -1, -1, -1]
@@ -263,7 +263,7 @@ def test_groups_that_are_left_out_are_named_before_training(tmp_path, caplog):
     assert 'skipped: group complementary_2, since the image lacks B10 (and B09)' in caplog.text
 
 
-def test_batch_without_places_counts_every_image_apart():
+def test_batch_without_locations_counts_every_image_apart():
     task = small()
     assert task._locations({'image': IMAGE}).tolist() == [0, 1, 2, 3]
 
@@ -386,7 +386,9 @@ def test_nan_stops_training_before_the_weights_change(archive, tmp_path):
     )  # fmt: skip
     task.configure_bands(BANDS)
     before = copy.deepcopy(task.state_dict())
-    with pytest.raises(ValueError, match=r'an image is NaN .* at step 0, on the places number \['):
+    with pytest.raises(
+        ValueError, match=r'an image is NaN .* at step 0, on the locations number \['
+    ):
         trainer.fit(task, data)
     assert same(before, task.state_dict())
 

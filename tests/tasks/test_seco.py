@@ -25,15 +25,15 @@ def given_features(task, count, dtype, monkeypatch):
     return query.mean(2), keys
 
 
-@pytest.mark.parametrize('place', [[0, 1, 2, 3], [0, 1, 0, 3]], ids=['four places', 'one twice'])
+@pytest.mark.parametrize('location', [[0, 1, 2, 3], [0, 1, 0, 3]], ids=['four locations', 'one twice'])
 @pytest.mark.parametrize(('dtype', 'tolerance'), TOLERANCES)
-def test_losses_equal_the_formula(dtype, tolerance, place, monkeypatch):
+def test_losses_equal_the_formula(dtype, tolerance, location, monkeypatch):
     task = remembering(small(SeCo), dtype)
     z, kappa = given_features(task, 4, dtype, monkeypatch)
     memory = [memory_of(queue) for queue in task.queues]
-    losses = task.contrast(IMAGE, torch.tensor(place)).losses
+    losses = task.contrast(IMAGE, torch.tensor(location)).losses
     for space, loss in enumerate(losses.values()):
-        expected = formulas.seco(space, z, kappa, place, memory, 0.07)
+        expected = formulas.seco(space, z, kappa, location, memory, 0.07)
         assert loss.item() == pytest.approx(expected, rel=tolerance)
 
 

@@ -134,7 +134,9 @@ def test_nan_never_reaches_a_weight(spoilt, name, late, archive, tmp_path):
         default_root_dir=tmp_path, max_epochs=1, accelerator='cpu', logger=False,
         enable_progress_bar=False, enable_checkpointing=False, num_sanity_val_steps=0,
     )  # fmt: skip
-    with pytest.raises(ValueError, match=rf'{name} is NaN .* at step 1, on the places number \['):
+    with pytest.raises(
+        ValueError, match=rf'{name} is NaN .* at step 1, on the locations number \['
+    ):
         trainer.fit(task, data)
     before, after = seen[1], task.state_dict()
     kept = {k for k in before if torch.equal(before[k], after[k])}
@@ -151,7 +153,9 @@ def test_a_gradient_that_is_not_finite_reaches_no_weight(archive, tmp_path):
         lambda module, inputs, outputs: (torch.full_like(inputs[0], torch.inf),)
     )
     before = {name: value.clone() for name, value in task.model.named_parameters()}
-    with pytest.raises(ValueError, match=r'a gradient is NaN or infinite at step 0, on the places'):
+    with pytest.raises(
+        ValueError, match=r'a gradient is NaN or infinite at step 0, on the locations'
+    ):
         fit(task, archive, tmp_path)
     assert all(torch.equal(value, before[name]) for name, value in task.model.named_parameters())
 

@@ -315,8 +315,8 @@ def write_eurosat(root):
 def write_tile(path, seed):
     tile = np.random.default_rng(seed).integers(0, 4000, (13, 64, 64)).astype(np.uint16)
     profile = {'driver': 'GTiff', 'count': 13, 'height': 64, 'width': 64, 'dtype': 'uint16'}
-    place = {'crs': 'EPSG:32632', 'transform': from_origin(5e5, 5e6, 10, 10)}
-    with rasterio.open(path, 'w', **profile, **place) as file:
+    location = {'crs': 'EPSG:32632', 'transform': from_origin(5e5, 5e6, 10, 10)}
+    with rasterio.open(path, 'w', **profile, **location) as file:
         file.write(tile)
 
 

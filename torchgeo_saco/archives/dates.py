@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Which dates of a place stand together in a sample."""
+"""Which dates of a location stand together in a sample."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -19,7 +19,7 @@ YearRule = Literal['calendar', 'halves']
 
 
 def calendar_years(location: Location) -> dict[int, list[int]]:
-    """Scenes of a place by calendar year, as positions among its scenes."""
+    """Scenes of a location by calendar year, as positions among its scenes."""
     groups: dict[int, list[int]] = {}
     for position, day in enumerate(location.days):
         groups.setdefault(day.year, []).append(position)
@@ -29,10 +29,10 @@ def calendar_years(location: Location) -> dict[int, list[int]]:
 def two_years(
     location: Location, dates: int = 1, rule: YearRule = 'calendar'
 ) -> tuple[list[int], list[int]] | None:
-    """Scenes of two years of a place.
+    """Scenes of two years of a location.
 
     Args:
-        location: The place.
+        location: The location.
         dates: Scenes that each year must have.
         rule: ``calendar``: the first and the last calendar year that have enough scenes;
             ``halves``: the older and the later half of all scenes, as CACo stores two groups of
@@ -53,10 +53,10 @@ def two_years(
 def too_few_dates(
     location: Location, dates: int, item: Item, other_dates: OtherDates, rule: YearRule
 ) -> str | None:
-    """Why a place cannot give a sample, as a clause, or None if it can.
+    """Why a location cannot give a sample, as a clause, or None if it can.
 
     Args:
-        location: The place, with the scenes that are complete.
+        location: The location, with the scenes that are complete.
         dates: Dates of a sample, or of each of its years.
         item: What a sample is.
         other_dates: Where the dates beside the first may lie.
@@ -90,10 +90,10 @@ def enough_dates(
     other_dates: OtherDates,
     rule: YearRule,
 ) -> np.ndarray:
-    """Which places can give a sample, for all at once: where :func:`too_few_dates` is None.
+    """Which locations can give a sample, for all at once: where :func:`too_few_dates` is None.
 
     Args:
-        first: Position of the first scene of each place, and the number of scenes, (places + 1,).
+        first: Position of the first scene of each location, and the number of scenes, (locations + 1,).
         days: Day of each scene, counted from 1970, (scenes,).
         dates: Dates of a sample, or of each of its years.
         item: What a sample is.
@@ -101,14 +101,14 @@ def enough_dates(
         rule: What the years are.
 
     Returns:
-        Truth values, (places,).
+        Truth values, (locations,).
     """
     counts = np.diff(first)
     if item == 'years' and rule == 'halves':
         return counts // 2 >= dates
     if item != 'years' and (dates == 1 or other_dates == 'any'):
         return counts >= dates
-    # Days lie in order within a place, so a year of a place is a run.
+    # Days lie in order within a location, so a year of a location is a run.
     years = days.astype('datetime64[D]').astype('datetime64[Y]').astype(np.int32)
     begins = np.zeros(len(days), bool)
     begins[first[:-1][counts > 0]] = True
@@ -132,7 +132,7 @@ def drawn_dates(
     """Scenes of a sample: the anchor, then others without repetition.
 
     Args:
-        location: The place.
+        location: The location.
         anchor: Position of the first scene, or -1 for any.
         dates: How many.
         other_dates: Where the others may lie.
@@ -166,7 +166,7 @@ def drawn_years(
     """Scenes of a sample of two years, without repetition.
 
     Args:
-        location: The place.
+        location: The location.
         years: Positions of the scenes of both years.
         dates: How many of each.
         same_season: Whether the scenes of one year are those that together lie nearest in season to

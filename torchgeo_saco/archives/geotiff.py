@@ -17,7 +17,7 @@ from ..bands import band_index, band_names
 from ..io.georeference import Georeference, read_footprint, read_georeference
 from ..io.raster import BandFileError, read_bands, read_size
 from .labels import read_labels
-from .layout import Location, complete_places, read_layout
+from .layout import Location, complete_locations, read_layout
 from .listing import Locations, TreeListing
 from .readers import ArchiveReader, DateRule, ReadOptions, centred
 
@@ -29,27 +29,27 @@ class GeoTIFFReader(ArchiveReader):
         """Initialize a new GeoTIFFReader instance.
 
         Args:
-            root: Folder of the places.
+            root: Folder of the locations.
             bands: Bands to read, in any spelling, or None for all that are there.
             form: How images are read.
 
         Raises:
             FileNotFoundError: If *root* is missing.
-            ValueError: If a band is unknown or in no file, or no place is found.
+            ValueError: If a band is unknown or in no file, or no location is found.
         """
         self.root = os.fspath(root)
         self.form = form
         self._keys: dict[tuple[str, int], tuple[object, ...]] = {}
-        self._places, self.skipped_files = read_layout(root, form.sensor, form.previews)
-        self.listed = pa.array([place.name for place in self._places], pa.string())
+        self._locations, self.skipped_files = read_layout(root, form.sensor, form.previews)
+        self.listed = pa.array([location.name for location in self._locations], pa.string())
         self.bands = self._readable_bands(bands)
 
     def complete(self, rule: DateRule) -> tuple[Locations, Sequence[str]]:
         """See :meth:`ArchiveReader.complete`."""
         bands = () if self.form.previews else self.bands
-        kept, skipped = complete_places(self._places, bands, rule.lacking)
+        kept, skipped = complete_locations(self._locations, bands, rule.lacking)
         # What was listed is not needed again, and may be long.
-        self._places = []
+        self._locations = []
         return Locations(TreeListing(kept)), skipped
 
     def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
@@ -78,11 +78,11 @@ class GeoTIFFReader(ArchiveReader):
         return self._keys[known]
 
     def footprint(self, location: Location) -> BaseGeometry | None:
-        """Ground of the first date of a place, from its header."""
+        """Ground of the first date of a location, from its header."""
         return read_footprint(self.band_paths(location, 0)[0], 3 if self.form.previews else 1)
 
     def georeference(self, location: Location) -> Georeference | None:
-        """Where the pixels of the images of a place lie, from the header of the first date."""
+        """Where the pixels of the images of a location lie, from the header of the first date."""
         paths = self.band_paths(location, 0)
         count = 3 if self.form.previews else 1
         path = paths[0 if self.form.previews else self._finest]
@@ -104,7 +104,7 @@ class GeoTIFFReader(ArchiveReader):
         return sides.index(min(sides))
 
     def band_paths(self, location: Location, scene: int) -> list[str]:
-        """Files of one date of a place, one a band, or the preview."""
+        """Files of one date of a location, one a band, or the preview."""
         name, _, files = location.scenes[scene]
         folder = os.path.join(self.root, location.name, name)
         if self.form.previews:
@@ -123,15 +123,15 @@ class GeoTIFFReader(ArchiveReader):
                 'store all in one type and unit'
             )
 
-    def without_places(self) -> 'GeoTIFFReader':
+    def without_locations(self) -> 'GeoTIFFReader':
         """The same without the listing, to travel to other processes."""
         part = copy.copy(self)
-        part._places, part._keys, part._cache = [], {}, None
+        part._locations, part._keys, part._cache = [], {}, None
         part.listed = pa.array([], pa.string())
         return part
 
     def _image(self, location: Location, scene: int) -> np.ndarray:
-        """One date of a place from its files, (C, H, W)."""
+        """One date of a location from its files, (C, H, W)."""
         paths = self.band_paths(location, scene)
         if self.form.previews:
             image = read_bands(paths[0], count=3, max_nodata=self.form.max_nodata)
@@ -178,7 +178,7 @@ class GeoTIFFReader(ArchiveReader):
             return band_names(bands or tuple(sensor.bands), sensor)
         present: set[str] = set()
         # Listings are shared between scenes, so there are few distinct ones.
-        for files in {id(s.files): s.files for p in self._places for s in p.scenes}.values():
+        for files in {id(s.files): s.files for p in self._locations for s in p.scenes}.values():
             present.update(files)
         return chosen_bands(
             self.root, bands, [band for band in sensor.bands if band in present], self.form

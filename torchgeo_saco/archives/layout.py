@@ -19,9 +19,9 @@ _STRAY = {'__MACOSX', 'lost+found', 'System Volume Information', '$RECYCLE.BIN'}
 
 
 class Scene(NamedTuple):
-    """One acquisition of one place."""
+    """One acquisition of one location."""
 
-    #: Folder, or preview file, relative to the folder of the place.
+    #: Folder, or preview file, relative to the folder of the location.
     name: str
 
     #: Day of the acquisition.
@@ -32,13 +32,13 @@ class Scene(NamedTuple):
 
 
 class Location:
-    """One place with its acquisitions, by date."""
+    """One location with its acquisitions, by date."""
 
     def __init__(self, name: str, scenes: Sequence[Scene]) -> None:
         """Initialize a new Location instance.
 
         Args:
-            name: Folder of the place, relative to the root.
+            name: Folder of the location, relative to the root.
             scenes: Its acquisitions, the oldest first.
         """
         self.name = name
@@ -88,17 +88,17 @@ def read_layout(
     """Places below a folder, by name, without opening any image.
 
     Args:
-        root: Folder of the places.
+        root: Folder of the locations.
         sensor: Sensor whose bands are looked for; other files are passed over.
         previews: Look for one 3-band ``<location>/<scene id>.tif`` a scene, not for band files.
 
     Returns:
-        All places, also those without a scene; and the names of GeoTIFFs that are no band.
+        All locations, also those without a scene; and the names of GeoTIFFs that are no band.
 
     Raises:
         FileNotFoundError: If the folder is missing or no folder.
         PermissionError: If a folder may not be read.
-        ValueError: If no place is found, a scene has no date, or a band has two files.
+        ValueError: If no location is found, a scene has no date, or a band has two files.
     """
     if not os.path.exists(root):
         raise FileNotFoundError(f'{root} does not exist; set root to a folder laid out as {LAYOUT}')
@@ -110,41 +110,41 @@ def read_layout(
     for folder in _folders(root):
         scenes = sorted(find(folder.path, sensor, shared), key=lambda scene: scene[1::-1])
         locations.append(Location(folder.name, scenes))
-    if not any(scene.files for place in locations for scene in place.scenes):
+    if not any(scene.files for location in locations for scene in location.scenes):
         remedy = '' if previews else '; set previews=True if it holds only RGB previews'
-        raise ValueError(f'{root} holds no place laid out as {LAYOUT}{remedy}')
+        raise ValueError(f'{root} holds no location laid out as {LAYOUT}{remedy}')
     no_band = {name for names, files in shared.items() for name in names - set(files.values())}
     return locations, sorted(no_band)
 
 
-def complete_places(
-    places: Iterable[Location],
+def complete_locations(
+    locations: Iterable[Location],
     bands: Sequence[str],
     lacking_dates: Callable[[Location], str | None],
 ) -> tuple[list[Location], list[str]]:
     """Places with enough scenes that have all bands, and what is missing elsewhere.
 
     Args:
-        places: Places as listed.
+        locations: Locations as listed.
         bands: Bands that a scene must have.
-        lacking_dates: Says what dates a place lacks, as a clause, or None if it has enough.
+        lacking_dates: Says what dates a location lacks, as a clause, or None if it has enough.
 
     Returns:
-        Places with their complete scenes; and a clause for every scene and place left out.
+        Locations with their complete scenes; and a clause for every scene and location left out.
     """
     kept, skipped = [], []
-    for place in places:
+    for location in locations:
         complete = []
-        for scene in place.scenes:
+        for scene in location.scenes:
             lacking = [band for band in bands if band not in scene.files]
             if lacking:
-                skipped.append(f'{place.name}/{scene.name} lacks {", ".join(lacking)}')
+                skipped.append(f'{location.name}/{scene.name} lacks {", ".join(lacking)}')
             else:
                 complete.append(scene)
-        place = Location(place.name, complete)
-        reason = lacking_dates(place)
+        location = Location(location.name, complete)
+        reason = lacking_dates(location)
         if reason is None:
-            kept.append(place)
+            kept.append(location)
         else:
             skipped.append(reason)
     return kept, skipped

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Places and dates of an archive as arrays, of which single places are made when asked for."""
+"""Places and dates of an archive as arrays, of which single locations are made when asked for."""
 
 import datetime
 from collections.abc import Sequence
@@ -19,40 +19,42 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 class Listing(Protocol):
-    """All places of an archive."""
+    """All locations of an archive."""
 
-    #: Their names in alphabetical order, (places,).
+    #: Their names in alphabetical order, (locations,).
     names: pa.StringArray
 
-    #: Position of the first scene of each place, and the number of scenes, (places + 1,).
+    #: Position of the first scene of each location, and the number of scenes, (locations + 1,).
     first: np.ndarray
 
     #: Day of each scene, counted from 1970, (scenes,).
     days: np.ndarray
 
-    def location(self, place: int) -> Location:
-        """One place by its position."""
+    def location(self, index: int) -> Location:
+        """One location by its position."""
 
 
 class TreeListing:
     """Places of a tree of folders, which are listed one by one."""
 
-    def __init__(self, places: Sequence[Location]) -> None:
+    def __init__(self, locations: Sequence[Location]) -> None:
         """Initialize a new TreeListing instance.
 
         Args:
-            places: The places, by name.
+            locations: The locations, by name.
         """
-        self._places = places
-        self.names = pa.array([place.name for place in places], pa.string())
-        counts = [len(place.scenes) for place in places]
+        self._locations = locations
+        self.names = pa.array([location.name for location in locations], pa.string())
+        counts = [len(location.scenes) for location in locations]
         self.first = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        days = [scene.date.toordinal() - _EPOCH for place in places for scene in place.scenes]
+        days = [
+            scene.date.toordinal() - _EPOCH for location in locations for scene in location.scenes
+        ]
         self.days = np.array(days, np.int32)
 
-    def location(self, place: int) -> Location:
-        """One place by its position."""
-        return self._places[place]
+    def location(self, index: int) -> Location:
+        """One location by its position."""
+        return self._locations[index]
 
 
 class StoreListing:
@@ -71,26 +73,26 @@ class StoreListing:
         """The columns know how they travel."""
         return StoreListing, (self.stored,)
 
-    def location(self, place: int) -> 'StoredLocation':
-        """One place by its position."""
-        return StoredLocation(self, place)
+    def location(self, index: int) -> 'StoredLocation':
+        """One location by its position."""
+        return StoredLocation(self, index)
 
 
 class StoredLocation(Location):
-    """A place of a store."""
+    """A location of a store."""
 
-    def __init__(self, listing: StoreListing, place: int) -> None:
+    def __init__(self, listing: StoreListing, index: int) -> None:
         """Initialize a new StoredLocation instance.
 
         Args:
-            listing: All places.
-            place: Position among them.
+            listing: All locations.
+            index: Position among them.
         """
-        self.name = listing.names[place].as_py()
-        self.place = place
+        self.name = listing.names[index].as_py()
+        self.index = index
         self._listing = listing
-        #: Number of its first scene in the store, and of the first one of the next place.
-        self.start, self.stop = map(int, listing.first[place : place + 2])
+        #: Number of its first scene in the store, and of the first one of the next location.
+        self.start, self.stop = map(int, listing.first[index : index + 2])
 
     @cached_property
     def days(self) -> list[datetime.date]:
@@ -108,7 +110,7 @@ class StoredLocation(Location):
 
 
 class Locations(Sequence[Location]):
-    """Some places of a listing, each made when it is asked for."""
+    """Some locations of a listing, each made when it is asked for."""
 
     def __init__(
         self, listing: Listing, chosen: np.ndarray | None = None, numbers: np.ndarray | None = None
@@ -116,37 +118,37 @@ class Locations(Sequence[Location]):
         """Initialize a new Locations instance.
 
         Args:
-            listing: All places.
+            listing: All locations.
             chosen: Positions of these, or None for all.
             numbers: Number that samples give for each, or None to count these.
         """
         self.listing = listing
-        # 4 bytes a place, for archives of millions.
+        # 4 bytes a location, for archives of millions.
         self.chosen = np.arange(len(listing.names), dtype=np.int32) if chosen is None else chosen
-        #: Number of each place in the whole archive, (places,).
+        #: Number of each location in the whole archive, (locations,).
         self.numbers = np.arange(len(self.chosen), dtype=np.int32) if numbers is None else numbers
 
     @cached_property
     def names(self) -> pa.StringArray:
-        """Names of the places, (places,)."""
+        """Names of the locations, (locations,)."""
         return self.listing.names.take(pa.array(self.chosen))
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """Scenes of each place, (places,)."""
+        """Scenes of each location, (locations,)."""
         return self.listing.first[self.chosen + 1] - self.listing.first[self.chosen]
 
     def named(self, names: Any) -> np.ndarray:
-        """Positions of the places that have one of the names, in the order of the places."""
+        """Positions of the locations that have one of the names, in the order of the locations."""
         wanted = pa.array(names, pa.string())
         return np.flatnonzero(pc.is_in(self.names, wanted).to_numpy(zero_copy_only=False))
 
     def part(self, positions: np.ndarray) -> 'Locations':
-        """Some of these places; their numbers stay."""
+        """Some of these locations; their numbers stay."""
         return Locations(self.listing, self.chosen[positions], self.numbers[positions])
 
     def __len__(self) -> int:
-        """Number of places."""
+        """Number of locations."""
         return len(self.chosen)
 
     @overload
@@ -156,7 +158,7 @@ class Locations(Sequence[Location]):
     def __getitem__(self, index: slice) -> 'Locations': ...
 
     def __getitem__(self, index: int | slice) -> 'Location | Locations':
-        """One place, or a range of them."""
+        """One location, or a range of them."""
         if isinstance(index, slice):
             return self.part(np.arange(len(self))[index])
         return self.listing.location(int(self.chosen[index]))

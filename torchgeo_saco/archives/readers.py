@@ -40,7 +40,7 @@ class ReadOptions(NamedTuple):
 
 
 class DateRule(NamedTuple):
-    """Which dates a place must have."""
+    """Which dates a location must have."""
 
     dates: int
     item: Item
@@ -48,11 +48,11 @@ class DateRule(NamedTuple):
     years: YearRule
 
     def lacking(self, location: Location) -> str | None:
-        """Why a place cannot give a sample, or None if it can."""
+        """Why a location cannot give a sample, or None if it can."""
         return too_few_dates(location, *self)
 
     def enough(self, first: np.ndarray, days: np.ndarray) -> np.ndarray:
-        """Which places can, see :func:`~torchgeo_saco.archives.dates.enough_dates`."""
+        """Which locations can, see :func:`~torchgeo_saco.archives.dates.enough_dates`."""
         return enough_dates(first, days, *self)
 
 
@@ -68,7 +68,7 @@ class ArchiveReader(ABC):
     #: Names of GeoTIFFs that are no band.
     skipped_files: Sequence[str] = ()
 
-    #: Names of all places, also of those left out.
+    #: Names of all locations, also of those left out.
     listed: pa.StringArray
 
     #: How worker processes may be started, None for any way.
@@ -84,22 +84,22 @@ class ArchiveReader(ABC):
 
     @abstractmethod
     def complete(self, rule: DateRule) -> tuple[Locations, Sequence[str]]:
-        """Places with enough dates, and a clause for each scene and place left out."""
+        """Places with enough dates, and a clause for each scene and location left out."""
 
     @abstractmethod
     def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
-        """Classes, and the class of each place, -1 where it has none."""
+        """Classes, and the class of each location, -1 where it has none."""
 
     @abstractmethod
     def footprint(self, location: Location) -> BaseGeometry | None:
-        """Ground of a place in longitude and latitude, None where it is not known."""
+        """Ground of a location in longitude and latitude, None where it is not known."""
 
     @abstractmethod
     def fill(self, location: Location, scenes: Sequence[int], images: np.ndarray) -> None:
-        """Read dates of a place.
+        """Read dates of a location.
 
         Args:
-            location: The place.
+            location: The location.
             scenes: Positions among its scenes.
             images: Where they go, (scenes, bands, height, width), contiguous.
 
@@ -108,7 +108,7 @@ class ArchiveReader(ABC):
         """
 
     def fill_each(self, wanted: Sequence[tuple[Location, Sequence[int], np.ndarray]]) -> None:
-        """Read dates of several places, each as by :meth:`fill`."""
+        """Read dates of several locations, each as by :meth:`fill`."""
         for location, scenes, images in wanted:
             self.fill(location, scenes, images)
 
@@ -129,7 +129,7 @@ class ArchiveReader(ABC):
         return self._cache is not None
 
     def read(self, location: Location, scene: int) -> Tensor:
-        """One date of a place, (C, H, W)."""
+        """One date of a location, (C, H, W)."""
         if self._cache is None:
             return self._read(location, scene)
         key = self.key(location, scene)
@@ -138,7 +138,7 @@ class ArchiveReader(ABC):
         return self._cache[key]
 
     def read_all(self, location: Location, scenes: Sequence[int]) -> Tensor:
-        """Dates of a place, (T, C, H, W)."""
+        """Dates of a location, (T, C, H, W)."""
         if self._cache is not None:
             return torch.stack([self.read(location, scene) for scene in scenes])
         images = np.empty((len(scenes), len(self.bands), *self.shape), self.dtype)
@@ -146,7 +146,7 @@ class ArchiveReader(ABC):
         return torch.from_numpy(images)
 
     def _read(self, location: Location, scene: int) -> Tensor:
-        """One date of a place, not from memory."""
+        """One date of a location, not from memory."""
         image = np.empty((1, len(self.bands), *self.shape), self.dtype)
         self.fill(location, [scene], image)
         return torch.from_numpy(image[0])

@@ -18,7 +18,7 @@ from .store import is_store
 class KnownArchive(NamedTuple):
     """Where an archive keeps its places, and how it is obtained."""
 
-    #: Folder of the places below the root.
+    #: Folder of the locations below the root.
     folder: str
 
     #: Puts the archive below the root unless it is there.
@@ -51,14 +51,14 @@ ARCHIVES = {
 
 
 def archive_folder(archive: str, root: Path) -> str:
-    """Folder of the places of an archive.
+    """Folder of the locations of an archive.
 
     Args:
         archive: A key of :data:`ARCHIVES`.
         root: Folder that holds the archive, or the folder of its places itself; or a store.
 
     Returns:
-        The folder of the places, which may not exist yet, or the store.
+        The folder of the locations, which may not exist yet, or the store.
 
     Raises:
         ValueError: If no archive has that name.

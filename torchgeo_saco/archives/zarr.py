@@ -63,7 +63,7 @@ class ZarrReader(ArchiveReader):
 
     @property
     def listed(self) -> pa.StringArray:
-        """Names of all places, also of those left out."""
+        """Names of all locations, also of those left out."""
         return self._listing.names
 
     def complete(self, rule: DateRule) -> tuple[Locations, Sequence[str]]:
@@ -117,27 +117,27 @@ class ZarrReader(ArchiveReader):
         return self.description.listing, location.name, scene
 
     def footprint(self, location: Location) -> BaseGeometry | None:
-        """Ground of a place, as it was when packed."""
+        """Ground of a location, as it was when packed."""
         if not isinstance(location, StoredLocation):
             raise ValueError(f'{location.name} is of another archive than {self.root}')
-        return self._listing.stored.footprint(location.place)
+        return self._listing.stored.footprint(location.index)
 
 
 class _Reasons(Sequence[str]):
-    """Why places are left out, in words that are made when they are asked for."""
+    """Why locations are left out, in words that are made when they are asked for."""
 
-    def __init__(self, places: Locations, rule: DateRule) -> None:
+    def __init__(self, locations: Locations, rule: DateRule) -> None:
         """Initialize a new _Reasons instance.
 
         Args:
-            places: The places.
+            locations: The locations.
             rule: What they lack.
         """
-        self._places, self._rule = places, rule
+        self._locations, self._rule = locations, rule
 
     def __len__(self) -> int:
-        """Number of places."""
-        return len(self._places)
+        """Number of locations."""
+        return len(self._locations)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -148,9 +148,9 @@ class _Reasons(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
         """One clause, or a range of them."""
         if isinstance(index, slice):
-            return _Reasons(self._places[index], self._rule)
-        place = self._places[index]
-        return self._rule.lacking(place) or place.name
+            return _Reasons(self._locations[index], self._rule)
+        location = self._locations[index]
+        return self._rule.lacking(location) or location.name
 
 
 def _require_grid(

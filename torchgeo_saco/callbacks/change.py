@@ -1,25 +1,25 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Figures of which places a change-aware task takes to have changed."""
+"""Figures of which locations a change-aware task takes to have changed."""
 
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from ..change.figures import plot_change_histogram, plot_change_places
+from ..change.figures import plot_change_histogram, plot_change_locations
 from ..datasets import SeasonalArchive
 from ..models.change import ChangeEstimate
 from .figures import save_figure
 
 
 class ChangeFigures(Callback):
-    """Change ratios and the most and least changed places, at epoch ends.
+    """Change ratios and the most and least changed locations, at epoch ends.
 
-    ``change_ratio_epoch001`` shows the ratios of all places seen so far, both components of their
-    mixture, and the threshold between changed and unchanged; ``changed_places_epoch001`` the
-    extreme places at one season of both years. Works for every task with an attribute ``change``,
+    ``change_ratio_epoch001`` shows the ratios of all locations seen so far, both components of their
+    mixture, and the threshold between changed and unchanged; ``changed_locations_epoch001`` the
+    extreme locations at one season of both years. Works for every task with an attribute ``change``,
     a :class:`~torchgeo_saco.models.change.ChangeEstimate`; images need a datamodule whose
     ``train_dataset`` is a :class:`~torchgeo_saco.datasets.SeasonalArchive`.
     """
@@ -28,7 +28,7 @@ class ChangeFigures(Callback):
         """Initialize a new ChangeFigures instance.
 
         Args:
-            pairs: Places of either kind that are shown.
+            pairs: Locations of either kind that are shown.
             every_n_epochs: Epochs between two figures; the last epoch always gets one.
 
         Raises:
@@ -46,7 +46,7 @@ class ChangeFigures(Callback):
             rank_zero_info(f'no figures of change: {type(pl_module).__name__} does not estimate it')
         elif _archive(trainer) is None:
             rank_zero_info(
-                'no images of changed places: the datamodule has no SeasonalArchive train_dataset'
+                'no images of changed locations: the datamodule has no SeasonalArchive train_dataset'
             )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,10 +62,10 @@ class ChangeFigures(Callback):
         title = f'{_decided(estimate)}, epoch {epochs}'
         figure = plot_change_histogram(estimate.ratio.cpu(), estimate.mixture, title)
         save_figure(trainer, f'change_ratio_epoch{epochs:03d}', figure)
-        self._draw_places(trainer, estimate, epochs)
+        self._draw_locations(trainer, estimate, epochs)
 
-    def _draw_places(self, trainer: Trainer, estimate: ChangeEstimate, epochs: int) -> None:
-        """Images of the extreme places."""
+    def _draw_locations(self, trainer: Trainer, estimate: ChangeEstimate, epochs: int) -> None:
+        """Images of the extreme locations."""
         archive = _archive(trainer)
         if archive is None:
             return
@@ -75,9 +75,9 @@ class ChangeFigures(Callback):
         ratios = {name: means[i] for name, i in numbers.items() if means[i] == means[i]}
         if len(ratios) < 2:
             return
-        title = f'most changed places (left) and least changed ones, epoch {epochs}'
-        figure = plot_change_places(archive, ratios, self.pairs, title)
-        save_figure(trainer, f'changed_places_epoch{epochs:03d}', figure)
+        title = f'most changed locations (left) and least changed ones, epoch {epochs}'
+        figure = plot_change_locations(archive, ratios, self.pairs, title)
+        save_figure(trainer, f'changed_locations_epoch{epochs:03d}', figure)
 
 
 def _estimate(pl_module: LightningModule) -> ChangeEstimate | None:
@@ -94,7 +94,7 @@ def _archive(trainer: Trainer) -> SeasonalArchive | None:
 
 
 def _decided(estimate: ChangeEstimate) -> str:
-    """How many places have changed, in words."""
+    """How many locations have changed, in words."""
     seen = estimate.changed >= 0
     if estimate.mixture is None:
         return f'{int(seen.sum())} ratios without two components'

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Nearest-neighbour accuracy on held-out places while an encoder trains."""
+"""Nearest-neighbour accuracy on held-out locations while an encoder trains."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from .figures import save_figure
 class KNNProbe(Callback):
     """k-nearest-neighbour accuracy of the embedding, before training and at epoch ends.
 
-    Labelled images of training places are the neighbours, images of held-out places the
+    Labelled images of training locations are the neighbours, images of held-out locations the
     questions; no weight is trained on a label. The first row is the net before training, with
     BatchNorm statistics taken from the same images, lest it look worse than it is.
 
@@ -47,7 +47,7 @@ class KNNProbe(Callback):
             k: Number of neighbours.
             temperature: Divides the cosines before they weigh the votes.
             every_n_epochs: Epochs between two rows; the last epoch always gets one.
-            dates_per_location: Dates of each place that are embedded.
+            dates_per_location: Dates of each location that are embedded.
 
         Raises:
             ValueError: If a number is not positive.
@@ -106,7 +106,7 @@ class KNNProbe(Callback):
 
     def table(self) -> Table:
         """Rows as a table."""
-        table = Table(title=f'{self.k}-nearest-neighbour accuracy on held-out places')
+        table = Table(title=f'{self.k}-nearest-neighbour accuracy on held-out locations')
         table.add_column('encoder')
         table.add_column('accuracy', justify='right')
         for epochs, accuracy in self.rows:
@@ -124,7 +124,7 @@ class KNNProbe(Callback):
         self.rows.append((epochs, accuracy))
         if trainer.logger is not None:
             trainer.logger.log_metrics({'val_knn_accuracy': accuracy}, step=trainer.global_step)
-        title = f'held-out places, {"epoch " + str(epochs) if epochs else "untrained"}: '
+        title = f'held-out locations, {"epoch " + str(epochs) if epochs else "untrained"}: '
         figure = plot_embeddings(*held_out, classes, f'{title}kNN accuracy {accuracy:.1%}')
         save_figure(trainer, f'embeddings_epoch{epochs:03d}', figure)
 

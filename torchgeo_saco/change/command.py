@@ -21,21 +21,21 @@ from ..io.checkpoint import CheckpointError, read_checkpoint
 from ..io.tables import require_new, write_table
 from ..tasks import ContrastiveTask
 from ..transforms import Reflectance
-from .figures import plot_change_histogram, plot_change_map, plot_change_places
+from .figures import plot_change_histogram, plot_change_locations, plot_change_map
 from .map import ChangeMap, change_map
 
 _DESCRIPTION = """\
-Which places of a seasonal archive have changed for good, by a pre-trained encoder and without
-labels. The change ratio of a place is the mean distance between its images of two years over the
-mean distance between images of one year; a mixture of two Gaussians over all places tells which
-have changed. Writes one row a place with its ratio and footprint.
+Which locations of a seasonal archive have changed for good, by a pre-trained encoder and without
+labels. The change ratio of a location is the mean distance between its images of two years over the
+mean distance between images of one year; a mixture of two Gaussians over all locations tells which
+have changed. Writes one row a location with its ratio and footprint.
 """
 
 _EPILOG = """\
 For example:
 
   torchgeo-saco changes --weights logs/saco/last.ckpt --root data/sample/seasonal \\
-    --output changes.parquet --figure changes.png --images places.png
+    --output changes.parquet --figure changes.png --images locations.png
 """
 
 _LISTED = 20
@@ -141,7 +141,7 @@ def _changes(options: Namespace) -> ChangeMap:
     changes = changes._replace(skipped=[*archive.skipped, *changes.skipped])
     if options.images is not None and len(changes.table) < 2:
         raise ValueError(
-            'a most and a least changed place need two places with two years, and there is one; '
+            'a most and a least changed location need two locations with two years, and there is one; '
             'leave out --images'
         )
     write_table(changes.table, options.output)
@@ -176,7 +176,7 @@ def _require_writable(path: str, *endings: str) -> None:
 def _write_figures(changes: ChangeMap, archive: SeasonalArchive, options: Namespace) -> None:
     """Figures that are asked for."""
     table = changes.table
-    title = f'{int(table.changed.sum())} of {len(table)} places changed'
+    title = f'{int(table.changed.sum())} of {len(table)} locations changed'
     if options.figure is not None:
         placed = bool((~table.geometry.isna()).any())
         figure, axes = plt.subplots(
@@ -190,30 +190,30 @@ def _write_figures(changes: ChangeMap, archive: SeasonalArchive, options: Namesp
     if options.images is not None:
         ratios = dict(zip(table['location'], table['ratio'], strict=True))
         part = archive.subset(list(ratios), 2, 'years')
-        figure = plot_change_places(
-            part, ratios, options.pairs, 'most changed places (left) and least changed ones'
+        figure = plot_change_locations(
+            part, ratios, options.pairs, 'most changed locations (left) and least changed ones'
         )
         figure.savefig(options.images, dpi=110)
         plt.close(figure)
 
 
 def _summary(changes: ChangeMap, top: int) -> Table:
-    """The most changed places."""
-    table = Table(title=f'most changed of {len(changes.table)} places')
+    """The most changed locations."""
+    table = Table(title=f'most changed of {len(changes.table)} locations')
     for name in ('location', 'ratio', 'changed', 'years', 'dates', 'longitude', 'latitude'):
         table.add_column(name, justify='left' if name == 'location' else 'right')
     for row in changes.table.head(top).itertuples():
-        place = ('', '')
+        coordinates = ('', '')
         if row.geometry is not None:
             point = row.geometry.representative_point()
-            place = (f'{point.x:.4f}', f'{point.y:.4f}')
+            coordinates = (f'{point.x:.4f}', f'{point.y:.4f}')
         table.add_row(
             row.location,
             f'{row.ratio:.3f}',
             'yes' if row.changed else 'no',
             f'{row.first_year} - {row.last_year}',
             str(row.dates),
-            *place,
+            *coordinates,
         )
     return table
 
@@ -221,14 +221,16 @@ def _summary(changes: ChangeMap, top: int) -> Table:
 def _report(changes: ChangeMap, output: str) -> str:
     """What was decided, and what is missing."""
     table = changes.table
-    lines = [f'{output}: {int(table.changed.sum())} of {len(table)} places changed']
+    lines = [f'{output}: {int(table.changed.sum())} of {len(table)} locations changed']
     if changes.mixture is None:
-        lines[0] += ', for two kinds of places need two different ratios'
+        lines[0] += ', for two kinds of locations need two different ratios'
     else:
         lines[0] += f', with a ratio above {changes.mixture.threshold:.3f}'
     homeless = int(table.geometry.isna().sum())
     if homeless:
-        lines.append(f'{homeless} places have no footprint, for their files are not georeferenced')
+        lines.append(
+            f'{homeless} locations have no footprint, for their files are not georeferenced'
+        )
     skipped = changes.skipped
     lines += [f'left out: {reason}' for reason in skipped[:_LISTED]]
     if len(skipped) > _LISTED:
@@ -259,9 +261,9 @@ def _parser() -> ArgumentParser:
     add('--weights', required=True, help='checkpoint of a contrastive task')
     add('--root', required=True, help='archive, laid out as <location>/<date>/<band>.tif')
     add('--output', required=True, help='new table, ending in .parquet, .geojson or .gpkg')
-    add('--figure', type=str | None, help='histogram of the ratio, and map of the places')
-    add('--images', type=str | None, help='images of the most and the least changed places')
-    add('--pairs', type=int, default=4, help='places of either kind in them')
+    add('--figure', type=str | None, help='histogram of the ratio, and map of the locations')
+    add('--images', type=str | None, help='images of the most and the least changed locations')
+    add('--pairs', type=int, default=4, help='locations of either kind in them')
     add('--task', type=str | None, help='class of the task, where the checkpoint does not say')
     add('--sensor', type=str | None, help='sensor of the archive, if not that of training')
     add('--previews', type=bool, default=False, help='read 3-band previews, not band files')
@@ -274,5 +276,5 @@ def _parser() -> ArgumentParser:
     add('--batch_size', type=int, default=64, help='images embedded at a time')
     add('--num_workers', type=int, default=0, help='processes that read')
     add('--device', default='auto', help='cpu, cuda, or auto')
-    add('--top', type=int, default=10, help='places in the table on screen')
+    add('--top', type=int, default=10, help='locations in the table on screen')
     return parser

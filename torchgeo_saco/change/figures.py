@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Figures of change between years: ratios, places, maps."""
+"""Figures of change between years: ratios, locations, maps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ from ..plots import plot_panels
 _LOWER, _UPPER = '#3b6fb6', '#c8501e'
 _BINS = 60
 
-# A place that lies far out would leave one bar at the left; what lies beyond is counted in words.
+# A location that lies far out would leave one bar at the left; what lies beyond is counted in words.
 _SHOWN = 99.0
 
 
@@ -33,7 +33,7 @@ def plot_change_histogram(
     """Plot change ratios, both components of their mixture, and where they part.
 
     Args:
-        ratios: Ratios, in any shape; NaN, of places never seen, is left out.
+        ratios: Ratios, in any shape; NaN, of locations never seen, is left out.
         mixture: The components, or None if there are none.
         title: Title of the figure.
         axis: Where to plot, or None for a figure of its own.
@@ -47,7 +47,7 @@ def plot_change_histogram(
     values = np.asarray(ratios, np.float64).ravel()
     values = values[np.isfinite(values)]
     if not len(values):
-        raise ValueError('there is no ratio to plot; every place was left out or never seen')
+        raise ValueError('there is no ratio to plot; every location was left out or never seen')
     if axis is None:
         _, axis = plt.subplots(figsize=(7, 4), layout='constrained')
     top = float(np.percentile(values, _SHOWN))
@@ -74,31 +74,31 @@ def plot_change_histogram(
     return axis.figure.get_figure(root=True)
 
 
-def plot_change_places(
+def plot_change_locations(
     archive: SeasonalArchive, ratios: Mapping[str, float], pairs: int = 4, title: str | None = None
 ) -> Figure:
-    """Plot the most and the least changed places, each at one season of two years.
+    """Plot the most and the least changed locations, each at one season of two years.
 
     Args:
-        archive: Archive of the places.
-        ratios: Change ratio of places, by name.
-        pairs: Places of either kind; fewer if there are not as many.
+        archive: Archive of the locations.
+        ratios: Change ratio of locations, by name.
+        pairs: Locations of either kind; fewer if there are not as many.
         title: Title of the figure.
 
     Returns:
-        The figure: most changed places on the left, least changed ones on the right.
+        The figure: most changed locations on the left, least changed ones on the right.
 
     Raises:
-        ValueError: If there are no two places with two years of images.
+        ValueError: If there are no two locations with two years of images.
         BandFileError: If a file cannot be read.
     """
     known = list(archive.subset(list(ratios)).locations)
-    known = [place for place in known if archive.two_years(place) is not None]
-    ranked = sorted(known, key=lambda place: (-ratios[place.name], place.name))
+    known = [location for location in known if archive.two_years(location) is not None]
+    ranked = sorted(known, key=lambda location: (-ratios[location.name], location.name))
     pairs = min(pairs, len(ranked) // 2)
     if pairs < 1:
         raise ValueError(
-            f'{archive.root} has {len(ranked)} places with a change ratio and two years of images; '
+            f'{archive.root} has {len(ranked)} locations with a change ratio and two years of images; '
             'a most and a least changed one need 2'
         )
     rows = [
@@ -109,10 +109,10 @@ def plot_change_places(
 
 
 def plot_change_map(table: GeoDataFrame, axis: Axes) -> None:
-    """Plot where places lie, coloured by their change ratio.
+    """Plot where locations lie, coloured by their change ratio.
 
     Args:
-        table: Table of places as :func:`torchgeo_saco.change.map.change_map` makes it. Places
+        table: Table of locations as :func:`torchgeo_saco.change.map.change_map` makes it. Locations
             without a geometry are left out.
         axis: Where to plot.
     """
@@ -126,7 +126,7 @@ def plot_change_map(table: GeoDataFrame, axis: Axes) -> None:
     axis.figure.colorbar(dots, ax=axis, label='change ratio', shrink=0.8)
     axis.set_xlabel('longitude (degrees)')
     axis.set_ylabel('latitude (degrees)')
-    axis.set_title('places; changed ones framed')
+    axis.set_title('locations; changed ones framed')
 
 
 def _plot_components(
@@ -145,7 +145,7 @@ def _plot_components(
 
 
 def _pair(archive: SeasonalArchive, location: Location, ratio: float) -> list[tuple[str, Tensor]]:
-    """Two years of a place at the season in which they have the nearest dates."""
+    """Two years of a location at the season in which they have the nearest dates."""
     older, later = archive.two_years(location) or ([0], [-1])
     days = location.days
     first, second = min(

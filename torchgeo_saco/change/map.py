@@ -31,22 +31,22 @@ DATES = 2
 
 
 class ChangeMap(NamedTuple):
-    """Change of every place of an archive."""
+    """Change of every location of an archive."""
 
-    #: One row a place, by descending ratio.
+    #: One row a location, by descending ratio.
     table: GeoDataFrame
 
-    #: The components that changed places were told by, or None if there were none.
+    #: The components that changed locations were told by, or None if there were none.
     mixture: Mixture | None
 
-    #: Places left out, with the reason.
+    #: Locations left out, with the reason.
     skipped: list[str]
 
 
 class _Visits(NamedTuple):
-    """Two years of a place, as positions among its scenes."""
+    """Two years of a location, as positions among its scenes."""
 
-    place: Location
+    location: Location
     older: list[int]
     later: list[int]
 
@@ -59,29 +59,29 @@ def change_map(
     num_workers: int = 0,
     console: Console | None = None,
 ) -> ChangeMap:
-    """How much every place changed between two years, by a pre-trained task.
+    """How much every location changed between two years, by a pre-trained task.
 
-    All dates of two years of a place are embedded by the online encoder, in the sub-space where
-    dates of one place lie close. The ratio is the mean distance between dates of different years
-    over the mean distance between dates of one year. A mixture of two Gaussians over all places
+    All dates of two years of a location are embedded by the online encoder, in the sub-space where
+    dates of one location lie close. The ratio is the mean distance between dates of different years
+    over the mean distance between dates of one year. A mixture of two Gaussians over all locations
     tells which ones have changed.
 
     Args:
         task: A trained task; its mode is kept.
-        archive: Archive of the places. Those without two dates in each of two years are left out.
+        archive: Archive of the locations. Those without two dates in each of two years are left out.
         reflectance: Reflectance from stored numbers, or None to go by their type.
         batch_size: Images embedded at a time.
         num_workers: Processes that read.
         console: Where to show progress, or None for nowhere.
 
     Returns:
-        Table with ``location``, ``ratio``, ``changed``, ``threshold`` (NaN if all places are
+        Table with ``location``, ``ratio``, ``changed``, ``threshold`` (NaN if all locations are
         alike), ``short_distance``, ``long_distance``, ``long_same_season`` (between dates of
         nearest season alone), ``first_year``, ``last_year``, ``dates`` and the footprint in
         EPSG:4326, None of files without georeference; the mixture; and what was left out.
 
     Raises:
-        ValueError: If the archive has other channels than the task, no place has two years, or an
+        ValueError: If the archive has other channels than the task, no location has two years, or an
             embedding is NaN or infinite.
         BandFileError: If a file cannot be read.
     """
@@ -96,13 +96,13 @@ def change_map(
     rows = []
     with closing(found) as embeddings:
         for visit in track(
-            visits, 'places', console=console, disable=console is None, transient=True
+            visits, 'locations', console=console, disable=console is None, transient=True
         ):
             count = len(visit.older)
             own = torch.stack(list(islice(embeddings, count + len(visit.later))))
             if not own.isfinite().all():
                 raise ValueError(
-                    f'an embedding of {visit.place.name} is NaN or infinite; look at its files, '
+                    f'an embedding of {visit.location.name} is NaN or infinite; look at its files, '
                     'and whether the training went well'
                 )
             rows.append(_row(archive, visit, own[:count], own[count:]))
@@ -144,16 +144,16 @@ def _all_distances(first: Tensor, second: Tensor) -> Tensor:
 def _visits(archive: SeasonalArchive) -> tuple[list[_Visits], list[str]]:
     """Places with two years, and why others are left out."""
     visits, skipped = [], []
-    for place in archive.locations:
-        years = two_years(place, DATES, archive.year_rule)
+    for location in archive.locations:
+        years = two_years(location, DATES, archive.year_rule)
         if years is None:
-            reason = too_few_dates(place, DATES, 'years', 'any', archive.year_rule)
-            skipped.append(reason or place.name)
+            reason = too_few_dates(location, DATES, 'years', 'any', archive.year_rule)
+            skipped.append(reason or location.name)
         else:
-            visits.append(_Visits(place, *years))
+            visits.append(_Visits(location, *years))
     if not visits:
         raise ValueError(
-            f'{archive.root} has no place with {DATES} dates in each of two years, such as '
+            f'{archive.root} has no location with {DATES} dates in each of two years, such as '
             f'{skipped[0] if skipped else "any"}; add dates, or set year_rule=halves if years '
             'cross the turn of the year'
         )
@@ -169,11 +169,11 @@ def _embeddings(
     num_workers: int,
 ) -> Generator[Tensor]:
     """Embeddings of all dates of the visits in their order, of length one, float64."""
-    part = archive.subset([visit.place.name for visit in visits], 1, 'date')
+    part = archive.subset([visit.location.name for visit in visits], 1, 'date')
     order, start = [], 0
     for visit in visits:
         order += [start + scene for scene in (*visit.older, *visit.later)]
-        start += len(visit.place.days)
+        start += len(visit.location.days)
     loader = DataLoader(
         part,
         batch_size,
@@ -199,15 +199,15 @@ def _embeddings(
 def _row(
     archive: SeasonalArchive, visit: _Visits, older: Tensor, later: Tensor
 ) -> dict[str, object]:
-    """Row of the table of one place."""
-    place = visit.place
-    days = [[place.days[scene] for scene in year] for year in (visit.older, visit.later)]
+    """Row of the table of one location."""
+    location = visit.location
+    days = [[location.days[scene] for scene in year] for year in (visit.older, visit.later)]
     apart = [[season_distance(first, second) for second in days[1]] for first in days[0]]
     pairs = list(zip(*linear_sum_assignment(apart), strict=True))
     short, long, same_season = distances(older, later, pairs)
     ratio = change_ratio(torch.tensor(short).double(), torch.tensor(long).double())
     return {
-        'location': place.name,
+        'location': location.name,
         'ratio': ratio.item(),
         'short_distance': short,
         'long_distance': long,
@@ -215,12 +215,12 @@ def _row(
         'first_year': days[0][0].year,
         'last_year': days[1][-1].year,
         'dates': len(days[0]) + len(days[1]),
-        'geometry': archive.footprint(place),
+        'geometry': archive.footprint(location),
     }
 
 
 def _decided(table: GeoDataFrame, skipped: list[str]) -> ChangeMap:
-    """The map, with what the mixture tells of every place."""
+    """The map, with what the mixture tells of every location."""
     mixture = two_gaussians(table['ratio'])
     upper = False if mixture is None else mixture.upper(table['ratio'])
     table.insert(2, 'changed', upper)

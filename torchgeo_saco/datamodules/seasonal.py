@@ -34,8 +34,8 @@ _BLOCK = 1 << 16
 class SeasonalDataModule(NonGeoDataModule):
     """LightningDataModule implementation for seasonal archives.
 
-    Places, not images, are split into training and validation, by a hash of their names: a
-    place is never on both sides. Images travel to the device as stored integers and become
+    Locations, not images, are split into training and validation, by a hash of their names: a
+    location is never on both sides. Images travel to the device as stored integers and become
     reflectance there.
     """
 
@@ -72,12 +72,12 @@ class SeasonalDataModule(NonGeoDataModule):
             root: Folder that holds the archive; or folder or URL of a store of it.
             download: Generate or download the archive where it is absent.
             bands: Bands to read, in any spelling, or None for all that are there.
-            dates: Dates of a place in one training sample, or in each of its years.
-            item: Whether an epoch visits every date, every place once, or every place once with
+            dates: Dates of a location in one training sample, or in each of its years.
+            item: Whether an epoch visits every date, every location once, or every location once with
                 two years of it as an axis.
             other_dates: Where the dates beside the first may lie, see
                 :class:`~torchgeo_saco.datasets.SeasonalArchive`.
-            year_rule: Which two years of a place, see
+            year_rule: Which two years of a location, see
                 :func:`~torchgeo_saco.archives.dates.two_years`.
             same_season: Whether dates of two years are of the same seasons, or drawn alone.
             sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
@@ -90,7 +90,7 @@ class SeasonalDataModule(NonGeoDataModule):
             max_nodata: Largest share of nodata in a band.
             on_missing: Refuse, or drop and report, what lacks a band or dates.
             cache: Keep every image in memory once read, for archives that fit there.
-            val_fraction: Share of the places held out for validation.
+            val_fraction: Share of the locations held out for validation.
             batch_size: Size of each mini-batch.
             num_workers: Number of workers for parallel data loading.
             pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
@@ -106,7 +106,7 @@ class SeasonalDataModule(NonGeoDataModule):
         self.download = download
         self.pin_memory = pin_memory
         self.dates = dates
-        #: Years of a place that a training sample holds, an axis of its own if there are two.
+        #: Years of a location that a training sample holds, an axis of its own if there are two.
         self.years = 2 if item == 'years' else 1
         #: Sensor of the bands, by name.
         self.sensor = 'rgb' if previews else sensor
@@ -128,7 +128,9 @@ class SeasonalDataModule(NonGeoDataModule):
         if not 0 <= val_fraction < 1:
             raise ValueError(f'val_fraction must be at least 0 and below 1, got {val_fraction}')
         if batch_size < 2:
-            raise ValueError(f'batch_size must be at least 2 to contrast places, got {batch_size}')
+            raise ValueError(
+                f'batch_size must be at least 2 to contrast locations, got {batch_size}'
+            )
         self.val_fraction = val_fraction
         self.reflectance = Reflectance(unit, offset)
         #: Names of the channels, known after :meth:`setup`.
@@ -145,7 +147,7 @@ class SeasonalDataModule(NonGeoDataModule):
             obtain_archive(self.archive, self.root)
 
     def setup(self, stage: str) -> None:
-        """List the archive and split its places.
+        """List the archive and split its locations.
 
         Args:
             stage: Either 'fit', 'validate', 'test', or 'predict'.
@@ -165,28 +167,28 @@ class SeasonalDataModule(NonGeoDataModule):
                 )
 
     def probe_dataloaders(self, dates_per_location: int = 2) -> tuple[DataLoader, DataLoader]:
-        """Labelled single-date images: of training places to learn from, of held-out to judge.
+        """Labelled single-date images: of training locations to learn from, of held-out to judge.
 
         Args:
-            dates_per_location: Dates used of every place, spread evenly over its series.
+            dates_per_location: Dates used of every location, spread evenly over its series.
 
         Returns:
             Loaders of the two, in fixed order.
 
         Raises:
-            ValueError: If no place has a label, or none is held out.
+            ValueError: If no location has a label, or none is held out.
         """
         if not self.classes or self.train_dataset is None or self.val_dataset is None:
             raise ValueError(
                 f'{self.folder} has no labels; add labels.csv with columns location and label'
             )
         if not len(self.val_dataset):
-            raise ValueError('no place is held out; set val_fraction above 0')
+            raise ValueError('no location is held out; set val_fraction above 0')
         loaders = []
         for part, name in ((self.train_dataset, 'training'), (self.val_dataset, 'held-out')):
             labelled = np.flatnonzero(part.label_numbers >= 0)
             if not len(labelled):
-                raise ValueError(f'{self.folder}/labels.csv labels no {name} place; add some')
+                raise ValueError(f'{self.folder}/labels.csv labels no {name} location; add some')
             chosen = part.part(labelled, 1, 'date')
             loaders.append(self._loader(chosen, _spread(chosen, dates_per_location)))
         return loaders[0], loaders[1]
@@ -205,14 +207,14 @@ class SeasonalDataModule(NonGeoDataModule):
         """Labelled single-date images in fixed order, to judge an encoder by.
 
         Args:
-            split: ``test``: of the places held out; ``train`` and ``val``: of three quarters and
+            split: ``test``: of the locations held out; ``train`` and ``val``: of three quarters and
                 of one quarter of the others.
 
         Returns:
             Loader of samples with ``image`` (1, C, H, W) and ``label``.
 
         Raises:
-            ValueError: If no place of the split has a label.
+            ValueError: If no location of the split has a label.
         """
         if self.train_dataset is None or self.val_dataset is None:
             raise ValueError('call setup first')
@@ -224,17 +226,17 @@ class SeasonalDataModule(NonGeoDataModule):
         labelled = np.sort(chosen[dataset.label_numbers[chosen] >= 0])
         if not len(labelled):
             raise ValueError(
-                f'{self.folder}/labels.csv labels no place of the {split} split; add some'
+                f'{self.folder}/labels.csv labels no location of the {split} split; add some'
             )
         part = dataset.part(labelled, 1, 'date')
         return self._loader(part, range(len(part)))
 
     def test_dataloader(self) -> Any:
-        """Loader of the places held out, as for validation."""
+        """Loader of the locations held out, as for validation."""
         return self.val_dataloader()
 
     def val_dataloader(self) -> Any:
-        """Loader of the places held out, or none."""
+        """Loader of the locations held out, or none."""
         return super().val_dataloader() if self.val_dataset else []
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
@@ -260,21 +262,21 @@ class SeasonalDataModule(NonGeoDataModule):
         self._require_reflectance(whole)
         self.bands, self.classes = whole.bands, whole.classes
         held_out = self._held_out(whole)
-        places, held = len(whole.locations), int(held_out.sum())
-        if places - held < 2:
+        count, held = len(whole.locations), int(held_out.sum())
+        if count - held < 2:
             raise ValueError(
-                f'{self.folder} has {places} places, {held} of them held out; contrasting '
-                'needs at least 2 to train on: add places, or lower val_fraction'
+                f'{self.folder} has {count} locations, {held} of them held out; contrasting '
+                'needs at least 2 to train on: add locations, or lower val_fraction'
             )
         self.train_dataset = whole.part(np.flatnonzero(~held_out))
         self.val_dataset = whole.part(np.flatnonzero(held_out))
-        self.predict_dataset = whole.part(np.arange(places), 1, 'date')
+        self.predict_dataset = whole.part(np.arange(count), 1, 'date')
         self._report(whole)
 
     def _held_out(self, whole: SeasonalArchive) -> np.ndarray:
-        """Whether each place is held out.
+        """Whether each location is held out.
 
-        The split is of all places as listed, so it stays the same whatever a method leaves out.
+        The split is of all locations as listed, so it stays the same whatever a method leaves out.
         """
         names = whole.locations.names
         if self.val_fraction == 0:
@@ -303,7 +305,7 @@ class SeasonalDataModule(NonGeoDataModule):
         if train is None or val is None:
             return
         rank_zero_info(
-            f'{self.folder}: {len(train.locations)} places to train on, {len(val.locations)} held '
+            f'{self.folder}: {len(train.locations)} locations to train on, {len(val.locations)} held '
             f'out, {len(train)} training items, {len(whole.bands)} bands '
             f'({", ".join(whole.bands)}), {whole.shape[1]} x {whole.shape[0]} px, '
             f'{str(whole.dtype).removeprefix("torch.")}'
@@ -355,10 +357,10 @@ class SeasonalDataModule(NonGeoDataModule):
 
 
 def _by_hash(names: pa.StringArray) -> np.ndarray:
-    """Positions of names by what places are split by: a hash, then the name.
+    """Positions of names by what locations are split by: a hash, then the name.
 
     Args:
-        names: Names in alphabetical order, (places,).
+        names: Names in alphabetical order, (locations,).
     """
     hashes = np.empty(len(names), np.uint32)
     for start in range(0, len(names), _BLOCK):
@@ -368,7 +370,7 @@ def _by_hash(names: pa.StringArray) -> np.ndarray:
 
 
 def _spread(dataset: SeasonalArchive, dates_per_location: int) -> list[EpochIndex]:
-    """Items with evenly spread dates of every place."""
+    """Items with evenly spread dates of every location."""
     order = []
     start = 0
     for count in dataset.locations.counts.tolist():

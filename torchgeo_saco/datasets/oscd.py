@@ -103,7 +103,7 @@ class OSCDTiles(LabelledPixels):
     def scene_shape(self, location: int) -> tuple[int, int]:
         """Height and width of the scenes of a city.
 
-        With ``row`` and ``column`` of the samples, predictions of tiles go back to their place,
+        With ``row`` and ``column`` of the samples, predictions of tiles go back to their location,
         ``scene[row : row + size, column : column + size]``. Written from the last tile to the
         first, they show what is evaluated.
 

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Time series of satellite images, one folder a place, as SeCo and CACo store them."""
+"""Time series of satellite images, one folder a location, as SeCo and CACo store them."""
 
 import copy
 import os
@@ -34,12 +34,12 @@ from ..samplers.order import EpochIndex
 
 _LISTED = 20
 
-# What is computed once where it is asked for, of the places of this part.
+# What is computed once where it is asked for, of the locations of this part.
 _FOLLOWS = ('location_index', 'labels', '_ends')
 
 
 class SeasonalArchive(NonGeoDataset):
-    """Time series of satellite images, one folder a place.
+    """Time series of satellite images, one folder a location.
 
     Reads trees of SeCo, CACo and your own, as they are on disk:
     ``<root>/<location>/<date or scene id>/<band>.tif``. Bands are found by name in any
@@ -52,9 +52,9 @@ class SeasonalArchive(NonGeoDataset):
 
     Dataset features:
 
-    * any number of places and dates, in one or several years
+    * any number of locations and dates, in one or several years
     * 10, 20 and 60 m bands, unsigned 8- or 16-bit, or float
-    * one item a date (that date first, the others drawn), one item a place, or one item a place
+    * one item a date (that date first, the others drawn), one item a location, or one item a location
       with two years of it
 
     If you use the archives of SeCo or CACo in your research, please cite:
@@ -84,15 +84,15 @@ class SeasonalArchive(NonGeoDataset):
         """Initialize a new SeasonalArchive instance.
 
         Args:
-            root: Folder of the places; or folder or URL of a store of them, such as
+            root: Folder of the locations; or folder or URL of a store of them, such as
                 ``s3://bucket/archive.zarr``.
             bands: Bands to read, in any spelling, or None for all that are there.
-            dates: Dates of a place in one sample, or in each of its years.
-            item: Whether every date is an item, or every place, or every place with two years of
+            dates: Dates of a location in one sample, or in each of its years.
+            item: Whether every date is an item, or every location, or every location with two years of
                 it as an axis.
             other_dates: Whether the dates drawn beside the first may lie anywhere, in the same
                 calendar year, or in another one. Of ``years`` each has its own.
-            year_rule: Which two years of a place, see
+            year_rule: Which two years of a location, see
                 :func:`~torchgeo_saco.archives.dates.two_years`.
             same_season: Whether dates of two years are of the same seasons, or drawn alone.
             sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
@@ -101,7 +101,7 @@ class SeasonalArchive(NonGeoDataset):
             resampling: How coarser bands are brought to the finest grid, a
                 :class:`rasterio.enums.Resampling` by name.
             max_nodata: Largest share of a band that may carry the nodata value of its file.
-            on_missing: Refuse scenes that lack a band and places that have too few dates, or
+            on_missing: Refuse scenes that lack a band and locations that have too few dates, or
                 drop them; what is skipped is kept in :attr:`skipped`.
             cache: Keep every image in memory once read, for archives that fit there. Each
                 worker keeps its own; archives that are read alike, one after the other, share it.
@@ -109,7 +109,7 @@ class SeasonalArchive(NonGeoDataset):
 
         Raises:
             FileNotFoundError: If *root* is missing.
-            ValueError: If an argument is out of range, a band is unknown, no place is found,
+            ValueError: If an argument is out of range, a band is unknown, no location is found,
                 or something is missing.
         """
         self.root = root
@@ -127,22 +127,22 @@ class SeasonalArchive(NonGeoDataset):
             raise ValueError(f'dates must be a whole number of at least 1, got {dates!r}')
         self.dates = dates
         form = ReadOptions(self.sensor, previews, size, resampling, max_nodata)
-        #: Where places and images come from.
+        #: Where locations and images come from.
         self.source: ArchiveReader = (ZarrReader if is_store(root) else GeoTIFFReader)(
             root, bands, form
         )
         self.bands = self.source.bands
-        #: Scenes and places left out, with the reason.
+        #: Scenes and locations left out, with the reason.
         self.locations, self.skipped = self.source.complete(self._rule)
         if self.skipped and not (drop and self.locations):
             raise ValueError(f'{root} is incomplete: {_listed(self.skipped)}')
-        #: Class names, and the class of each place, -1 where it has none.
+        #: Class names, and the class of each location, -1 where it has none.
         self.classes, self.label_numbers = self.source.labels(self.locations)
         self.source.open_images(self.locations[0])
         if cache:
-            place = root if is_store(root) else os.path.abspath(root)
+            path = root if is_store(root) else os.path.abspath(root)
             options = (self.sensor.name, self.bands, previews, size, resampling, max_nodata)
-            self.source.keep_images(place, *options)
+            self.source.keep_images(path, *options)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -166,22 +166,22 @@ class SeasonalArchive(NonGeoDataset):
 
     @cached_property
     def location_index(self) -> Mapping[str, int]:
-        """Number that samples give for a place, by its name."""
+        """Number that samples give for a location, by its name."""
         return self._by_name(self.locations.numbers)
 
     @cached_property
     def labels(self) -> Mapping[str, int]:
-        """Class of each place that has one, by its name."""
+        """Class of each location that has one, by its name."""
         known = {} if not self.classes else self._by_name(self.label_numbers)
         return {name: label for name, label in known.items() if label >= 0}
 
     def subset(
         self, locations: Sequence[str], dates: int | None = None, item: Item | None = None
     ) -> 'SeasonalArchive':
-        """The same archive with some of its places only.
+        """The same archive with some of its locations only.
 
         Args:
-            locations: Names of the places.
+            locations: Names of the locations.
             dates: As at construction, or None to keep it.
             item: As at construction, or None to keep it.
 
@@ -193,7 +193,7 @@ class SeasonalArchive(NonGeoDataset):
     def part(
         self, positions: np.ndarray, dates: int | None = None, item: Item | None = None
     ) -> 'SeasonalArchive':
-        """See :meth:`subset`; places are given by their positions in :attr:`locations`."""
+        """See :meth:`subset`; locations are given by their positions in :attr:`locations`."""
         part = copy.copy(self)
         for name in _FOLLOWS:
             vars(part).pop(name, None)
@@ -210,7 +210,7 @@ class SeasonalArchive(NonGeoDataset):
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getitem__(self, index: int | EpochIndex) -> Sample:
-        """Stored numbers of one place at one or several dates.
+        """Stored numbers of one location at one or several dates.
 
         Args:
             index: Position of the item; or with the epoch, which other dates depend on.
@@ -247,8 +247,8 @@ class SeasonalArchive(NonGeoDataset):
         scenes = [[scene for year in years for scene in year] for _, _, years in chosen]
         shape = (len(self.bands), *self.source.shape)
         images = empty_images((len(chosen), len(scenes[0]), *shape), self.source.dtype)
-        places = [location for location, _, _ in chosen]
-        self.source.fill_each(list(zip(places, scenes, images.numpy(), strict=True)))
+        locations = [location for location, _, _ in chosen]
+        self.source.fill_each(list(zip(locations, scenes, images.numpy(), strict=True)))
         samples = [self._sample(*item, image) for item, image in zip(chosen, images, strict=True)]
         return Batch(samples, images.view(len(chosen), *samples[0]['image'].shape))
 
@@ -257,35 +257,35 @@ class SeasonalArchive(NonGeoDataset):
         position, epoch = index if isinstance(index, tuple) else (index, 0)
         if not -len(self) <= position < len(self):
             raise IndexError(f'item {position} of an archive with {len(self)} items')
-        place, anchor = self._placed(position % len(self))
-        location = self.locations[place]
+        number, anchor = self._locate(position % len(self))
+        location = self.locations[number]
         return (
             location,
-            place,
-            self._drawn(location, int(self.locations.numbers[place]), anchor, epoch),
+            number,
+            self._drawn(location, int(self.locations.numbers[number]), anchor, epoch),
         )
 
     def _sample(
-        self, location: Location, place: int, years: list[list[int]], images: Tensor
+        self, location: Location, number: int, years: list[list[int]], images: Tensor
     ) -> Sample:
         """Sample of the images of an item, (T, C, H, W)."""
         days = [[_as_number(location.days[scene]) for scene in scenes] for scenes in years]
         sample: Sample = {
             'image': images.unflatten(0, (len(years), -1)),
-            'location': torch.tensor(int(self.locations.numbers[place])),
+            'location': torch.tensor(int(self.locations.numbers[number])),
             'date': torch.tensor(days),
         }
         if self.item != 'years':
             sample |= {name: sample[name][0] for name in ('image', 'date')}
         if self.classes:
-            sample['label'] = torch.tensor(int(self.label_numbers[place]))
+            sample['label'] = torch.tensor(int(self.label_numbers[number]))
         return sample if self.transforms is None else self.transforms(sample)
 
     def read_scene(self, location: Location, scene: int) -> Tensor:
-        """Stored numbers of one date of a place.
+        """Stored numbers of one date of a location.
 
         Args:
-            location: The place.
+            location: The location.
             scene: Position of the date among its scenes.
 
         Returns:
@@ -297,10 +297,10 @@ class SeasonalArchive(NonGeoDataset):
         return self.source.read(location, scene)
 
     def footprint(self, location: Location) -> BaseGeometry | None:
-        """Ground of a place in longitude and latitude.
+        """Ground of a location in longitude and latitude.
 
         Args:
-            location: The place.
+            location: The location.
 
         Returns:
             Polygon in EPSG:4326, or None if its files are not georeferenced.
@@ -311,10 +311,10 @@ class SeasonalArchive(NonGeoDataset):
         return self.source.footprint(location)
 
     def two_years(self, location: Location) -> tuple[list[int], list[int]] | None:
-        """Scenes of two years of a place, by the rule of the archive.
+        """Scenes of two years of a location, by the rule of the archive.
 
         Args:
-            location: The place.
+            location: The location.
 
         Returns:
             Positions among its scenes, the older year first; or None if there are no such two.
@@ -355,11 +355,11 @@ class SeasonalArchive(NonGeoDataset):
 
     @property
     def _rule(self) -> DateRule:
-        """Which dates a place must have."""
+        """Which dates a location must have."""
         return DateRule(self.dates, self.item, self.other_dates, self.year_rule)
 
     def _by_name(self, numbers: np.ndarray) -> dict[str, int]:
-        """Numbers of the places by their names."""
+        """Numbers of the locations by their names."""
         return dict(zip(self.locations.names.to_pylist(), numbers.tolist(), strict=True))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -368,17 +368,17 @@ class SeasonalArchive(NonGeoDataset):
 
     @cached_property
     def _ends(self) -> np.ndarray | None:
-        """Items up to and with each place; None where every place is one."""
+        """Items up to and with each location; None where every location is one."""
         if self.item != 'date':
             return None
         return np.cumsum(self.locations.counts, dtype=np.int64)
 
-    def _placed(self, item: int) -> tuple[int, int]:
+    def _locate(self, item: int) -> tuple[int, int]:
         """Place and first date of an item; the date is -1 where it is drawn."""
         if self._ends is None:
             return item, -1
-        place = int(np.searchsorted(self._ends, item, 'right'))
-        return place, item - int(self._ends[place] - self.locations.counts[place])
+        number = int(np.searchsorted(self._ends, item, 'right'))
+        return number, item - int(self._ends[number] - self.locations.counts[number])
 
     def _drawn(self, location: Location, number: int, anchor: int, epoch: int) -> list[list[int]]:
         """Scenes of an item, by year if it has several."""

@@ -97,7 +97,7 @@ def _require_judges(datamodule: Any) -> None:
     datamodule.prepare_data()
     datamodule.setup('fit')
     if not datamodule.val_dataset:
-        raise ValueError('no place is held out to test on; set val_fraction above 0')
+        raise ValueError('no location is held out to test on; set val_fraction above 0')
     for split in ('train', 'val', 'test'):
         datamodule.ordered_dataloader(split)
 

@@ -15,7 +15,7 @@ from torchgeo.models import get_weight
 _CHECKPOINTS = ('.ckpt', '.pth', '.pt', '.safetensors')
 
 # No cell runs these.
-_ASIDE = ('cli.py', 'change', 'locations', 'plots.py')
+_ASIDE = ('callbacks', 'change', 'cli.py', 'locations', 'plots.py')
 
 
 class Checksums:
@@ -81,15 +81,15 @@ def fingerprint(package: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(package.rglob('*.py')):
-        place = path.relative_to(package)
-        if place.parts[0] in _ASIDE:
+        location = path.relative_to(package)
+        if location.parts[0] in _ASIDE:
             continue
         tree = ast.parse(path.read_bytes())
         for node in ast.walk(tree):
             body = getattr(node, 'body', None)
             if isinstance(body, list) and body and _is_text(body[0]):
                 del body[0]
-        digest.update(f'{place.as_posix()}\n{ast.dump(tree)}\n'.encode())
+        digest.update(f'{location.as_posix()}\n{ast.dump(tree)}\n'.encode())
     return digest.hexdigest()
 
 

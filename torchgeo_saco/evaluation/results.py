@@ -65,8 +65,8 @@ class Result:
         for number, panel in enumerate(self.panels):
             arrays[f'truth_{number}'] = panel.truth
             arrays[f'prediction_{number}'] = panel.prediction
-            for place, image in enumerate(panel.images.values()):
-                arrays[f'image_{number}_{place}'] = image
+            for location, image in enumerate(panel.images.values()):
+                arrays[f'image_{number}_{location}'] = image
         record = {
             **identity,
             'seconds': self.seconds,
@@ -107,8 +107,8 @@ class Result:
                 panels = [
                     PanelSample(
                         {
-                            title: arrays[f'image_{number}_{place}']
-                            for place, title in enumerate(titles)
+                            title: arrays[f'image_{number}_{location}']
+                            for location, title in enumerate(titles)
                         },
                         arrays[f'truth_{number}'],
                         arrays[f'prediction_{number}'],

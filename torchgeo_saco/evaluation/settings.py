@@ -174,7 +174,7 @@ def _parser() -> ArgumentParser:
 def _given(args: Sequence[str]) -> dict[str, Any]:
     """Files merged in order, and the values of arguments over them."""
     given: Any = {}
-    places: list[tuple[str, str]] = []
+    locations: list[tuple[str, str]] = []
     left = list(args)
     while left:
         name, equals, value = left.pop(0).partition('=')
@@ -187,10 +187,10 @@ def _given(args: Sequence[str]) -> dict[str, Any]:
         if name == '--config':
             given = merged(given, _read(value))
         else:
-            places.append((name[2:], value))
-    for place, value in places:
+            locations.append((name[2:], value))
+    for location, value in locations:
         part: Any = yaml.safe_load(value)
-        for name in reversed(place.split('.')):
+        for name in reversed(location.split('.')):
             part = {name: part}
         given = merged(given, part)
     return given

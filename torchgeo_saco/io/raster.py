@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Reading of bands, masks and arrays: the only place that opens a raster."""
+"""Reading of bands, masks and arrays: the only location that opens a raster."""
 
 import os
 import stat
@@ -129,7 +129,7 @@ def decoded_share(path: Path, count: int, size: int) -> float:
         size: Side of the window, in pixels.
 
     Returns:
-        The mean over the places that the window can have; 1 for files that are not compressed.
+        The mean over the locations that the window can have; 1 for files that are not compressed.
 
     Raises:
         BandFileError: If the header shows the file to be wrong, see :func:`read_bands`.
@@ -267,7 +267,7 @@ def opened_raster(path: Path, count: int) -> Iterator[rasterio.DatasetReader]:
     _require_regular_file(path)
     try:
         with warnings.catch_warnings():
-            # Patches are often stored without a place on Earth, and none is needed here.
+            # Patches are often stored without a location on Earth, and none is needed here.
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             # What lies beside a file, such as another nodata value, is not followed.
             with (

@@ -108,8 +108,8 @@ def _header(content: bytes) -> _Plain | None:
     (height,), (width,) = tags[_HEIGHT], tags[_WIDTH]
     dtype = np.dtype(f'<u{bits[0] // 8}')
     rows = min(rows, height)
-    places = tags[_OFFSETS], tags[_COUNTS]
-    return _Plain((height, width), dtype, compression, predictor, rows, *places, directory)
+    locations = tags[_OFFSETS], tags[_COUNTS]
+    return _Plain((height, width), dtype, compression, predictor, rows, *locations, directory)
 
 
 def _numbers(content: bytes, kind: int, count: int, value: bytes) -> tuple[int, ...]:
@@ -129,7 +129,7 @@ def _is_whole(plain: _Plain, size: int) -> bool:
     return (
         strips > 0
         and len(plain.offsets) == len(plain.counts) == strips
-        # GDAL takes a strip without a place in the file as empty.
+        # GDAL takes a strip without a location in the file as empty.
         and min(plain.offsets) > 0
         and min(plain.counts) > 0
         and all(o + c <= size for o, c in zip(plain.offsets, plain.counts, strict=True))

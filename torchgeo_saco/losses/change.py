@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def change_ratio(short: Tensor, long: Tensor, eps: float = 1e-4, squared: bool = False) -> Tensor:
-    r"""How much farther two years of a place lie apart than two dates of one year.
+    r"""How much farther two years of a location lie apart than two dates of one year.
 
     .. math::
 
@@ -30,6 +30,7 @@ def change_ratio(short: Tensor, long: Tensor, eps: float = 1e-4, squared: bool =
         project page squared ones.
 
     Example:
+        >>> import torch
         >>> change_ratio(torch.tensor([0.5, 0.0]), torch.tensor([1.0, 0.0]))
         tensor([1.9996, 0.0000])
     """
@@ -39,7 +40,7 @@ def change_ratio(short: Tensor, long: Tensor, eps: float = 1e-4, squared: bool =
 
 
 def year_ratios(first: Tensor, second: Tensor, squared: bool = False) -> Tensor:
-    """Change ratios of places that are seen at two dates of the same seasons in each of two years.
+    """Change ratios of locations that are seen at two dates of the same seasons in each of two years.
 
     Between years, either date may be compared with its like; the mean of both is taken.
 
@@ -49,7 +50,7 @@ def year_ratios(first: Tensor, second: Tensor, squared: bool = False) -> Tensor:
         squared: As for :func:`change_ratio`.
 
     Returns:
-        Ratio of every place and year, (B, 2).
+        Ratio of every location and year, (B, 2).
     """
     short = (first - second).norm(dim=-1).T
     long = ((first[0] - first[1]).norm(dim=-1) + (second[0] - second[1]).norm(dim=-1)) / 2

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Which places have changed for good: distances between years over distances within them."""
+"""Which locations have changed for good: distances between years over distances within them."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -146,9 +146,9 @@ def _crossing(
 
 
 class ChangeEstimate(nn.Module):
-    """Estimate of which places have changed, bootstrapped from the distances a net makes.
+    """Estimate of which locations have changed, bootstrapped from the distances a net makes.
 
-    Keeps a running mean of the change ratio of every place and year, and decides now and then, by
+    Keeps a running mean of the change ratio of every location and year, and decides now and then, by
     a mixture of two Gaussians over all of them, which ones have changed. All of it is in buffers,
     so a resumed run goes on with the same estimate. Processes that train together exchange what
     they observe at every update, so each holds the estimate of all, and a checkpoint of any of
@@ -167,9 +167,9 @@ class ChangeEstimate(nn.Module):
         """Initialize a new ChangeEstimate instance.
 
         Args:
-            locations: Number of places, or 0 until :meth:`resize` tells it.
-            years: Number of years of a place.
-            decay: Share of a ratio that stays when the place is visited again.
+            locations: Number of locations, or 0 until :meth:`resize` tells it.
+            years: Number of years of a location.
+            decay: Share of a ratio that stays when the location is visited again.
 
         Raises:
             ValueError: If *decay* is no share, or a number is out of range.
@@ -182,7 +182,7 @@ class ChangeEstimate(nn.Module):
                 f'there must be at least 0 locations and 1 year, got {locations} and {years}'
             )
         self.decay = decay
-        #: Running mean of the ratio of every place and year, NaN where never seen.
+        #: Running mean of the ratio of every location and year, NaN where never seen.
         self.register_buffer('ratio', torch.full((locations, years), torch.nan))
         #: What was decided of each: 1 changed, 0 not, -1 never seen.
         self.register_buffer('changed', torch.full((locations, years), -1, dtype=torch.int8))
@@ -193,7 +193,7 @@ class ChangeEstimate(nn.Module):
 
     @property
     def mixture(self) -> Mixture | None:
-        """The components that places were last decided by, or None if there were none."""
+        """The components that locations were last decided by, or None if there were none."""
         numbers = self.fitted.tolist()
         if np.isnan(numbers).any():
             return None
@@ -201,22 +201,24 @@ class ChangeEstimate(nn.Module):
         return Mixture((a, b), (c, d), (e, f), threshold)
 
     def resize(self, locations: int) -> None:
-        """Make room for the places of a data set.
+        """Make room for the locations of a data set.
 
         Args:
-            locations: Number of places.
+            locations: Number of locations.
 
         Raises:
             ValueError: If it is not positive, or other than what was trained on.
         """
         if locations < 1:
-            raise ValueError(f'the data set must have at least 1 place, got locations={locations}')
+            raise ValueError(
+                f'the data set must have at least 1 location, got locations={locations}'
+            )
         known, years = self.ratio.shape
         if locations == known:
             return
         if not self.ratio.isnan().all():
             raise ValueError(
-                f'the change of {known} places was estimated, and the data have {locations}; go on '
+                f'the change of {known} locations was estimated, and the data have {locations}; go on '
                 'with the data set that was trained on, or start anew from the weights alone'
             )
         self.ratio = self.ratio.new_full((locations, years), torch.nan)
@@ -224,21 +226,21 @@ class ChangeEstimate(nn.Module):
 
     @torch.no_grad()
     def update(self, location: Tensor, ratio: Tensor) -> None:
-        """Take in the ratios of some places.
+        """Take in the ratios of some locations.
 
-        The first one of a place stands as it is; then r <- decay r + (1 - decay) R. Several of one
-        place count as one, their mean. Every process must call this equally often, with equally
-        many places.
+        The first one of a location stands as it is; then r <- decay r + (1 - decay) R. Several of one
+        location count as one, their mean. Every process must call this equally often, with equally
+        many locations.
 
-        A GPU is not waited for: there, unknown places and ratios that are not finite are left out,
+        A GPU is not waited for: there, unknown locations and ratios that are not finite are left out,
         counted, and refused by :meth:`decide`.
 
         Args:
-            location: Numbers of the places, (B).
+            location: Numbers of the locations, (B).
             ratio: Change ratio of each, (B, Y).
 
         Raises:
-            ValueError: If shapes are wrong, a place is unknown, or a ratio is NaN or infinite.
+            ValueError: If shapes are wrong, a location is unknown, or a ratio is NaN or infinite.
         """
         if location.ndim != 1 or ratio.shape != (len(location), self.ratio.shape[1]):
             raise ValueError(
@@ -251,19 +253,19 @@ class ChangeEstimate(nn.Module):
         if location.device.type == 'cpu':
             self._require_fit(location, known, fit)
         self.refused += (~fit).sum()
-        places = location.where(known, 0)
-        # Rows of one place all get the mean over that place, so it is all one which is kept.
-        alike = (places[:, None] == places) & fit
+        index = location.where(known, 0)
+        # Rows of one location all get the mean over that location, so it is all one which is kept.
+        alike = (index[:, None] == index) & fit
         counts = alike.sum(1, keepdim=True)
         observed = alike.to(ratio.dtype) @ torch.where(fit[:, None], ratio, 0) / counts
-        before = self.ratio[places]
+        before = self.ratio[index]
         moved = self.decay * before + (1 - self.decay) * observed
         moved = torch.where(before.isnan(), observed, moved)
-        self.ratio[places] = torch.where(counts > 0, moved, before)
+        self.ratio[index] = torch.where(counts > 0, moved, before)
 
     @torch.no_grad()
     def decide(self) -> None:
-        """Decide which of the places seen so far have changed. Twice in a row, it does nothing.
+        """Decide which of the locations seen so far have changed. Twice in a row, it does nothing.
 
         Raises:
             ValueError: If :meth:`update` has left something out since the last call.
@@ -272,8 +274,8 @@ class ChangeEstimate(nn.Module):
         self.refused.zero_()
         if refused:
             raise ValueError(
-                f'{refused} change ratios were NaN or infinite, or of no place from 0 to '
-                f'{len(self.ratio) - 1}; look at the images and at the numbers of the places, or '
+                f'{refused} change ratios were NaN or infinite, or of no location from 0 to '
+                f'{len(self.ratio) - 1}; look at the images and at the numbers of the locations, or '
                 'lower lr'
             )
         seen = ~self.ratio.isnan()
@@ -287,10 +289,10 @@ class ChangeEstimate(nn.Module):
         self.changed[seen] = torch.from_numpy(upper).to(self.changed)
 
     def is_changed(self, location: Tensor) -> Tensor:
-        """Whether places are taken to have changed; those never seen are not.
+        """Whether locations are taken to have changed; those never seen are not.
 
         Args:
-            location: Numbers of the places, (B).
+            location: Numbers of the locations, (B).
 
         Returns:
             For every year, (B, Y).
@@ -298,26 +300,26 @@ class ChangeEstimate(nn.Module):
         return self.changed[location] == 1
 
     def _require_fit(self, location: Tensor, known: Tensor, fit: Tensor) -> None:
-        """Refuse numbers that no place has, and ratios that are not finite."""
+        """Refuse numbers that no location has, and ratios that are not finite."""
         if not known.all():
             raise ValueError(
-                f'place number {location[~known][0]} is not one of the {len(self.ratio)} of the '
-                'estimate, counted from 0; call resize with the number of places of the data set'
+                f'location number {location[~known][0]} is not one of the {len(self.ratio)} of the '
+                'estimate, counted from 0; call resize with the number of locations of the data set'
             )
         if not fit.all():
             raise ValueError(
-                'the change ratio is NaN or infinite on the places number '
+                'the change ratio is NaN or infinite on the locations number '
                 f'{sorted(set(location[~fit].tolist()))}, counted from 0; look at their images, or '
                 'lower lr'
             )
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load the buffers; an estimate without places takes the number of theirs."""
+        """Load the buffers; an estimate without locations takes the number of theirs."""
         loaded, known = state_dict.get(f'{prefix}ratio'), len(self.ratio)
         if isinstance(loaded, Tensor) and len(loaded) != known:
             if known:
                 raise ValueError(
-                    f'the change of {len(loaded)} places was estimated, and the data have {known}; '
+                    f'the change of {len(loaded)} locations was estimated, and the data have {known}; '
                     'go on with the data set that was trained on, or start anew from the weights '
                     'alone'
                 )

@@ -76,23 +76,23 @@ def shuffled(values: Tensor) -> tuple[Tensor, Tensor | None]:
     """
     if world_size() == 1:
         return values, None
-    mixed, places = batch_shuffle(values.contiguous(), distributed=True)
-    return mixed, places
+    mixed, locations = batch_shuffle(values.contiguous(), distributed=True)
+    return mixed, locations
 
 
-def unshuffled(values: Tensor, places: Tensor | None) -> Tensor:
+def unshuffled(values: Tensor, locations: Tensor | None) -> Tensor:
     """Rows back on the process, and in the order, that they had before :func:`shuffled`.
 
     Args:
         values: One row for each that :func:`shuffled` gave, (B, ...).
-        places: What it gave beside them.
+        locations: What it gave beside them.
 
     Returns:
         The rows, (B, ...).
     """
-    if places is None:
+    if locations is None:
         return values
-    restored: Tensor = batch_unshuffle(values.contiguous(), places, distributed=True)
+    restored: Tensor = batch_unshuffle(values.contiguous(), locations, distributed=True)
     return restored
 
 

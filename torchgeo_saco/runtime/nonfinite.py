@@ -20,7 +20,7 @@ class _Step(NamedTuple):
     #: Is past when they are there; None if they are.
     told: torch.cuda.Event | None
 
-    #: Number of the place of each image.
+    #: Number of the location of each image.
     location: Tensor
 
     #: Number of the step.
@@ -46,15 +46,15 @@ class NonFiniteGuard:
         self.late = late
         self._finite: Tensor | None = None
         self._step: _Step | None = None
-        # Step and places whose gradients are to come.
-        self._places: tuple[int, Tensor] | None = None
+        # Step and locations whose gradients are to come.
+        self._locations: tuple[int, Tensor] | None = None
 
     def images(self, image: Tensor, location: Tensor, step: int) -> Tensor:
         """Images of a step, finite.
 
         Args:
             image: Images, any shape.
-            location: Number of the place of each.
+            location: Number of the location of each.
             step: Number of the step.
 
         Returns:
@@ -63,7 +63,7 @@ class NonFiniteGuard:
         Raises:
             ValueError: If one is NaN or infinite; on a GPU that is left to :meth:`finish`.
         """
-        self._step, self._places = None, (step, location)
+        self._step, self._locations = None, (step, location)
         if self._is_late(image):
             finite = torch.isfinite(image)
             self._finite = finite.all()
@@ -78,7 +78,7 @@ class NonFiniteGuard:
 
         Args:
             loss: The loss, a number.
-            location: Number of the place of each image.
+            location: Number of the location of each image.
             step: Number of the step.
 
         Raises:
@@ -130,11 +130,11 @@ class NonFiniteGuard:
             ValueError: If one is NaN or infinite; on a GPU nothing is looked at.
         """
         gradients = [weight.grad for weight in parameters if weight.grad is not None]
-        if self._places is None or not gradients or self._is_late(gradients[0]):
+        if self._locations is None or not gradients or self._is_late(gradients[0]):
             return
         # As with images, a sum is finite only if all values are.
         if not all(torch.isfinite(grad.sum()) or torch.isfinite(grad).all() for grad in gradients):
-            step, location = self._places
+            step, location = self._locations
             raise _not_finite('a gradient', location, step)
 
     def _is_late(self, image: Tensor) -> bool:
@@ -145,7 +145,7 @@ class NonFiniteGuard:
 def _not_finite(name: str, location: Tensor, step: int) -> ValueError:
     """What to say of values that are not finite."""
     return ValueError(
-        f'{name} is NaN or infinite at step {step}, on the places number '
+        f'{name} is NaN or infinite at step {step}, on the locations number '
         f'{sorted(set(location.tolist()))}, counted from 0 in the order of their folders; '
         'look at their files, or lower lr'
     )

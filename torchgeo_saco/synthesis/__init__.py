@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Synthetic but satellite-like images of places over seasons and years."""
+"""Synthetic but satellite-like images of locations over seasons and years."""
 
 from .archive import VERSION, generate_sample_archive
 from .benchmarks import BENCHMARKS, generate_sample_benchmark

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .geotiff import write_location
 from .landcover import COVERS
-from .places import Location, location
+from .locations import SampleLocation, sample_location
 from .publication import Tree, publish
 from .scenes import LocationScenes
 from .spectra import SOURCES, SPECTRUM_SOURCES
@@ -125,22 +125,28 @@ def _require_sound(wanted: _Parameters) -> None:
         raise ValueError(f'seed must not be negative, got {wanted.seed}')
 
 
-def _write_one(wanted: _Parameters, root: Path, index: int) -> Location:
+def _write_one(wanted: _Parameters, root: Path, index: int) -> SampleLocation:
     """Write the files of one location."""
-    place = location(wanted.seed, index, wanted.size)
-    scenes = LocationScenes(place, wanted.years, wanted.dates_per_year, wanted.seed)
+    location = sample_location(wanted.seed, index, wanted.size)
+    scenes = LocationScenes(location, wanted.years, wanted.dates_per_year, wanted.seed)
     write_location(root, scenes)
-    return place
+    return location
 
 
-def _write_tables(wanted: _Parameters, root: Path, places: list[Location]) -> None:
+def _write_tables(wanted: _Parameters, root: Path, locations: list[SampleLocation]) -> None:
     """Write labels, classes and description."""
     (root / 'change').mkdir(exist_ok=True)
     with (root / 'seasonal' / 'labels.csv').open('w', newline='', encoding='utf-8') as file:
         table = csv.writer(file, lineterminator='\n')
         table.writerow(('location', 'label', 'longitude', 'latitude', 'changed'))
-        for place in places:
-            row = place.name, place.label, place.longitude, place.latitude, int(place.changed)
+        for location in locations:
+            row = (
+                location.name,
+                location.label,
+                location.longitude,
+                location.latitude,
+                int(location.changed),
+            )
             table.writerow(row)
     with (root / 'classes.csv').open('w', newline='', encoding='utf-8') as file:
         table = csv.writer(file, lineterminator='\n')

@@ -14,8 +14,8 @@ from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
 from .landcover import COVERS
-from .places import Location
-from .scenes import LocationScenes, Scene
+from .locations import SampleLocation
+from .scenes import LocationScenes, SampleScene
 from .sensor import PIXEL
 
 
@@ -26,26 +26,26 @@ def write_location(root: Path, scenes: LocationScenes) -> None:
         root: Folder of the archive.
         scenes: The location.
     """
-    place = scenes.place
+    location = scenes.location
     for scene in scenes.optical():
-        _write_scene(root / 'seasonal' / place.name / scene.name, scene, place)
+        _write_scene(root / 'seasonal' / location.name / scene.name, scene, location)
     for scene in scenes.radar():
-        _write_scene(root / 's1' / place.name / scene.name, scene, place)
+        _write_scene(root / 's1' / location.name / scene.name, scene, location)
     first, second = scenes.landscapes
     names = {str(cover.value): cover.name for cover in COVERS.values()}
     colors = {0: (0, 0, 0)} | {cover.value: cover.color for cover in COVERS.values()}
-    write_band(root / 'masks' / f'{place.name}.tif', first.cover_mask(), place, names, colors)
-    if place.changed:
+    write_band(root / 'masks' / f'{location.name}.tif', first.cover_mask(), location, names, colors)
+    if location.changed:
         names = {'0': 'unchanged', '1': 'changed'}
         colors = {0: (0, 0, 0), 1: (255, 255, 255)}
         mask = second.change_mask()
-        write_band(root / 'change' / f'{place.name}.tif', mask, place, names, colors)
+        write_band(root / 'change' / f'{location.name}.tif', mask, location, names, colors)
 
 
 def write_band(
     path: Path,
     band: NDArray[np.generic],
-    place: Location,
+    location: SampleLocation,
     names: dict[str, str] | None = None,
     colors: dict[int, tuple[int, int, int]] | None = None,
 ) -> None:
@@ -54,12 +54,12 @@ def write_band(
     Args:
         path: File to write; its folder is made.
         band: Numbers to store, ``(rows, columns)``.
-        place: Location, for the georeference.
+        location: Location, for the georeference.
         names: Names of the values, stored as tags.
         colors: Colour table.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    extent = place.size * PIXEL
+    extent = location.size * PIXEL
     with rasterio.open(
         path,
         'w',
@@ -68,8 +68,8 @@ def write_band(
         width=band.shape[1],
         count=1,
         dtype=band.dtype,
-        crs=place.crs,
-        transform=place.transform(extent / band.shape[0]),
+        crs=location.crs,
+        transform=location.transform(extent / band.shape[0]),
         compress='deflate',
         predictor=2,
     ) as file:
@@ -88,13 +88,13 @@ def write_raster(
     Args:
         path: File to write; its folder is made.
         image: Numbers to store, ``(bands, rows, columns)``.
-        crs: Coordinate reference system, or None for an image without a place on Earth.
+        crs: Coordinate reference system, or None for an image without a location on Earth.
         transform: Pixel to map coordinates.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = image.shape
     with warnings.catch_warnings():
-        # Rasterio warns of images without a place; some benchmarks publish theirs so.
+        # Rasterio warns of images without a location; some benchmarks publish theirs so.
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
         with rasterio.open(
             path,
@@ -112,10 +112,10 @@ def write_raster(
             file.write(image)
 
 
-def _write_scene(folder: Path, scene: Scene, place: Location) -> None:
+def _write_scene(folder: Path, scene: SampleScene, location: SampleLocation) -> None:
     """One file per band, named as in SeCo: ``B1.tif``, ``B8A.tif``."""
     for name, band in scene.bands.items():
-        write_band(folder / f'{_file_name(name)}.tif', band, place)
+        write_band(folder / f'{_file_name(name)}.tif', band, location)
 
 
 def _file_name(band: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What lies where at a place, in each of two years."""
+"""What lies where at a location, in each of two years."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Landscape:
                 self._paint(rng, cells, choices[pick][0], choices[pick][1])
 
     def _paint(self, rng: Generator, cells: Labels, cover: str, surface: str) -> None:
-        """Lay one new patch over cells given by their place in the flat canvas."""
+        """Lay one new patch over cells given by their location in the flat canvas."""
         self.surfaces.append(surface)
         self.covers.append(COVERS[cover].value)
         self.delays.append(rng.normal(0, 6))

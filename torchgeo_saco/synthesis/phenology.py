@@ -135,7 +135,7 @@ SURFACES = tuple(_CALENDARS)
 class Ground(NamedTuple):
     """State of soil and water on one date."""
 
-    #: Share of light soil in the soil, 0-1; a property of the place.
+    #: Share of light soil in the soil, 0-1; a property of the location.
     light_soil: float = 0.5
 
     #: Soil moisture, 0 (dry) to 1 (saturated).

@@ -18,12 +18,12 @@ _LOOKS = 4.4
 
 
 def backscatter(
-    place: Landscape, day: int, moisture: float, rng: Generator
+    location: Landscape, day: int, moisture: float, rng: Generator
 ) -> dict[str, NDArray[np.int16]]:
-    """Radar scene of a place, as whole numbers.
+    """Radar scene of a location, as whole numbers.
 
     Args:
-        place: The place in the year of the scene.
+        location: The location in the year of the scene.
         day: Day of the year.
         moisture: Soil moisture, 0-1; wet soil scatters more.
         rng: Source of speckle.
@@ -33,17 +33,17 @@ def backscatter(
     """
     return {
         polarization: np.round(1000 * np.log10(power)).astype(np.int16)
-        for polarization, power in backscattered(place, day, moisture, rng).items()
+        for polarization, power in backscattered(location, day, moisture, rng).items()
     }
 
 
 def backscattered(
-    place: Landscape, day: int, moisture: float, rng: Generator
+    location: Landscape, day: int, moisture: float, rng: Generator
 ) -> dict[str, NDArray[np.float64]]:
-    """Radar scene of a place.
+    """Radar scene of a location.
 
     Args:
-        place: The place in the year of the scene.
+        location: The location in the year of the scene.
         day: Day of the year.
         moisture: Soil moisture, 0-1; wet soil scatters more.
         rng: Source of speckle.
@@ -51,18 +51,20 @@ def backscattered(
     Returns:
         Backscatter as a ratio of powers on 10 m pixels, under ``VV`` and ``VH``.
     """
-    days = day - np.asarray(place.delays)
-    leaves = np.array(place.vigour)
-    surfaces = np.asarray(place.surfaces)
-    for surface in set(place.surfaces):
+    days = day - np.asarray(location.delays)
+    leaves = np.array(location.vigour)
+    surfaces = np.asarray(location.surfaces)
+    for surface in set(location.surfaces):
         patches = surfaces == surface
         leaves[patches] *= green_share(surface, days[patches])
     scene = {}
     for polarization in ('VV', 'VH'):
-        ends = [getattr(BACKSCATTER[surface], polarization.lower()) for surface in place.surfaces]
+        ends = [
+            getattr(BACKSCATTER[surface], polarization.lower()) for surface in location.surfaces
+        ]
         bare, leafy = np.array(ends).T
         decibel = bare + leaves * (leafy - bare) + 2.0 * (moisture - 0.3) * (1 - leaves)
-        power = aggregated((10 ** (decibel / 10)).astype(np.float32)[place.patches], 2)
+        power = aggregated((10 ** (decibel / 10)).astype(np.float32)[location.patches], 2)
         speckle = rng.gamma(_LOOKS, 1 / _LOOKS, power.shape)
         scene[polarization] = power * speckle
     return scene

@@ -507,8 +507,11 @@ class ContrastiveTask(BaseTask):
         image = self._check_image(batch).flatten(1, -4)
         groups = self.forward_groups(image.flatten(0, 1))
         groups = rearrange(groups, '(b t) g d -> b t g d', b=len(image))
-        kept = {key: batch[key] for key in ('location', 'date', 'label') if key in batch}
-        return {'embedding': groups.mean(2), 'groups': groups, **kept}
+        embeddings = {'embedding': groups.mean(2), 'groups': groups}
+        for key in ('location', 'date', 'label'):
+            if key in batch:
+                embeddings[key] = batch[key]
+        return embeddings
 
     def _shared_eval(self, batch: Sample, stage: str) -> None:
         """Log alignment of the first and last date of a year, and uniformity."""

@@ -30,7 +30,7 @@ from torchgeo_saco.samplers.order import EpochIndex
 
 from ...data.archives import DATES, write_archive, write_labels, write_tif
 
-#: So that the 24 scenes of the archive lie in 5 shards, and places lie across two.
+#: So that the 24 scenes of the archive lie in 5 shards, and locations lie across two.
 SHARD_BYTES = 5 * 12 * 36 * 36
 
 
@@ -133,7 +133,7 @@ def test_windows_of_a_window(archive, tmp_path):
         SeasonalArchive(tmp_path / 'store', size=23)
 
 
-def test_parts_and_places(archive, store):
+def test_parts_and_locations(archive, store):
     tree, packed = (SeasonalArchive(root, dates=2) for root in (archive, store))
     for data in (tree, packed):
         part = data.subset(['000005', '000003'], 1, 'location')
@@ -190,7 +190,7 @@ def test_places_without_a_scene_stay_in_the_split(tmp_path):
 
 
 def test_tables_are_of_others_too(archive, store):
-    places = gpd.read_parquet(store / 'places.parquet')
+    places = gpd.read_parquet(store / 'locations.parquet')
     assert places.crs == 'OGC:CRS84'
     assert places['location'].tolist() == [f'{i:06d}' for i in range(6)]
     assert places['label'].tolist() == ['field', 'town'] * 3
@@ -205,7 +205,7 @@ def test_tables_are_of_others_too(archive, store):
 
 def test_georeference_of_a_window(archive, tmp_path):
     pack(archive, tmp_path / 'store', size=12, bands=['B1', 'B4'])
-    places = gpd.read_parquet(tmp_path / 'store' / 'places.parquet')
+    places = gpd.read_parquet(tmp_path / 'store' / 'locations.parquet')
     assert Affine(*places['transform'][5]) == Affine(10, 0, 500120, 0, -10, 5599880)
 
 
@@ -231,7 +231,7 @@ def test_what_travels_to_processes_is_small(tmp_path):
     part = data.part(np.arange(0, 10_000, 2))
     assert len(part) == 25_000
     content = pickle.dumps(part)
-    # Three numbers of 4 bytes a place.
+    # Three numbers of 4 bytes a location.
     assert len(content) < 12 * 5000 + 5000
     again = pickle.loads(content)  # noqa: S301
     assert len(again) == 25_000
@@ -247,7 +247,7 @@ def test_a_flipped_byte_is_an_error_that_names_the_scene(store, tmp_path):
     content = bytearray(path.read_bytes())
     content[3 * (12 * 36 * 36 + 4) + 100] ^= 1
     path.write_bytes(content)
-    # The 14th scene: the second of the fourth place.
+    # The 14th scene: the second of the fourth location.
     message = rf'copy\.zarr is damaged at 000003/{DATES[1]}T.*: the checksum in images/c/2/0/0/0'
     with pytest.raises(BandFileError, match=message):
         SeasonalArchive(copied)[13]
@@ -256,7 +256,7 @@ def test_a_flipped_byte_is_an_error_that_names_the_scene(store, tmp_path):
     SeasonalArchive(copied)[12]
 
 
-@pytest.mark.parametrize('table', ['places.parquet', 'scenes.parquet'])
+@pytest.mark.parametrize('table', ['locations.parquet', 'scenes.parquet'])
 def test_damaged_tables(store, tmp_path, table):
     copied = tmp_path / 'copy.zarr'
     shutil.copytree(store, copied)
@@ -275,7 +275,7 @@ def test_tables_of_another_store(store, tmp_path):
     copied = tmp_path / 'copy.zarr'
     shutil.copytree(store, copied)
     write_index(tmp_path / 'other', 6, 3)
-    for table in ('places.parquet', 'scenes.parquet'):
+    for table in ('locations.parquet', 'scenes.parquet'):
         shutil.copy(tmp_path / 'other' / table, copied)
     with pytest.raises(StoreError, match='has tables that do not fit its array'):
         SeasonalArchive(copied)
@@ -375,10 +375,10 @@ def test_killed_process_leaves_no_store(archive, store, tmp_path):
         'from torchgeo_saco.archives.packing import pack_archive\n'
         'from torchgeo_saco.archives.packing.shards import ShardPacker\n'
         'ground = ShardPacker._ground\n'
-        'def end(self, place):\n'
-        '    if place.name == "000003":\n'
+        'def end(self, location):\n'
+        '    if location.name == "000003":\n'
         '        os.kill(os.getpid(), signal.SIGKILL)\n'
-        '    return ground(self, place)\n'
+        '    return ground(self, location)\n'
         'ShardPacker._ground = end\n'
         f'pack_archive(sys.argv[1], sys.argv[2], shard_bytes={SHARD_BYTES}, progress=False)\n'
     )
@@ -436,9 +436,9 @@ def test_store_of_other_arguments(archive, store, tmp_path, arguments, message, 
     assert files(output) == before
 
 
-def test_store_of_other_places(store, tmp_path):
+def test_store_of_other_locations(store, tmp_path):
     write_archive(tmp_path / 'tree', locations=6, seed=1, dates=('20180411', *DATES[1:]))
-    with pytest.raises(ValueError, match='holds a store of other places, scenes or labels'):
+    with pytest.raises(ValueError, match='holds a store of other locations, scenes or labels'):
         pack(tmp_path / 'tree', store)
 
 
@@ -455,7 +455,7 @@ def test_output_that_holds_something_else(archive, store, tmp_path):
         pack(archive, tmp_path)
 
 
-def test_output_that_is_no_place_for_a_store(archive, tmp_path, monkeypatch):
+def test_output_that_is_no_location_for_a_store(archive, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r's3://bucket/x\.zarr is a URL; pack into a folder, and'):
         pack(archive, 's3://bucket/x.zarr')

@@ -83,8 +83,8 @@ def test_url_without_a_store(bucket):
 
 def test_file_of_ranges(bucket, store):
     remote = RemoteFiles(bucket(store, 'archive.zarr'))
-    content = (store / 'places.parquet').read_bytes()
-    with remote.open('places.parquet') as file:
+    content = (store / 'locations.parquet').read_bytes()
+    with remote.open('locations.parquet') as file:
         assert file.read(5) == content[:5]
         assert file.seek(-7, 2) == len(content) - 7
         assert file.read() == content[-7:]

@@ -93,9 +93,9 @@ def test_every_flipped_byte_is_an_error_that_names_the_scene(tmp_path):
         failed = 0
         for row in (3, 4, 5):
             try:
-                fresh.fill([row], [image], lambda row: f'place/scene{row}')
+                fresh.fill([row], [image], lambda row: f'location/scene{row}')
             except StoreError as error:
-                assert f'place/scene{row}' in str(error)
+                assert f'location/scene{row}' in str(error)
                 assert str(tmp_path) in str(error)
                 failed += 1
         # In a scene it is that one, in the index all.
@@ -153,7 +153,7 @@ def test_index_of_another_length():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'format': 2}, 'is of another version of torchgeo_saco; pack it again'),
+        ({'format': 1}, 'is of another version of torchgeo_saco; pack it again'),
         ({'colour': 'red'}, 'was not written by torchgeo-saco pack, or its zarr.json is damaged'),
         ({'shape': None}, 'was not written by torchgeo-saco pack'),
     ],

@@ -252,7 +252,9 @@ def test_units(dtype, unit, catalogue, tmp_path):
     assert record['bands']['B02']['below_zero'] == pytest.approx((reflectance < 0).mean(), abs=1e-6)
 
 
-def test_a_scene_of_the_neighbouring_zone_is_brought_to_the_zone_of_the_place(catalogue, tmp_path):
+def test_a_scene_of_the_neighbouring_zone_is_brought_to_the_zone_of_the_location(
+    catalogue, tmp_path
+):
     def slope(band, east):
         return (2000 + (east - 200000) / 20).astype(np.uint16)
 

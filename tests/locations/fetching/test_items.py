@@ -7,14 +7,14 @@ import pytest
 import shapely
 
 from torchgeo_saco.bands import SENTINEL2_L2A
-from torchgeo_saco.locations.fetching import Window
 from torchgeo_saco.locations.fetching.grid import square_around
 from torchgeo_saco.locations.fetching.items import Candidate, ItemError, band_files, ranked
+from torchgeo_saco.locations.fetching.points import DateWindow
 from torchgeo_saco.locations.fetching.scenes import scene_name
 
 from ...data.stac_server import degrees, described
 
-WINDOW = Window(datetime.date(2019, 4, 8), datetime.date(2019, 4, 22))
+WINDOW = DateWindow(datetime.date(2019, 4, 8), datetime.date(2019, 4, 22))
 SQUARE = square_around(3, 50, 2640)
 TILE = degrees(shapely.box(490020, 5500020, 599820, 5609820), 32631)
 

@@ -6,7 +6,7 @@ import datetime
 import pytest
 import shapely
 
-from torchgeo_saco.locations.fetching import Place, Window, read_places
+from torchgeo_saco.locations.fetching import DateWindow, TargetLocation, read_locations
 
 from ...data.location_tables import SPRING_2019, SPRING_2020, points
 
@@ -22,33 +22,33 @@ def day(text: str) -> datetime.date:
 
 
 @pytest.mark.parametrize('ending', ['geojson', 'gpkg', 'parquet'])
-def test_rows_become_places_whatever_the_format(ending, tmp_path):
+def test_rows_become_locations_whatever_the_format(ending, tmp_path):
     path = tmp_path / f'points.{ending}'
     if ending == 'parquet':
         pytest.importorskip('pyarrow')
         TABLE.to_parquet(path)
     else:
         TABLE.to_file(path)
-    first = Window(day('2019-04-08'), day('2019-04-22'))
-    later = Window(day('2020-04-08'), day('2020-04-22'))
-    assert read_places(path) == [
-        Place('000000', 3.0, 50.0, (first, later)), Place('000001', -70.5, -33.0, (first,))
+    first = DateWindow(day('2019-04-08'), day('2019-04-22'))
+    later = DateWindow(day('2020-04-08'), day('2020-04-22'))
+    assert read_locations(path) == [
+        TargetLocation('000000', 3.0, 50.0, (first, later)), TargetLocation('000001', -70.5, -33.0, (first,))
     ]  # fmt: skip
 
 
 def test_other_reference_systems_and_numbers_as_names():
     table = TABLE.assign(location=[7, 8, 7]).to_crs(3857)
-    places = read_places(table)
+    places = read_locations(table)
     assert [place.name for place in places] == ['000007', '000008']
     assert places[0].longitude == pytest.approx(3.0, abs=1e-9)
 
 
 def test_longitudes_beyond_the_antimeridian_are_counted_around():
-    assert read_places(points(('a', SPRING_2019, (181.5, 10))))[0].longitude == -178.5
+    assert read_locations(points(('a', SPRING_2019, (181.5, 10))))[0].longitude == -178.5
 
 
 def test_middle_of_a_window_counts_the_last_day():
-    window = Window(day('2019-04-08'), day('2019-04-08'))
+    window = DateWindow(day('2019-04-08'), day('2019-04-08'))
     assert window.middle.isoformat() == '2019-04-08T12:00:00+00:00'
 
 
@@ -75,16 +75,16 @@ def test_middle_of_a_window_counts_the_last_day():
 )  # fmt: skip
 def test_rows_that_make_no_sense_are_refused(table, message):
     with pytest.raises(ValueError, match=message):
-        read_places(table)
+        read_locations(table)
 
 
 def test_files_that_are_no_table_are_refused(tmp_path):
     for name in ('lost.geojson', 'lost.parquet'):
         with pytest.raises(FileNotFoundError, match=f'{name} does not exist'):
-            read_places(tmp_path / name)
+            read_locations(tmp_path / name)
     (tmp_path / 'page.geojson').write_text('<html>')
     with pytest.raises(ValueError, match=r'page\.geojson cannot be read as a table of points'):
-        read_places(tmp_path / 'page.geojson')
+        read_locations(tmp_path / 'page.geojson')
     (tmp_path / 'plain.csv').write_text('location,start,end\n0,2019-01-01,2019-01-02\n')
     with pytest.raises(ValueError, match=r'plain\.csv has no geometry'):
-        read_places(tmp_path / 'plain.csv')
+        read_locations(tmp_path / 'plain.csv')

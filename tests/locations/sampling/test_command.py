@@ -34,7 +34,7 @@ def test_first_run(tmp_path, capsys):
         assert min(image.size) > 300
     said = capsys.readouterr().out
     counts = points.attrs
-    assert f'30 places (method gaussian, seed 4) of {counts["tried"]} tried' in said
+    assert f'30 locations (method gaussian, seed 4) of {counts["tried"]} tried' in said
     assert f'{counts["in_water"]} were in water, {counts["too_near"]} nearer than 4 km' in said
     assert f'around {points["city"].nunique()} cities' in said
     assert f'300 windows of 15 days, {expected["start"].min()} to {expected["end"].max()}' in said

@@ -35,7 +35,7 @@ def test_map_of_the_world():
     offsets = figure.axes[0].collections[-2].get_offsets()
     assert len(offsets) == 6
     labels, limits = drawn(figure)
-    # A place counts once, however many windows it has.
+    # A location counts once, however many windows it has.
     assert labels == ['places (6)', 'cities (179)']
     assert limits == (-180, 180, -90, 90)
 
@@ -47,14 +47,14 @@ def test_map_of_a_region():
     assert limits == pytest.approx((4, 16, 44, 51))
 
 
-@pytest.mark.parametrize('place', [(0, 90), (180, 0), (-180, -90), (20, 10)])
-def test_map_of_one_place_at_the_edge(place):
+@pytest.mark.parametrize('location', [(0, 90), (180, 0), (-180, -90), (20, 10)])
+def test_map_of_one_location_at_the_edge(location):
     land = gpd.GeoDataFrame(geometry=[box(100, 0, 101, 1)], crs='EPSG:4326')
-    points = gpd.GeoDataFrame(geometry=[Point(place)], crs='EPSG:4326')
+    points = gpd.GeoDataFrame(geometry=[Point(location)], crs='EPSG:4326')
     _, (west, east, south, north) = drawn(plot_points(points, land))
     assert -180 <= west < east <= 180
     assert -90 <= south < north <= 90
-    assert west <= place[0] <= east
+    assert west <= location[0] <= east
 
 
 def test_map_of_nothing():

@@ -32,7 +32,7 @@ def degrees(points):
 
 
 def distances(points, longitude, latitude):
-    """Kilometres along great circles, of one place to all."""
+    """Kilometres along great circles, of one location to all."""
     tree = BallTree(np.radians([[latitude, longitude]]), metric='haversine')
     return RADIUS * tree.query(np.radians(degrees(points)))[0][:, 0]
 
@@ -126,10 +126,10 @@ def test_water_is_rejected_and_counted():
 
 
 @pytest.mark.parametrize(
-    ('place', 'spacing_km'), [((10, 50), 6.0), ((180, 0), 6.0), ((0, 90), 6.0), ((33, 20), 25.0)]
+    ('location', 'spacing_km'), [((10, 50), 6.0), ((180, 0), 6.0), ((0, 90), 6.0), ((33, 20), 25.0)]
 )
-def test_no_two_points_are_nearer_than_the_spacing(place, spacing_km):
-    arguments = {'count': 60, 'cities': cities_at(place), 'land': WORLD, 'latitudes': POLES}
+def test_no_two_points_are_nearer_than_the_spacing(location, spacing_km):
+    arguments = {'count': 60, 'cities': cities_at(location), 'land': WORLD, 'latitudes': POLES}
     free = sample_points(**arguments, spread_km=60, spacing_km=0)
     spaced = sample_points(**arguments, spread_km=60, spacing_km=spacing_km)
     assert nearest(free).min() < spacing_km <= nearest(spaced).min()

@@ -24,13 +24,13 @@ def points():
 
 
 def table(windows):
-    """Centres of windows by year and season, in rows of places."""
+    """Centres of windows by year and season, in rows of locations."""
     start, end = (pd.to_datetime(windows[name]) for name in ('start', 'end'))
     windows = windows.assign(centre=start + (end - start) / 2)
     return windows.pivot(index='location', columns=['year', 'season'], values='centre')
 
 
-def test_windows_of_one_place_by_hand(points):
+def test_windows_of_one_location_by_hand(points):
     windows = date_windows(
         points[:1], '2024-03-07', seasons=3, step_weeks=10, gap_years=2, shift_days=0
     )
@@ -48,7 +48,7 @@ def test_windows_of_one_place_by_hand(points):
     assert windows.crs == 'EPSG:4326'
 
 
-def test_rows_are_sorted_and_carry_their_place(points):
+def test_rows_are_sorted_and_carry_their_location(points):
     named = points.assign(city=[f'c{number}' for number in range(500)])
     windows = date_windows(named, date(2025, 6, 1), seasons=4, years=3, gap_years=2)
     keys = windows[['location', 'year', 'season']]
@@ -94,7 +94,7 @@ def test_a_seed_is_a_set_of_windows(points):
     first, again = (date_windows(points, '2025-06-01', seed=3) for _ in range(2))
     assert first.equals(again)
     assert not first.equals(date_windows(points, '2025-06-01', seed=4))
-    # A place keeps its windows when others leave.
+    # A location keeps its windows when others leave.
     rest = date_windows(points[100:200].iloc[::-1], '2025-06-01', seed=3)
     kept = first[first['location'].isin(rest['location'])]
     assert rest.sort_values(COLUMNS[:4], ignore_index=True)[COLUMNS].equals(

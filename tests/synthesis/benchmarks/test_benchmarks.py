@@ -32,7 +32,7 @@ def test_one_item_depends_on_seed_and_number_only(
     alone = digests(same)
     assert alone
     assert alone.items() <= whole.items()
-    # Names of places and dates may depend on the seed; pixels must.
+    # Names of locations and dates may depend on the seed; pixels must.
     assert not set(alone.values()) & {
         digest for path, digest in digests(other).items() if path.endswith(('.tif', '.npy'))
     }

@@ -108,9 +108,9 @@ def test_labels_are_names_of_the_43_classes_in_their_order():
     assert {*_LABELS.values(), _RIVER} <= set(names)
     for seed in range(20):
         _, labels = _countryside(np.random.default_rng(seed))
-        places = [names.index(label) for label in labels]
+        locations = [names.index(label) for label in labels]
         assert labels
-        assert places == sorted(set(places))
+        assert locations == sorted(set(locations))
 
 
 def test_labels_are_of_covers_that_are_there():
@@ -125,13 +125,13 @@ def test_labels_are_of_covers_that_are_there():
     }
     seen = set()
     for seed in range(40):
-        place, labels = _countryside(np.random.default_rng(seed))
+        location, labels = _countryside(np.random.default_rng(seed))
         seen |= set(labels)
         for label in cover_of.keys() & set(labels):
-            assert place.cover_of(cover_of[label]).mean() > 0.01
+            assert location.cover_of(cover_of[label]).mean() > 0.01
         if 'Water bodies' not in labels and 'Water courses' not in labels:
-            assert place.cover_of('water').mean() < 0.08
+            assert location.cover_of('water').mean() < 0.08
         built = {'Discontinuous urban fabric', 'Industrial or commercial units'}
         if not built & set(labels):
-            assert place.cover_of('building').mean() < 0.05
+            assert location.cover_of('building').mean() < 0.05
     assert seen == {*_LABELS.values(), _RIVER}

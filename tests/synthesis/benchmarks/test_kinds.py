@@ -18,13 +18,13 @@ def rng(seed: int = 0) -> np.random.Generator:
 @pytest.mark.parametrize('kind', KINDS)
 def test_place_is_complete_and_repeatable(kind: str):
     for seed in range(3):
-        place, twin = (KINDS[kind](rng(seed), SIDE) for _ in range(2))
-        assert place.side == SIDE
-        assert np.array_equal(place.patches, twin.patches)
-        assert np.array_equal(place.relief, twin.relief)
-        assert place.patches.max() < len(place.surfaces) == len(place.covers)
-        assert set(place.surfaces) <= set(SURFACES)
-        assert 0.2 < place.relief.min() <= place.relief.max() < 5
+        location, twin = (KINDS[kind](rng(seed), SIDE) for _ in range(2))
+        assert location.side == SIDE
+        assert np.array_equal(location.patches, twin.patches)
+        assert np.array_equal(location.relief, twin.relief)
+        assert location.patches.max() < len(location.surfaces) == len(location.covers)
+        assert set(location.surfaces) <= set(SURFACES)
+        assert 0.2 < location.relief.min() <= location.relief.max() < 5
 
 
 @pytest.mark.parametrize(
@@ -51,25 +51,25 @@ def test_mosaic_keeps_each_kind_in_its_zone():
     zones = np.zeros((200, 200), int)
     zones[:, 130:] = 1
     zones[150:, :40] = 2
-    place = mosaic(rng(), zones, ['conifer_forest', 'water', 'industry'])
-    water = place.cover_of('water')
+    location = mosaic(rng(), zones, ['conifer_forest', 'water', 'industry'])
+    water = location.cover_of('water')
     assert np.array_equal(water, zones == 1)
-    assert not place.cover_of('building')[zones != 2].any()
-    assert place.cover_of('building')[zones == 2].mean() > 0.1
-    assert not place.cover_of('conifer trees')[zones != 0].any()
+    assert not location.cover_of('building')[zones != 2].any()
+    assert location.cover_of('building')[zones == 2].mean() > 0.1
+    assert not location.cover_of('conifer trees')[zones != 0].any()
 
 
 def test_road_is_as_wide_as_asked_and_distance_says_where():
-    place = Landscape(SIDE)
-    place.paint(rng(), np.ones((SIDE, SIDE), bool), 'grass', 'grass')
-    distance = add_road(place, rng(), 20, 0)
-    assert np.array_equal(place.cover_of('paved'), distance < 10)
+    location = Landscape(SIDE)
+    location.paint(rng(), np.ones((SIDE, SIDE), bool), 'grass', 'grass')
+    distance = add_road(location, rng(), 20, 0)
+    assert np.array_equal(location.cover_of('paved'), distance < 10)
     wide = Landscape(SIDE)
     distance = add_road(wide, rng(1), 50, 0)
     assert np.array_equal(wide.cover_of('paved'), (distance >= 2.5) & (distance < 25))
 
 
 def test_river_leaves_no_trees_in_a_lake():
-    place = KINDS['water'](rng(), SIDE)
-    assert add_river(place, rng(), 60, 20).mean() > 0.03
-    assert place.cover_of('water').all()
+    location = KINDS['water'](rng(), SIDE)
+    assert add_river(location, rng(), 60, 20).mean() > 0.03
+    assert location.cover_of('water').all()

@@ -48,7 +48,7 @@ class PackReport(NamedTuple):
     #: Bytes of the array.
     size: int
 
-    #: Scenes and places left out, with the reason.
+    #: Scenes and locations left out, with the reason.
     skipped: tuple[str, ...]
 
 
@@ -72,7 +72,7 @@ def pack_archive(
     byte. It can be opened only once it is complete.
 
     Args:
-        root: Folder of the places, see :class:`~torchgeo_saco.datasets.SeasonalArchive`.
+        root: Folder of the locations, see :class:`~torchgeo_saco.datasets.SeasonalArchive`.
         output: Folder of the store, made if need be.
         bands: Bands to pack, in any spelling, or None for all that are there.
         sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
@@ -80,7 +80,7 @@ def pack_archive(
         size: Side in pixels of a centred window, or None for the whole image.
         resampling: How coarser bands are brought to the finest grid.
         max_nodata: Largest share of nodata in a band.
-        on_missing: Refuse scenes that lack a band and places without a scene, or leave them out.
+        on_missing: Refuse scenes that lack a band and locations without a scene, or leave them out.
         shard_bytes: Size of a file of scenes, at most; one scene at least.
         workers: Processes that read and write.
         progress: Whether to report on standard error.
@@ -99,7 +99,7 @@ def pack_archive(
             raise ValueError(f'{name} must be at least 1, got {number}')
     if is_store(root):
         raise ValueError(f'{root} is a store already; give the folder of its places')
-    _require_place(output, root)
+    _require_location(output, root)
     archive = SeasonalArchive(
         root,
         bands,
@@ -112,20 +112,20 @@ def pack_archive(
     )
     tree = archive.source
     if not isinstance(tree, GeoTIFFReader):
-        raise ValueError(f'{root} is no folder of places')
+        raise ValueError(f'{root} is no folder of locations')
     description = _description(archive, tree, 'rgb' if previews else sensor, shard_bytes)
-    run = _Run(ShardPacker(tree.without_places(), Path(output).absolute(), description), archive)
+    run = _Run(ShardPacker(tree.without_locations(), Path(output).absolute(), description), archive)
     run.all_shards(workers, Console(stderr=True, quiet=not progress, highlight=False))
     return PackReport(description.shape[0], run.present, run.array_bytes, tuple(archive.skipped))
 
 
-def _require_place(output: AnyPath, root: AnyPath) -> None:
+def _require_location(output: AnyPath, root: AnyPath) -> None:
     """Refuse an output that a store cannot be written to, or that would become a part of the archive."""
     if is_url(output):
         raise ValueError(f'{output} is a URL; pack into a folder, and copy that there')
     if Path(root).resolve() in Path(output).resolve().parents:
         raise ValueError(
-            f'{output} lies within {root}, where it would count as a place; name another output'
+            f'{output} lies within {root}, where it would count as a location; name another output'
         )
 
 
@@ -200,13 +200,13 @@ class _Run:
         return shard_length(len(job), scene_bytes, self.description.shard)
 
     def _jobs(self) -> Iterator[ShardJob]:
-        """What each shard holds: scenes in order, place by place."""
+        """What each shard holds: scenes in order, location by location."""
         number, scenes, room = 0, [], self.description.shard
-        for place in self.archive.locations:
-            start, count = 0, len(place.scenes)
+        for location in self.archive.locations:
+            start, count = 0, len(location.scenes)
             while start < count:
                 stop = min(count, start + room)
-                scenes.append((place, range(start, stop)))
+                scenes.append((location, range(start, stop)))
                 room -= stop - start
                 start = stop
                 if not room:
@@ -219,16 +219,18 @@ class _Run:
         """Write tables and metadata; what makes it a store comes last."""
         names, counts, scenes, days, labels = _columns(self.archive)
         ground = {
-            place['location']: place
+            location['location']: location
             for number in range(self.description.shards)
-            for place in json.loads(self.packer.ground_path(number).read_bytes())
+            for location in json.loads(self.packer.ground_path(number).read_bytes())
         }
         known: list[dict[str, Any]] = [ground.get(name, {}) for name in names]
         columns = {
-            'geometry': pa.array([_wkb(place.get('geometry')) for place in known], pa.binary()),
-            'crs': pa.array([place.get('crs') for place in known], pa.string()),
+            'geometry': pa.array(
+                [_wkb(location.get('geometry')) for location in known], pa.binary()
+            ),
+            'crs': pa.array([location.get('crs') for location in known], pa.string()),
             'transform': pa.array(
-                [place.get('transform') for place in known], pa.list_(pa.float64(), 6)
+                [location.get('transform') for location in known], pa.list_(pa.float64(), 6)
             ),
         }
         write_tables(self.output, names, counts, days, scenes, labels, columns)
@@ -292,12 +294,12 @@ def _description(
 def _columns(
     archive: SeasonalArchive,
 ) -> tuple[list[str], np.ndarray, list[str], np.ndarray, list[str | None] | None]:
-    """Names of all places, counts, names and days of scenes, labels."""
+    """Names of all locations, counts, names and days of scenes, labels."""
     names = archive.source.listed.to_pylist()
     kept = dict(zip(archive.locations.names.to_pylist(), archive.locations.counts, strict=True))
-    # Places without a scene stay listed, for the split is of all.
+    # Locations without a scene stay listed, for the split is of all.
     counts = np.array([kept.get(name, 0) for name in names], np.int32)
-    scenes = [scene.name for place in archive.locations for scene in place.scenes]
+    scenes = [scene.name for location in archive.locations for scene in location.scenes]
     days = archive.locations.listing.days.astype('datetime64[D]')
     classes, known = read_labels(archive.root, set(names))
     labels = [classes[known[name]] if name in known else None for name in names]

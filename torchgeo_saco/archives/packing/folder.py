@@ -81,7 +81,7 @@ def _require_same(path: Path, description: StoreDescription) -> None:
         ) from error
     if other == ['listing'] or (other and set(other) <= {'listing', 'shape', 'shard', 'classes'}):
         raise ValueError(
-            f'{path.parent} holds a store of other places, scenes or labels; name another output'
+            f'{path.parent} holds a store of other locations, scenes or labels; name another output'
         )
     if other:
         there = ', '.join(f'{name} {found[name]}' for name in other if name != 'listing')

@@ -25,18 +25,18 @@ def write_index(
     dtype: str = 'uint8',
     classes: int = 0,
 ) -> Path:
-    """Write a store without images, of places with dates a season apart.
+    """Write a store without images, of locations with dates a season apart.
 
     It opens, counts, splits and draws as a whole one; reading an image of it is an error.
 
     Args:
         folder: Folder to write, made if need be.
-        locations: Number of places.
+        locations: Number of locations.
         dates: Dates of each.
         bands: Bands of the images.
         size: Side of the images in pixels.
         dtype: Type of their numbers.
-        classes: Classes of labels that the places take in turn, or 0 for no labels.
+        classes: Classes of labels that the locations take in turn, or 0 for no labels.
 
     Returns:
         The folder.

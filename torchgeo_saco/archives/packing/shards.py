@@ -24,7 +24,7 @@ class ShardJob(NamedTuple):
     #: Number of the shard.
     number: int
 
-    #: Places, and which of their scenes.
+    #: Locations, and which of their scenes.
     scenes: tuple[tuple[Location, range], ...]
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class ShardPacker:
         return self.output / self.description.shard_name(number)
 
     def ground_path(self, number: int) -> Path:
-        """Where the georeferences of the places that begin in a shard stand until the end."""
+        """Where the georeferences of the locations that begin in a shard stand until the end."""
         return self.output / PACKING / f'{number}.json'
 
     def is_packed(self, job: ShardJob) -> bool:
@@ -80,7 +80,7 @@ class ShardPacker:
         """
         partial = self.output / PACKING / f'{job.number}.partial'
         write_shard(os.fspath(partial), self._images(job.scenes), self.description.shard)
-        ground = [self._ground(place) for place, scenes in job.scenes if scenes.start == 0]
+        ground = [self._ground(location) for location, scenes in job.scenes if scenes.start == 0]
         write_whole(self.ground_path(job.number), json.dumps(ground).encode())
         path = self.path(job.number)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,16 +91,16 @@ class ShardPacker:
     def _images(self, scenes: Sequence[tuple[Location, range]]) -> Iterator[np.ndarray]:
         """Images one by one."""
         image = np.empty((1, *self.description.shape[1:]), self.tree.dtype)
-        for place, positions in scenes:
+        for location, positions in scenes:
             for position in positions:
-                self.tree.fill(place, [position], image)
+                self.tree.fill(location, [position], image)
                 yield image[0]
 
-    def _ground(self, place: Location) -> dict[str, Any]:
-        """Where a place lies, of its first scene."""
-        footprint, found = self.tree.footprint(place), self.tree.georeference(place)
+    def _ground(self, location: Location) -> dict[str, Any]:
+        """Where a location lies, of its first scene."""
+        footprint, found = self.tree.footprint(location), self.tree.georeference(location)
         return {
-            'location': place.name,
+            'location': location.name,
             'geometry': None if footprint is None else shapely.to_wkb(footprint, hex=True),
             'crs': None if found is None else found.crs,
             'transform': None if found is None else found.transform,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from torchgeo.datasets.utils import Path as AnyPath
 
-from ..store import PLACES, SCENES, StoredImages, read_listing
+from ..store import LOCATIONS, SCENES, StoredImages, read_listing
 from ..store.description import read_description
 from ..store.files import store_files
 from ..store.tables import read_table
@@ -26,19 +26,19 @@ def verify_store(root: AnyPath, console: Console | None = None) -> int:
 
     Raises:
         FileNotFoundError: If there is no store.
-        StoreError: If anything is damaged; the message names the place and the scene.
+        StoreError: If anything is damaged; the message names the location and the scene.
     """
     files = store_files(root)
     description = read_description(files)
     listing = read_listing(files, description.shape[0])
-    for name in (PLACES, SCENES):
+    for name in (LOCATIONS, SCENES):
         read_table(files, name)
     images = StoredImages(files, description)
     image = np.empty(description.shape[1:], images.dtype)
 
     def named(row: int) -> str:
-        place = int(np.searchsorted(listing.first, row, 'right')) - 1
-        return f'{listing.names[place].as_py()}/{listing.scene_names(row, row + 1)[0]}'
+        location = int(np.searchsorted(listing.first, row, 'right')) - 1
+        return f'{listing.names[location].as_py()}/{listing.scene_names(row, row + 1)[0]}'
 
     rows = range(description.shape[0])
     for row in track(rows, 'scenes', console=console, disable=console is None, transient=True):

@@ -5,10 +5,10 @@
 
 from .description import StoreDescription, StoreError, is_store
 from .images import StoredImages
-from .tables import PLACES, SCENES, read_listing, write_tables
+from .tables import LOCATIONS, SCENES, read_listing, write_tables
 
 __all__ = (
-    'PLACES',
+    'LOCATIONS',
     'SCENES',
     'StoreDescription',
     'StoreError',

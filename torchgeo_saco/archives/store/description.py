@@ -21,7 +21,7 @@ METADATA = 'zarr.json'
 PACKING = '.packing'
 
 #: Counted up when older versions could misread what is written.
-FORMAT = 1
+FORMAT = 2
 
 _OURS = 'torchgeo_saco'
 
@@ -67,7 +67,7 @@ class StoreDescription:
     #: Whether 3-band previews were packed.
     previews: bool = False
 
-    #: SHA-256 of what was listed: places, scenes, dates, labels.
+    #: SHA-256 of what was listed: locations, scenes, dates, labels.
     listing: str = ''
 
     @property

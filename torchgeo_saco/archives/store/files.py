@@ -77,7 +77,7 @@ class LocalFiles:
             return file.read()
 
     def open(self, name: str) -> BinaryIO:
-        """A file to be read from any place.
+        """A file to be read from any location.
 
         Raises:
             OSError: If it cannot be opened.
@@ -195,7 +195,7 @@ class RemoteFiles:
         return bytes(self._called(name, self._obstore.get).bytes())
 
     def open(self, name: str) -> BinaryIO:
-        """An object to be read from any place.
+        """An object to be read from any location.
 
         Raises:
             OSError: If it cannot be read.

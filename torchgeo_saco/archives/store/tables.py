@@ -19,9 +19,9 @@ from shapely.geometry.base import BaseGeometry
 from .description import StoreError
 from .files import LocalFiles, RemoteFiles
 
-#: Table of the places by name: ``location``, ``scenes``, and ``label``, the footprint and the
+#: Table of the locations by name: ``location``, ``scenes``, and ``label``, the footprint and the
 #: georeference where they are known. It is GeoParquet.
-PLACES = 'places.parquet'
+LOCATIONS = 'locations.parquet'
 
 #: Table of the scenes: ``location``, ``scene``, ``date``.
 SCENES = 'scenes.parquet'
@@ -49,12 +49,12 @@ def write_tables(
 
     Args:
         folder: Folder of the store.
-        names: Names of the places in alphabetical order, (places,).
-        counts: Scenes of each place, (places,).
-        days: Day of each scene, the oldest of a place first, (scenes,); ``datetime64[D]``.
+        names: Names of the locations in alphabetical order, (locations,).
+        counts: Scenes of each location, (locations,).
+        days: Day of each scene, the oldest of a location first, (scenes,); ``datetime64[D]``.
         scenes: Name of each scene, or None for its day as ``20190415``.
-        labels: Label of each place, None where unknown; or None if there are no labels.
-        ground: Further columns of the places: ``geometry`` as WKB in longitude and latitude, ``crs``
+        labels: Label of each location, None where unknown; or None if there are no labels.
+        ground: Further columns of the locations: ``geometry`` as WKB in longitude and latitude, ``crs``
             and ``transform``.
 
     Raises:
@@ -72,15 +72,15 @@ def write_tables(
         distinct, which = np.unique(days, return_inverse=True)
         texts = pa.array([str(day).replace('-', '') for day in distinct], pa.string())
         scenes = pa.DictionaryArray.from_arrays(which, texts).dictionary_decode()
-    places: dict[str, Any] = {'location': names, 'scenes': counts}
+    locations: dict[str, Any] = {'location': names, 'scenes': counts}
     if labels is not None:
-        places['label'] = pa.array(labels, pa.string())
-    table = pa.table(places | (ground or {}))
+        locations['label'] = pa.array(labels, pa.string())
+    table = pa.table(locations | (ground or {}))
     if ground is not None:
         table = table.replace_schema_metadata({'geo': json.dumps(_GEO)})
     owners = names.take(pa.array(np.repeat(np.arange(len(names)), counts)))
     series = pa.table({'location': owners, 'scene': pa.array(scenes, pa.string()), 'date': days})
-    _write(table, os.path.join(folder, PLACES))
+    _write(table, os.path.join(folder, LOCATIONS))
     _write(series, os.path.join(folder, SCENES))
 
 
@@ -94,10 +94,10 @@ def read_listing(files: LocalFiles | RemoteFiles, scenes: int) -> 'StoredListing
     Raises:
         StoreError: If a table is missing or damaged, or does not fit the array.
     """
-    places = read_table(files, PLACES, ['location', 'scenes'])
+    locations = read_table(files, LOCATIONS, ['location', 'scenes'])
     dates = read_table(files, SCENES, ['date'])
-    names = places['location'].combine_chunks()
-    counts = places['scenes'].to_numpy()
+    names = locations['location'].combine_chunks()
+    counts = locations['scenes'].to_numpy()
     days = dates['date'].combine_chunks().view(pa.int32()).to_numpy()
     first = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=first[1:])
@@ -125,8 +125,8 @@ class StoredListing:
 
         Args:
             files: Files of the store.
-            names: Names of the places, (places,).
-            first: Number of the first scene of each place, and of all scenes, (places + 1,).
+            names: Names of the locations, (locations,).
+            first: Number of the first scene of each location, and of all scenes, (locations + 1,).
             days: Day of each scene, counted from 1970, (scenes,).
         """
         self.files = files
@@ -150,23 +150,23 @@ class StoredListing:
         return names
 
     def labels(self, classes: Sequence[str]) -> np.ndarray:
-        """Position of the label of each place among the classes, -1 where unknown, (places,)."""
-        column = read_table(self.files, PLACES, ['label'])['label'].combine_chunks()
+        """Position of the label of each location among the classes, -1 where unknown, (locations,)."""
+        column = read_table(self.files, LOCATIONS, ['label'])['label'].combine_chunks()
         found = pc.index_in(column, pa.array(classes, pa.string()), skip_nulls=True)
         return pc.fill_null(found, -1).to_numpy(zero_copy_only=False)
 
-    def footprint(self, place: int) -> BaseGeometry | None:
-        """Ground of a place in longitude and latitude, or None where it is not known."""
+    def footprint(self, location: int) -> BaseGeometry | None:
+        """Ground of a location in longitude and latitude, or None where it is not known."""
         found = self._geometry
-        return None if found is None else shapely.from_wkb(found[place].as_py())
+        return None if found is None else shapely.from_wkb(found[location].as_py())
 
     @cached_property
     def _geometry(self) -> pa.Array | None:
-        """Ground of all places."""
-        with self.files.open(PLACES) as file:
+        """Ground of all locations."""
+        with self.files.open(LOCATIONS) as file:
             if 'geometry' not in pq.ParquetFile(file).schema_arrow.names:
                 return None
-        return read_table(self.files, PLACES, ['geometry'])['geometry'].combine_chunks()
+        return read_table(self.files, LOCATIONS, ['geometry'])['geometry'].combine_chunks()
 
 
 def read_table(

@@ -6,17 +6,17 @@
 from .archive import FetchReport, MissingScenesError, fetch_archive
 from .catalogue import FetchError
 from .command import main
-from .points import Place, Window, read_places
+from .points import DateWindow, TargetLocation, read_locations
 from .records import SkippedScene
 
 __all__ = (
+    'DateWindow',
     'FetchError',
     'FetchReport',
     'MissingScenesError',
-    'Place',
     'SkippedScene',
-    'Window',
+    'TargetLocation',
     'fetch_archive',
     'main',
-    'read_places',
+    'read_locations',
 )

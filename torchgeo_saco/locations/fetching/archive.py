@@ -21,7 +21,7 @@ from .catalogue import Catalogue, FetchError, Modifier, Patience, require_stac
 from .grid import square_around
 from .items import ItemError, band_files, ranked
 from .pixels import UNITS, read_square
-from .points import Place, Window, read_places
+from .points import DateWindow, TargetLocation, read_locations
 from .records import SKIPPED, SkippedScene, listed, record_parameters, write_skipped
 from .scenes import Kept, kept_scenes, scene_name, write_scene
 
@@ -42,12 +42,12 @@ class FetchReport(NamedTuple):
     #: Scenes that were there already.
     present: int
 
-    #: Windows without a scene, by place and time.
+    #: Windows without a scene, by location and time.
     skipped: tuple[SkippedScene, ...]
 
 
 class _Settings(NamedTuple):
-    """What all places share."""
+    """What all locations share."""
 
     root: Path
     bands: tuple[str, ...]
@@ -89,7 +89,7 @@ def fetch_archive(
     that is there is not fetched again, so an interrupted run is continued by the same call.
 
     Args:
-        points: Table or file with one row a window, see :func:`read_places`.
+        points: Table or file with one row a window, see :func:`read_locations`.
         root: Folder of the archive, made if need be.
         catalogue: Address of the landing page of a STAC API.
         collection: Collection of Sentinel-2 level 2A.
@@ -101,7 +101,7 @@ def fetch_archive(
         dtype: uint16 for reflectance times 10000, or uint8 for reflectance times 255 as in SeCo.
             0 stands for no data; what is darker than 1 is stored as 1.
         max_nodata: Largest share of a band that may have no data for a scene to be taken.
-        workers: Places that are fetched at the same time.
+        workers: Locations that are fetched at the same time.
         tries: How often a request is tried.
         pause: Seconds before the second try; each further pause is twice as long.
         progress: Whether to report on standard error.
@@ -131,20 +131,25 @@ def fetch_archive(
         raise ValueError(f'workers must be at least 1, got {workers}')
     patience = Patience(tries, pause)
     require_stac()
-    places = read_places(points)
+    locations = read_locations(points)
     square_around(0, 0, size_m)
     with exclusive(
         settings.root / '.fetching.lock',
         f'another run fetches into {settings.root} now; wait for it, or name another root',
     ):
         record_parameters(settings.root, settings.shared(collection))
-        kept = {place.name: kept_scenes(settings.root, place, settings.bands) for place in places}
+        kept = {
+            location.name: kept_scenes(settings.root, location, settings.bands)
+            for location in locations
+        }
         present = sum(map(len, kept.values()))
-        run = _Run(settings, patience, kept, sum(len(place.windows) for place in places))
-        todo = [place for place in places if len(kept[place.name]) < len(place.windows)]
+        run = _Run(settings, patience, kept, sum(len(location.windows) for location in locations))
+        todo = [
+            location for location in locations if len(kept[location.name]) < len(location.windows)
+        ]
         if todo:
             source = Catalogue(catalogue, collection, patience, modifier)
-            run.all_places(source, todo, workers, progress)
+            run.all_locations(source, todo, workers, progress)
         else:
             write_skipped(settings.root, ())
     report = FetchReport(run.fetched, present, tuple(sorted(run.skipped)))
@@ -174,8 +179,8 @@ class _Run:
         self._in_succession = 0
         self._lock = threading.Lock()
 
-    def all_places(
-        self, source: Catalogue, places: Sequence[Place], workers: int, progress: bool
+    def all_locations(
+        self, source: Catalogue, locations: Sequence[TargetLocation], workers: int, progress: bool
     ) -> None:
         """Fetch what is missing; an error tells of windows for which the server failed."""
         console = Console(stderr=True, quiet=not progress)
@@ -185,7 +190,9 @@ class _Run:
             task = bar.add_task('scenes', total=self.total, completed=present)
             advance = partial(bar.advance, task)
             try:
-                futures = [pool.submit(self._place, source, place, advance) for place in places]
+                futures = [
+                    pool.submit(self._location, source, location, advance) for location in locations
+                ]
                 for future in as_completed(futures):
                     future.result()
             except BaseException:
@@ -203,31 +210,33 @@ class _Run:
                 'same command goes on with what is missing'
             )
 
-    def _place(self, source: Catalogue, place: Place, advance: Callable[[], None]) -> None:
-        """Fetch what a place lacks, window after window: which scenes are taken matters."""
-        kept = list(self.kept[place.name])
+    def _location(
+        self, source: Catalogue, location: TargetLocation, advance: Callable[[], None]
+    ) -> None:
+        """Fetch what a location lacks, window after window: which scenes are taken matters."""
+        kept = list(self.kept[location.name])
         there = {scene.window for scene in kept}
-        for window in place.windows:
+        for window in location.windows:
             if window in there:
                 continue
             if self.patience.stop.is_set():
                 return
             try:
-                kept.append(self._window(source, place, window, kept))
+                kept.append(self._window(source, location, window, kept))
             except ItemError as error:
-                self._note(self.skipped, SkippedScene(place.name, window, str(error)))
+                self._note(self.skipped, SkippedScene(location.name, window, str(error)))
             except FetchError as error:
-                self._note(self.failed, SkippedScene(place.name, window, str(error)))
+                self._note(self.failed, SkippedScene(location.name, window, str(error)))
             else:
                 self._note(None, None)
             advance()
 
     def _window(
-        self, source: Catalogue, place: Place, window: Window, kept: Sequence[Kept]
+        self, source: Catalogue, location: TargetLocation, window: DateWindow, kept: Sequence[Kept]
     ) -> Kept:
         """Fetch the scene of one window."""
-        square = square_around(place.longitude, place.latitude, self.settings.size_m)
-        items = source.search(place, window, self.settings.max_cloud)
+        square = square_around(location.longitude, location.latitude, self.settings.size_m)
+        items = source.search(location, window, self.settings.max_cloud)
         scenes, reasons = ranked(items, window, square, self.settings.max_cloud)
         skipped_scenes: list[str] = []
         for scene in scenes:
@@ -246,7 +255,7 @@ class _Run:
                 skipped_scenes.append(f'{scene.id} {error}')
                 continue
             return write_scene(
-                self.settings.root, place, window, scene, bands, files, square, skipped_scenes
+                self.settings.root, location, window, scene, bands, files, square, skipped_scenes
             )
         raise ItemError(_why_none(reasons + skipped_scenes))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .items import Item
-from .points import Place, Window
+from .points import DateWindow, TargetLocation
 
 # Seconds after which a server counts as silent.
 _TIMEOUT = 60.0
@@ -121,11 +121,11 @@ class Catalogue:
         self._method = 'POST' if 'POST' in {link.get('method') for link in search} else 'GET'
         self._require_collection(page)
 
-    def search(self, place: Place, window: Window, max_cloud: float) -> list[Item]:
+    def search(self, location: TargetLocation, window: DateWindow, max_cloud: float) -> list[Item]:
         """Items that contain a point, of some days.
 
         Args:
-            place: The point.
+            location: The point.
             window: The days.
             max_cloud: Share of cloud in percent; cloudier items are left out by servers that can.
 
@@ -135,7 +135,7 @@ class Catalogue:
         Raises:
             FetchError: If the server fails again and again.
         """
-        point = {'type': 'Point', 'coordinates': [place.longitude, place.latitude]}
+        point = {'type': 'Point', 'coordinates': [location.longitude, location.latitude]}
         query = None
         if self._client.conforms_to('QUERY'):
             query = {'eo:cloud_cover': {'lt': max_cloud}}

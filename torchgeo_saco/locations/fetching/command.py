@@ -18,7 +18,7 @@ from .records import SKIPPED
 
 _DESCRIPTION = """\
 Fetch the clearest Sentinel-2 scene of every sampled point and window from a STAC API, as an
-archive that SeasonalArchive and the configurations of pre-training read: one folder a place, one
+archive that SeasonalArchive and the configurations of pre-training read: one folder a location, one
 folder a scene, one GeoTIFF a band, each band on its own grid of 10, 20 or 60 m around the point.
 A scene appears at once and whole, and none is fetched twice: an interrupted command is continued
 by giving it again. Windows without a clear scene are listed in skipped.csv.

@@ -14,7 +14,7 @@ from shapely.geometry import shape
 
 from ...bands import SENTINEL2_L2A, band_name
 from .grid import Square, around
-from .points import Window
+from .points import DateWindow
 
 #: A STAC item, as it came.
 Item = Mapping[str, Any]
@@ -93,11 +93,11 @@ class Candidate(NamedTuple):
 
 
 def ranked(
-    items: Sequence[Item], window: Window, square: Square, max_cloud: float
+    items: Sequence[Item], window: DateWindow, square: Square, max_cloud: float
 ) -> tuple[list[Candidate], list[str]]:
     """Scenes that fit, the best one first, and why the others do not.
 
-    Every acquisition comes in a tile of the UTM zone of the place, whose pixels need no
+    Every acquisition comes in a tile of the UTM zone of the location, whose pixels need no
     resampling; these go first. Then the least cloudy, then the one nearest to the middle of
     the window.
 
@@ -157,7 +157,7 @@ def band_files(item: Item, bands: Sequence[str]) -> dict[str, BandFile]:
 
 
 def _candidate(
-    item: Item, window: Window, square: Square, outline: Any, max_cloud: float
+    item: Item, window: DateWindow, square: Square, outline: Any, max_cloud: float
 ) -> Candidate:
     """Scene of an item, if it fits."""
     time = _time(item)

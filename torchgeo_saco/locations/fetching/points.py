@@ -21,7 +21,7 @@ _NAME = re.compile(r'\w[\w.-]*', re.ASCII)
 _SOUTH, _NORTH = -80.0, 84.0
 
 
-class Window(NamedTuple):
+class DateWindow(NamedTuple):
     """Days within which one scene is wanted."""
 
     #: First day.
@@ -41,7 +41,7 @@ class Window(NamedTuple):
         return first + (self.end - self.start + datetime.timedelta(days=1)) / 2
 
 
-class Place(NamedTuple):
+class TargetLocation(NamedTuple):
     """One point on Earth with its windows, in the order of the table."""
 
     #: Name of its folder.
@@ -54,10 +54,10 @@ class Place(NamedTuple):
     latitude: float
 
     #: Windows, each of which shall give one scene.
-    windows: tuple[Window, ...]
+    windows: tuple[DateWindow, ...]
 
 
-def read_places(points: Path | GeoDataFrame) -> list[Place]:
+def read_locations(points: Path | GeoDataFrame) -> list[TargetLocation]:
     """Places of a table with one row a window.
 
     Args:
@@ -65,7 +65,7 @@ def read_places(points: Path | GeoDataFrame) -> list[Place]:
             ``location``, ``start`` and ``end`` (ISO dates, both inclusive) and a point a row.
 
     Returns:
-        Places in the order in which the table names them.
+        Locations in the order in which the table names them.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -83,15 +83,15 @@ def read_places(points: Path | GeoDataFrame) -> list[Place]:
     if table.crs is None:
         raise ValueError(f'{source} has no coordinate reference system; set it to EPSG:4326')
     geometry = table.geometry.to_crs(4326)
-    places: dict[str, Place] = {}
+    locations: dict[str, TargetLocation] = {}
     rows = zip(geometry, table['location'], table['start'], table['end'], strict=True)
     for number, (point, location, start, end) in enumerate(rows, 1):
         try:
-            row = _place(point, location, _window(start, end))
-            places[row.name] = _joined(places.get(row.name), row)
+            row = _location(point, location, _window(start, end))
+            locations[row.name] = _joined(locations.get(row.name), row)
         except ValueError as error:
             raise ValueError(f'{source}, row {number}: {error}') from error
-    return list(places.values())
+    return list(locations.values())
 
 
 def _read(path: Path) -> GeoDataFrame:
@@ -115,7 +115,7 @@ def _read(path: Path) -> GeoDataFrame:
     return table
 
 
-def _place(point: object, location: object, window: Window) -> Place:
+def _location(point: object, location: object, window: DateWindow) -> TargetLocation:
     """Place of one row."""
     name = f'{location:06d}' if isinstance(location, int) else str(location)
     if not _NAME.fullmatch(name):
@@ -135,14 +135,14 @@ def _place(point: object, location: object, window: Window) -> Place:
             f'location {name} lies at latitude {latitude:g}, where there is no UTM zone and no tile '
             f'of Sentinel-2; keep to {_SOUTH:g}..{_NORTH:g}'
         )
-    return Place(name, (longitude + 180) % 360 - 180, latitude, (window,))
+    return TargetLocation(name, (longitude + 180) % 360 - 180, latitude, (window,))
 
 
-def _window(start: object, end: object) -> Window:
-    """Window of one row."""
+def _window(start: object, end: object) -> DateWindow:
+    """DateWindow of one row."""
     try:
         first, last = (pd.Timestamp(day).date() for day in (start, end))
-        window = Window(first, last)
+        window = DateWindow(first, last)
         ordered = first <= last
     except (TypeError, ValueError) as error:
         raise ValueError(
@@ -153,8 +153,8 @@ def _window(start: object, end: object) -> Window:
     return window
 
 
-def _joined(known: Place | None, row: Place) -> Place:
-    """Place with the window of one more row."""
+def _joined(known: TargetLocation | None, row: TargetLocation) -> TargetLocation:
+    """TargetLocation with the window of one more row."""
     if known is None:
         return row
     if (row.longitude, row.latitude) != (known.longitude, known.latitude):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What stands at the root of a fetched archive beside the places."""
+"""What stands at the root of a fetched archive beside the locations."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .points import Window
+from .points import DateWindow
 
 #: File at the root that says what all scenes of the archive share.
 PARAMETERS = 'fetched.json'
@@ -25,11 +25,11 @@ _LISTED = 5
 class SkippedScene(NamedTuple):
     """A window without a scene."""
 
-    #: Name of the place.
+    #: Name of the location.
     location: str
 
     #: The window.
-    window: Window
+    window: DateWindow
 
     #: Why there is none.
     reason: str

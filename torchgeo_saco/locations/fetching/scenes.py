@@ -22,7 +22,7 @@ from ...io.raster import read_bands
 from .grid import Square
 from .items import BandFile, Candidate
 from .pixels import NODATA, Band
-from .points import Place, Window
+from .points import DateWindow, TargetLocation
 
 _METADATA = 'metadata.json'
 
@@ -36,19 +36,19 @@ class Kept(NamedTuple):
     #: Name of its folder.
     name: str
 
-    #: Window that it was fetched for.
-    window: Window
+    #: DateWindow that it was fetched for.
+    window: DateWindow
 
     #: Day of the acquisition.
     day: datetime.date
 
 
-def kept_scenes(root: Path, place: Place, bands: Sequence[str]) -> list[Kept]:
-    """Scenes of a place that are there; what a killed run left unfinished is removed.
+def kept_scenes(root: Path, location: TargetLocation, bands: Sequence[str]) -> list[Kept]:
+    """Scenes of a location that are there; what a killed run left unfinished is removed.
 
     Args:
         root: Folder of the archive.
-        place: The place.
+        location: The location.
         bands: Bands that a scene must have.
 
     Returns:
@@ -58,7 +58,7 @@ def kept_scenes(root: Path, place: Place, bands: Sequence[str]) -> list[Kept]:
         ValueError: If the folder holds anything that was fetched for another table of points, or
             not fetched at all.
     """
-    folder = root / place.name
+    folder = root / location.name
     if not folder.is_dir():
         return []
     scenes = []
@@ -66,14 +66,14 @@ def kept_scenes(root: Path, place: Place, bands: Sequence[str]) -> list[Kept]:
         if entry.name.startswith(_UNFINISHED):
             shutil.rmtree(entry.path)
         elif entry.is_dir() and not entry.name.startswith('.'):
-            scenes.append(_kept(Path(entry.path), place, bands))
+            scenes.append(_kept(Path(entry.path), location, bands))
     return scenes
 
 
 def write_scene(
     root: Path,
-    place: Place,
-    window: Window,
+    location: TargetLocation,
+    window: DateWindow,
     scene: Candidate,
     bands: Mapping[str, Band],
     files: Mapping[str, BandFile],
@@ -84,8 +84,8 @@ def write_scene(
 
     Args:
         root: Folder of the archive.
-        place: The place.
-        window: Window that the scene is for.
+        location: The location.
+        window: DateWindow that the scene is for.
         scene: The scene.
         bands: Its bands.
         files: Where they come from.
@@ -100,13 +100,13 @@ def write_scene(
         ValueError: If it was not written whole, as where a disk is full.
     """
     name = scene_name(scene)
-    folder = root / place.name / name
-    unfinished = root / place.name / f'{_UNFINISHED}{name}'
+    folder = root / location.name / name
+    unfinished = root / location.name / f'{_UNFINISHED}{name}'
     unfinished.mkdir(parents=True)
     try:
         for band, pixels in bands.items():
             _write_band(unfinished / f'{band}.tif', band, pixels, square)
-        record = _record(place, window, scene, bands, files, square, skipped_scenes)
+        record = _record(location, window, scene, bands, files, square, skipped_scenes)
         text = json.dumps(record, indent=2) + '\n'
         (unfinished / _METADATA).write_text(text, encoding='utf-8')
         unfinished.rename(folder)
@@ -125,18 +125,18 @@ def scene_name(scene: Candidate) -> str:
     return name if dated else f'{scene.time:%Y%m%dT%H%M%S}_{name}'
 
 
-def _kept(folder: Path, place: Place, bands: Sequence[str]) -> Kept:
+def _kept(folder: Path, location: TargetLocation, bands: Sequence[str]) -> Kept:
     """Scene in a folder."""
     try:
         record = json.loads((folder / _METADATA).read_text(encoding='utf-8'))
-        window = Window(*map(datetime.date.fromisoformat, record['window']))
+        window = DateWindow(*map(datetime.date.fromisoformat, record['window']))
         day = datetime.datetime.fromisoformat(record['datetime']).date()
         point = tuple(record['point'])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f'{folder} was not fetched by this command ({error}); name another root, or move it away'
         ) from error
-    if point != (place.longitude, place.latitude) or window not in place.windows:
+    if point != (location.longitude, location.latitude) or window not in location.windows:
         raise ValueError(
             f'{folder} was fetched for the point {point} and the window {window}, which the table of '
             'points does not have; name another root for another sample'
@@ -148,8 +148,8 @@ def _kept(folder: Path, place: Place, bands: Sequence[str]) -> Kept:
 
 
 def _record(
-    place: Place,
-    window: Window,
+    location: TargetLocation,
+    window: DateWindow,
     scene: Candidate,
     bands: Mapping[str, Band],
     files: Mapping[str, BandFile],
@@ -162,7 +162,7 @@ def _record(
         'collection': scene.item.get('collection'),
         'datetime': scene.time.isoformat(),
         'cloud_cover': scene.cloud,
-        'point': [place.longitude, place.latitude],
+        'point': [location.longitude, location.latitude],
         'window': [str(day) for day in window],
         'epsg': square.epsg,
         'bounds': [square.left, square.top - square.size, square.left + square.size, square.top],

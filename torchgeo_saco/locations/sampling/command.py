@@ -22,7 +22,7 @@ from .points import Method, sample_points
 from .windows import date_windows, require_windows
 
 _DESCRIPTION = """\
-Draw places on land, and for each of them windows of dates: a few seasons in each of two years.
+Draw locations on land, and for each of them windows of dates: a few seasons in each of two years.
 Written is a table with one row a location, year and season, for torchgeo-saco fetch.
 """
 
@@ -85,7 +85,7 @@ def _sample(options: argparse.Namespace) -> None:
     _tell(options, points, windows, latest)
     if figure:
         figure.parent.mkdir(parents=True, exist_ok=True)
-        title = f'{len(points)} places, method {options.method}, seed {options.seed}'
+        title = f'{len(points)} locations, method {options.method}, seed {options.seed}'
         drawn = plot_points(points, land, title=title)
         drawn.savefig(figure, dpi=130)
         plt.close(drawn)
@@ -101,7 +101,7 @@ def _tell(
     console = Console(highlight=False, soft_wrap=True)
     counts = points.attrs
     console.print(
-        f'{len(points)} places (method {options.method}, seed {options.seed}) of '
+        f'{len(points)} locations (method {options.method}, seed {options.seed}) of '
         f'{counts["tried"]} tried: {counts["in_water"]} were in water, {counts["too_near"]} nearer '
         f'than {options.spacing_km:g} km to another, {counts["out_of_view"]} beyond '
         f'{options.south:g} to {options.north:g} degrees of latitude'
@@ -155,21 +155,21 @@ def _parser() -> argparse.ArgumentParser:
     _add(files, 'figure', 'map to draw: .png, .pdf or .svg', metavar='FILE')
     _add(files, 'cities', 'table of cities; built-in by default', metavar='FILE')
     _add(files, 'land', 'polygons of land; built-in by default', metavar='FILE')
-    places = parser.add_argument_group('places')
-    _add(places, 'count', 'number of places', 1000)
-    places.add_argument(
+    locations = parser.add_argument_group('locations')
+    _add(locations, 'count', 'number of locations', 1000)
+    locations.add_argument(
         '--method',
         choices=get_args(Method),
         default='gaussian',
         help='around cities, anywhere on land, or at the cities (default: gaussian)',
     )
-    _add(places, 'spread_km', 'standard deviation around a city, in km', 50.0)
-    _add(places, 'spacing_km', 'least distance of two places, in km; 0 for none', 4.0)
-    _add(places, 'most_populous', 'cities to draw from', 10_000)
-    _add(places, 'south', 'southern limit, in degrees of latitude', -56.0)
-    _add(places, 'north', 'northern limit', 84.0)
-    _add(places, 'max_tries', 'points to try at most (default: 100 a place)', kind=int)
-    _add(places, 'seed', 'seed of all draws', 0)
+    _add(locations, 'spread_km', 'standard deviation around a city, in km', 50.0)
+    _add(locations, 'spacing_km', 'least distance of two locations, in km; 0 for none', 4.0)
+    _add(locations, 'most_populous', 'cities to draw from', 10_000)
+    _add(locations, 'south', 'southern limit, in degrees of latitude', -56.0)
+    _add(locations, 'north', 'northern limit', 84.0)
+    _add(locations, 'max_tries', 'points to try at most (default: 100 a location)', kind=int)
+    _add(locations, 'seed', 'seed of all draws', 0)
     dates = parser.add_argument_group('dates')
     _add(dates, 'latest', 'last day of all windows (default: four weeks ago)', metavar='DAY')
     _add(dates, 'seasons', 'windows of a year', 5)
@@ -177,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(dates, 'years', 'number of years', 2)
     _add(dates, 'gap_years', 'calendar years from one to the next', 4)
     _add(dates, 'half_width_days', 'days of a window before its centre, and after it', 7)
-    _add(dates, 'shift_days', 'largest shift of a place, drawn', 364)
+    _add(dates, 'shift_days', 'largest shift of a location, drawn', 364)
     return parser
 
 

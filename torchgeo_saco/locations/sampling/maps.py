@@ -21,7 +21,7 @@ def plot_points(
     cities: gpd.GeoDataFrame | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Plot where places are, on a map of longitude and latitude.
+    """Plot where locations are, on a map of longitude and latitude.
 
     Args:
         points: As :func:`sample_points` or :func:`date_windows` gives.
@@ -37,16 +37,16 @@ def plot_points(
     """
     if not len(points):
         raise ValueError('there is no point to plot; sample at least one')
-    places = points.drop_duplicates('location') if 'location' in points else points
-    places = places.to_crs('EPSG:4326')
-    west, east, south, north = _extent(places.total_bounds)
+    locations = points.drop_duplicates('location') if 'location' in points else points
+    locations = locations.to_crs('EPSG:4326')
+    west, east, south, north = _extent(locations.total_bounds)
     # Degrees of longitude shrink towards the poles.
     stretch = 1 / max(0.2, np.cos(np.radians((south + north) / 2)))
     ratio = stretch * (north - south) / (east - west)
     width = float(np.clip(6 / ratio, 5, 12))
     figure, axis = plt.subplots(figsize=(width, width * ratio + 1), layout='constrained')
     land.to_crs('EPSG:4326').plot(ax=axis, color=_LAND, edgecolor='0.7', linewidth=0.4, aspect=None)
-    _scatter(axis, places, 18, _PLACE, 'places')
+    _scatter(axis, locations, 18, _PLACE, 'locations')
     if cities is not None:
         _scatter(axis, cities.to_crs('EPSG:4326'), 8, _CITY, 'cities')
     axis.set(xlim=(west, east), ylim=(south, north), xlabel='', ylabel='')

@@ -100,7 +100,7 @@ def sample_points(
     numbers, longitude, latitude = zip(*search.found, strict=True)
     points = gpd.GeoDataFrame(
         {
-            'location': [f'{place:06d}' for place in range(count)],
+            'location': [f'{location:06d}' for location in range(count)],
             'city': [names[number] if number >= 0 else '' for number in numbers],
         },
         geometry=gpd.points_from_xy(longitude, latitude),

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""When to look at each place: short steps of seasons, long steps of years."""
+"""When to look at each location: short steps of seasons, long steps of years."""
 
 import datetime
 
@@ -26,11 +26,11 @@ def date_windows(
     shift_days: int = 364,
     seed: int = 0,
 ) -> gpd.GeoDataFrame:
-    """Windows of dates of every place.
+    """Windows of dates of every location.
 
-    The seasons of a place are *step_weeks* apart. The last of the last year is centred between 0
-    and *shift_days* days before the latest date that fits, drawn for each place by its number, so
-    that all places together see every day of a year. Those of the other years are *gap_years*
+    The seasons of a location are *step_weeks* apart. The last of the last year is centred between 0
+    and *shift_days* days before the latest date that fits, drawn for each location by its number, so
+    that all locations together see every day of a year. Those of the other years are *gap_years*
     calendar years earlier, with the same steps. The defaults for one year are SeCo's, half a day
     a window aside.
 
@@ -42,7 +42,7 @@ def date_windows(
         years: Number of years.
         gap_years: Calendar years from one to the next.
         half_width_days: Days of a window before its centre, and after it.
-        shift_days: Largest shift of a place.
+        shift_days: Largest shift of a location.
         seed: Seed of the shifts.
 
     Returns:
@@ -59,7 +59,7 @@ def date_windows(
         raise ValueError(f'seed must not be negative, got {seed}')
     numbers = _location_numbers(points)
     half_width = np.timedelta64(half_width_days, 'D')
-    # A place keeps its shift, whichever others are in the table.
+    # A location keeps its shift, whichever others are in the table.
     generator = np.random.default_rng(mixed_seed(seed))
     shifts = generator.integers(0, shift_days, size=numbers.max() + 1, endpoint=True)[numbers]
     centres = _centres(_day(latest) - half_width, shifts, seasons, step_weeks, years, gap_years)
@@ -97,7 +97,7 @@ def require_windows(
         years: Number of years.
         gap_years: Calendar years from one to the next.
         half_width_days: Days of a window before its centre, and after it.
-        shift_days: Largest shift of a place.
+        shift_days: Largest shift of a location.
 
     Raises:
         ValueError: If an argument is out of range, windows overlap, or one may start before
@@ -140,7 +140,7 @@ def _centres(
     years: int,
     gap_years: int,
 ) -> np.ndarray:
-    """Centres of all windows, (places, years, seasons)."""
+    """Centres of all windows, (locations, years, seasons)."""
     anchors = pd.DatetimeIndex(latest - shifts)
     # From 29 February, 28 February of another year.
     lasts = [anchors - pd.DateOffset(years=gap_years * year) for year in reversed(range(years))]

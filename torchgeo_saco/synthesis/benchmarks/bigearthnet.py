@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ..geotiff import write_raster
 from ..landscape import Landscape
+from ..locations import SampleLocation, placed
 from ..patterns import cells
-from ..places import Location, placed
 from ..products import level2a
 from ..radar import backscattered
 from ..sensor import PIXEL
@@ -75,7 +75,7 @@ class BigEarthNetTree(BenchmarkTree):
     layout: ClassVar[str] = f"""\
 - `{_OPTICAL_FOLDER}/<patch>/<patch>_<band>.tif`: Sentinel-2 level 2A, 12 bands of 120, 60 and
   20 px, reflectance x 10000 (uint16); `<patch>_labels_metadata.json`: classes (names of the 43),
-  place and date.
+  location and date.
 - `{_RADAR_FOLDER}/<patch>/<patch>_{{VV,VH}}.tif`: Sentinel-1 backscatter in dB (float32), 120 px,
   and its JSON file.
 - `bigearthnet-{{train,val,test}}.csv`: Sentinel-2 and Sentinel-1 patch of each line, 60/20/20.
@@ -94,16 +94,16 @@ the data set.
 
     def write(self, root: Path, number: int) -> _Pair:
         """Write both images of one patch."""
-        place, moment = self._location(number), self._moment(number)
+        location, moment = self._location(number), self._moment(number)
         rng, radar_rng = self.rng(number, _SCENE), self.rng(number, _RADAR)
         land, labels = _countryside(self.rng(number, _LAND))
-        where = site(self.rng(number, _LAND, 1), _SIZE, place.latitude)
+        where = site(self.rng(number, _LAND, 1), _SIZE, location.latitude)
         spot = '{}_{}'.format(*divmod(number, 91))
         satellite = 'S2A' if rng.random() < 0.5 else 'S2B'
         later = moment + timedelta(hours=6.5 + radar_rng.uniform(0, 0.5))
         names = _Pair(
             f'{satellite}_MSIL2A_{moment:%Y%m%dT%H%M%S}_{spot}',
-            f'S1A_IW_GRDH_1SDV_{later:%Y%m%dT%H%M%S}_{place.tile.removeprefix("T")}_{spot}',
+            f'S1A_IW_GRDH_1SDV_{later:%Y%m%dT%H%M%S}_{location.tile.removeprefix("T")}_{spot}',
         )
         day = moment.timetuple().tm_yday
         ground = where.ground(land, day, rng)
@@ -111,10 +111,10 @@ the data set.
         power = backscattered(land, day - round(where.late), radar_rng.uniform(0, 0.7), radar_rng)
         decibel = {name: (10 * np.log10(layer)).astype(np.float32) for name, layer in power.items()}
         optical, radar = root / _OPTICAL_FOLDER / names.optical, root / _RADAR_FOLDER / names.radar
-        _write_bands(optical, scene, place)
-        _write_bands(radar, decibel, place)
-        _write_json(optical, _optical_metadata(place, labels, moment, satellite))
-        _write_json(radar, _radar_metadata(place, labels, later, names.optical))
+        _write_bands(optical, scene, location)
+        _write_bands(radar, decibel, location)
+        _write_json(optical, _optical_metadata(location, labels, moment, satellite))
+        _write_json(radar, _radar_metadata(location, labels, later, names.optical))
         return names
 
     def write_lists(self, root: Path, records: list[_Pair]) -> None:
@@ -125,7 +125,7 @@ the data set.
             lines = [','.join(records[number]) + '\n' for number in np.sort(numbers)]
             (root / f'bigearthnet-{part}.csv').write_text(''.join(lines), encoding='utf-8')
 
-    def _location(self, number: int) -> Location:
+    def _location(self, number: int) -> SampleLocation:
         """Where a patch lies."""
         rng = self.rng(number, _PLACE)
         longitude, latitude = rng.uniform(_WEST, _EAST), rng.uniform(_SOUTH, _NORTH)
@@ -141,29 +141,29 @@ the data set.
 
 
 def _countryside(rng: Generator) -> tuple[Landscape, list[str]]:
-    """A place of a few zones, and the classes that fill enough of it."""
+    """A location of a few zones, and the classes that fill enough of it."""
     zones, _ = cells(rng, 2 * _SIZE, 720)
     count = int(zones.max()) + 1
     palette = rng.choice(list(_LABELS), int(rng.integers(1, 5)), replace=False)
     kinds = [str(palette[rank % len(palette)]) for rank in rng.permutation(count)]
-    place = mosaic(rng, zones, kinds)
+    location = mosaic(rng, zones, kinds)
     shares = {label: 0.0 for label in _LABELS.values()} | {_RIVER: 0.0}
     dry = np.ones(zones.shape, bool)
     if rng.random() < 0.2:
-        river = add_river(place, rng, rng.uniform(60, 120), 80)
+        river = add_river(location, rng, rng.uniform(60, 120), 80)
         shares[_RIVER], dry = float(river.mean()), ~river
     for zone, kind in enumerate(kinds):
         shares[_LABELS[kind]] += float((dry & (zones == zone)).mean())
     order = [label for label in shares if label != 'Water bodies'] + ['Water bodies']
-    return place, [label for label in order if shares[label] >= _LEAST]
+    return location, [label for label in order if shares[label] >= _LEAST]
 
 
 def _optical_metadata(
-    place: Location, labels: list[str], moment: datetime, satellite: str
+    location: SampleLocation, labels: list[str], moment: datetime, satellite: str
 ) -> dict[str, Any]:
     """Description of a Sentinel-2 patch."""
-    left, top = place.corner
-    extent = int(place.size * PIXEL)
+    left, top = location.corner
+    extent = int(location.size * PIXEL)
     stamp = f'{moment:%Y%m%dT%H%M%S}'
     return {
         'labels': labels,
@@ -173,18 +173,18 @@ def _optical_metadata(
             'lrx': int(left) + extent,
             'lry': int(top) - extent,
         },
-        'projection': place.crs.to_wkt(),
-        'tile_source': f'{satellite}_MSIL1C_{stamp}_N0206_R036_{place.tile}_{stamp}.SAFE',
+        'projection': location.crs.to_wkt(),
+        'tile_source': f'{satellite}_MSIL1C_{stamp}_N0206_R036_{location.tile}_{stamp}.SAFE',
         'acquisition_date': f'{moment:%Y-%m-%d %H:%M:%S}',
     }
 
 
 def _radar_metadata(
-    place: Location, labels: list[str], moment: datetime, optical: str
+    location: SampleLocation, labels: list[str], moment: datetime, optical: str
 ) -> dict[str, Any]:
     """Description of a Sentinel-1 patch."""
-    left, top = place.corner
-    extent = int(place.size * PIXEL)
+    left, top = location.corner
+    extent = int(location.size * PIXEL)
     stamp = f'{moment:%Y%m%dT%H%M%S}'
     return {
         'labels': labels,
@@ -195,19 +195,19 @@ def _radar_metadata(
             # The release spells the lower right corner so.
             'lly': int(top) - extent,
         },
-        'projection': place.crs.to_wkt(),
+        'projection': location.crs.to_wkt(),
         'corresponding_s2_patch': optical,
         'scene_source': f'S1A_IW_GRDH_1SDV_{stamp}_{stamp}_017018_01C579_7EEC',
         'acquisition_time': f'{moment:%Y-%m-%dT%H:%M:%S}',
     }
 
 
-def _write_bands(folder: Path, bands: dict[str, NDArray[Any]], place: Location) -> None:
+def _write_bands(folder: Path, bands: dict[str, NDArray[Any]], location: SampleLocation) -> None:
     """One file per band."""
     for name, layer in bands.items():
-        metres = place.size * PIXEL / len(layer)
+        metres = location.size * PIXEL / len(layer)
         path = folder / f'{folder.name}_{name}.tif'
-        write_raster(path, layer[None], place.crs, place.transform(metres))
+        write_raster(path, layer[None], location.crs, location.transform(metres))
 
 
 def _write_json(folder: Path, content: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from ..geotiff import write_raster
-from ..places import Location, placed
+from ..locations import SampleLocation, placed
 from ..products import level1c
 from ..sensor import PIXEL
 from .kinds import KINDS
@@ -84,18 +84,18 @@ class EuroSATTree(BenchmarkTree):
         rank, label = divmod(number, len(_CLASSES))
         folder, kinds = list(_CLASSES.items())[label]
         name = f'{folder}_{rank + 1}'
-        place = self._location(number)
+        location = self._location(number)
         # Scenes of Sentinel-2 consist of whole 60 m pixels.
         land_rng, scene_rng = self.rng(number, _LAND), self.rng(number, _SCENE)
-        land = KINDS[kinds[land_rng.integers(len(kinds))]](land_rng, 2 * place.size)
-        where = site(land_rng, place.size, place.latitude)
+        land = KINDS[kinds[land_rng.integers(len(kinds))]](land_rng, 2 * location.size)
+        where = site(land_rng, location.size, location.latitude)
         day = int(scene_rng.integers(*_DAYS))
         ground = where.ground(land, day, scene_rng)
         scene = level1c(ground, where.terrain, where.clear_sky(day, scene_rng), scene_rng)
         image = np.stack([scene[band][:_SIZE, :_SIZE] for band in _BANDS])
         path = root / _FOLDER / folder / f'{name}.tif'
-        write_raster(path, image, place.crs, place.transform(PIXEL))
-        return _Image(f'{name}.jpg', place.longitude)
+        write_raster(path, image, location.crs, location.transform(PIXEL))
+        return _Image(f'{name}.jpg', location.longitude)
 
     def write_lists(self, root: Path, records: list[_Image]) -> None:
         """Write the lists of both splits."""
@@ -112,7 +112,7 @@ class EuroSATTree(BenchmarkTree):
             _write_list(root / f'eurosat-{part}.txt', images)
             _write_list(root / f'eurosat-spatial-{part}.txt', strip)
 
-    def _location(self, number: int) -> Location:
+    def _location(self, number: int) -> SampleLocation:
         """Where an image lies; each class is spread evenly from west to east."""
         rank, label = divmod(number, len(_CLASSES))
         rng = self.rng(number, _PLACE)

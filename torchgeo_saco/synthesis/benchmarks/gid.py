@@ -125,23 +125,23 @@ def _region(rng: Generator, side: int) -> tuple[Landscape, NDArray[np.uint8]]:
     count = int(zones.max()) + 1
     names = list(_CLASSES)
     kinds = [names[rank % len(names)] for rank in rng.permutation(count)]
-    place = mosaic(rng, zones, kinds)
+    location = mosaic(rng, zones, kinds)
     table = np.array([_CLASSES[kind] for kind in kinds], np.uint8)
     table[rng.random(count) < 0.12] = _UNLABELLED
     classes = table[zones]
-    lakes = place.cover_of('water')
-    classes[add_river(place, rng, rng.uniform(90, 200), 120) & ~lakes] = _RIVER
+    lakes = location.cover_of('water')
+    classes[add_river(location, rng, rng.uniform(90, 200), 120) & ~lakes] = _RIVER
     width = rng.uniform(45, 70)
-    classes[add_road(place, rng, width, 150) < width / 2] = _TRAFFIC
+    classes[add_road(location, rng, width, 150) < width / 2] = _TRAFFIC
     classes[top_share(noise(rng, side, 400), rng.uniform(0.02, 0.08))] = _UNLABELLED
-    return place, classes
+    return location, classes
 
 
-def _photograph(place: Landscape, rng: Generator) -> NDArray[np.uint8]:
+def _photograph(location: Landscape, rng: Generator) -> NDArray[np.uint8]:
     """Red, green and blue as an 8-bit image, one pixel per cell."""
     day = int(rng.integers(100, 285))
     colors = band_index(BANDS, ['B04', 'B03', 'B02'])
-    image = ground_image(place, day, rng.uniform(0.3, 0.8), rng)[colors]
+    image = ground_image(location, day, rng.uniform(0.3, 0.8), rng)[colors]
     weather = sky(rng, _LATITUDE, day)
     veiled: Reflectance = np.float32(weather.gain) * (
         image + (weather.haze * _HAZE)[:, None, None].astype(np.float32)

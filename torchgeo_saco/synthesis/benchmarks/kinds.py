@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Kinds of scenery that the benchmarks need, and places made of several kinds."""
+"""Kinds of scenery that the benchmarks need, and locations made of several kinds."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from ..patterns import (
 )
 from ..scenery import LABELS, direction, everywhere, forest, landscape, meadows
 
-#: Makes a place from a source of randomness and the number of 5 m cells along its canvas.
+#: Makes a location from a source of randomness and the number of 5 m cells along its canvas.
 Kind = Callable[[Generator, int], Landscape]
 
 # Smaller canvases have no room for the longest wavelengths of the textures.
@@ -44,7 +44,7 @@ _HALLS = [
 
 
 def mosaic(rng: Generator, zones: Labels, kinds: Sequence[str]) -> Landscape:
-    """A place with one kind of scenery in each zone.
+    """A location with one kind of scenery in each zone.
 
     Args:
         rng: Source of randomness.
@@ -52,7 +52,7 @@ def mosaic(rng: Generator, zones: Labels, kinds: Sequence[str]) -> Landscape:
         kinds: Name of the scenery of each zone, in :data:`KINDS`.
 
     Returns:
-        The place.
+        The location.
     """
     whole = Landscape(len(zones))
     for zone, kind in enumerate(kinds):
@@ -65,11 +65,11 @@ def mosaic(rng: Generator, zones: Labels, kinds: Sequence[str]) -> Landscape:
     return whole
 
 
-def add_road(place: Landscape, rng: Generator, width: float, bend: float) -> Field:
-    """Lay a road with two carriageways across a place.
+def add_road(location: Landscape, rng: Generator, width: float, bend: float) -> Field:
+    """Lay a road with two carriageways across a location.
 
     Args:
-        place: The place to change.
+        location: The location to change.
         rng: Source of randomness.
         width: Width of the road, in metres.
         bend: How far it leaves a straight line, in metres.
@@ -77,23 +77,23 @@ def add_road(place: Landscape, rng: Generator, width: float, bend: float) -> Fie
     Returns:
         Distance of each cell to the middle of the road, in metres.
     """
-    distance = line_distance(rng, place.side, direction(rng), bend)
+    distance = line_distance(rng, location.side, direction(rng), bend)
     verge = distance < 0.8 * width
-    place.paint(rng, verge, 'grass', 'rough_grass')
+    location.paint(rng, verge, 'grass', 'rough_grass')
     carriageway = distance < width / 2
-    place.relief[carriageway] = 1.0
-    place.paint(rng, carriageway, 'paved', 'asphalt')
-    place.roughen(carriageway, noise(rng, place.side, 12), 0.05)
+    location.relief[carriageway] = 1.0
+    location.paint(rng, carriageway, 'paved', 'asphalt')
+    location.roughen(carriageway, noise(rng, location.side, 12), 0.05)
     if width > 30:
-        place.paint(rng, distance < 2.5, 'grass', 'rough_grass')
+        location.paint(rng, distance < 2.5, 'grass', 'rough_grass')
     return distance
 
 
-def add_river(place: Landscape, rng: Generator, width: float, bend: float) -> Mask:
-    """Lay a river across a place, with trees along its banks.
+def add_river(location: Landscape, rng: Generator, width: float, bend: float) -> Mask:
+    """Lay a river across a location, with trees along its banks.
 
     Args:
-        place: The place to change.
+        location: The location to change.
         rng: Source of randomness.
         width: Width of the river, in metres.
         bend: How far it leaves a straight line, in metres.
@@ -101,30 +101,30 @@ def add_river(place: Landscape, rng: Generator, width: float, bend: float) -> Ma
     Returns:
         Cells under water.
     """
-    side = place.side
+    side = location.side
     shore = line_distance(rng, side, direction(rng), bend) + 12 * noise(rng, side, 80)
     wood = shore + 20 * noise(rng, side, 60) < width / 2 + rng.uniform(5, 40)
-    wood &= ~place.cover_of('water')
-    place.paint(rng, wood, 'broadleaf trees', 'broadleaf')
-    place.roughen(wood, grain(rng, side, 30), 0.15)
+    wood &= ~location.cover_of('water')
+    location.paint(rng, wood, 'broadleaf trees', 'broadleaf')
+    location.roughen(wood, grain(rng, side, 30), 0.15)
     water = shore < width / 2
-    _flood(place, rng, water)
+    _flood(location, rng, water)
     return water
 
 
-def _flood(place: Landscape, rng: Generator, water: Mask) -> None:
+def _flood(location: Landscape, rng: Generator, water: Mask) -> None:
     """Put some cells under water."""
-    place.relief[water] = 1.0
-    place.paint(rng, water, 'water', 'water')
-    place.roughen(water, noise(rng, place.side, 120), 0.04)
+    location.relief[water] = 1.0
+    location.paint(rng, water, 'water', 'water')
+    location.roughen(water, noise(rng, location.side, 120), 0.04)
 
 
 def _stand(conifers: float, rng: Generator, side: int) -> Landscape:
     """Forest with a share of conifers."""
-    place = Landscape(side)
+    location = Landscape(side)
     stands, _ = cells(rng, side, 130)
-    forest(place, rng, stands, grain(rng, side, 45), conifers)
-    return place
+    forest(location, rng, stands, grain(rng, side, 45), conifers)
+    return location
 
 
 def _any_of(labels: Sequence[str], rng: Generator, side: int) -> Landscape:
@@ -134,30 +134,30 @@ def _any_of(labels: Sequence[str], rng: Generator, side: int) -> Landscape:
 
 def _grassland(rng: Generator, side: int) -> Landscape:
     """Rough grass without parcels, with shrubs, fresh grass in hollows and bare spots."""
-    place = Landscape(side)
-    whole = everywhere(place)
+    location = Landscape(side)
+    whole = everywhere(location)
     swards, _ = cells(rng, side, 170)
-    place.paint_parcels(rng, whole, swards, [('grass', 'rough_grass', 1.0)])
+    location.paint_parcels(rng, whole, swards, [('grass', 'rough_grass', 1.0)])
     hollows = top_share(noise(rng, side, 140), rng.uniform(0.15, 0.35))
-    place.paint(rng, hollows, 'grass', 'grass')
-    place.roughen(whole, noise(rng, side, 35), 0.09)
+    location.paint(rng, hollows, 'grass', 'grass')
+    location.roughen(whole, noise(rng, side, 35), 0.09)
     bare = top_share(noise(rng, side, 40), rng.uniform(0.01, 0.05))
-    place.paint(rng, bare, 'bare ground', 'soil')
+    location.paint(rng, bare, 'bare ground', 'soil')
     clumps = noise(rng, side, 90) + 1.2 * noise(rng, side, 18)
     shrubs = top_share(clumps, rng.uniform(0.08, 0.22))
-    place.paint(rng, shrubs, 'broadleaf trees', 'broadleaf')
-    place.roughen(shrubs, grain(rng, side, 25), 0.2)
-    return place
+    location.paint(rng, shrubs, 'broadleaf trees', 'broadleaf')
+    location.roughen(shrubs, grain(rng, side, 25), 0.2)
+    return location
 
 
 def _industry(rng: Generator, side: int) -> Landscape:
     """Large halls on paved yards, with streets and strips of grass between."""
-    place = Landscape(side)
+    location = Landscape(side)
     angle = direction(rng)
     blocks = grid_parcels(rng, side, angle, rng.uniform(120, 190), rng.uniform(150, 250))
-    place.paint_parcels(
+    location.paint_parcels(
         rng,
-        everywhere(place),
+        everywhere(location),
         blocks,
         [
             ('paved', 'concrete', 0.4),
@@ -170,71 +170,71 @@ def _industry(rng: Generator, side: int) -> Landscape:
     border = edges(plots)
     used = rng.random(int(plots.max()) + 1) < 0.62
     halls = used[plots] & ~border
-    place.paint_parcels(rng, halls, plots, _HALLS)
+    location.paint_parcels(rng, halls, plots, _HALLS)
     ridges = stripes(rng, side, angle, rng.uniform(20, 32))
-    place.roughen(halls, ridges, 0.07)
+    location.roughen(halls, ridges, 0.07)
     green = top_share(noise(rng, side, 60), rng.uniform(0.06, 0.14), ~halls)
-    place.paint(rng, green, 'grass', 'grass')
-    place.paint(rng, edges(blocks), 'paved', 'asphalt')
-    return place
+    location.paint(rng, green, 'grass', 'grass')
+    location.paint(rng, edges(blocks), 'paved', 'asphalt')
+    return location
 
 
 def _vineyard(rng: Generator, side: int) -> Landscape:
     """Blocks of vines in rows, some grass between."""
-    place = Landscape(side)
+    location = Landscape(side)
     angle = direction(rng)
     blocks = grid_parcels(rng, side, angle, 110, 190)
     choices = [('orchard trees', 'vines', 0.85), ('grass', 'grass', 0.15)]
-    place.paint_parcels(rng, everywhere(place), blocks, choices)
-    place.roughen(place.cover_of('orchard trees'), stripes(rng, side, angle, 24), 0.18)
-    place.paint(rng, edges(blocks), 'grass', 'rough_grass')
-    return place
+    location.paint_parcels(rng, everywhere(location), blocks, choices)
+    location.roughen(location.cover_of('orchard trees'), stripes(rng, side, angle, 24), 0.18)
+    location.paint(rng, edges(blocks), 'grass', 'rough_grass')
+    return location
 
 
 def _highway(rng: Generator, side: int) -> Landscape:
     """A wide road through farmland or a settlement, sometimes crossed by a smaller one."""
     labels = ('winter_crops', 'summer_crops', 'pasture', 'grassland', 'village')
-    place = KINDS[str(rng.choice(labels, p=(0.3, 0.3, 0.15, 0.1, 0.15)))](rng, side)
+    location = KINDS[str(rng.choice(labels, p=(0.3, 0.3, 0.15, 0.1, 0.15)))](rng, side)
     if rng.random() < 0.5:
-        add_road(place, rng, 14, 40)
-    add_road(place, rng, rng.uniform(34, 50), rng.uniform(0, 40))
-    return place
+        add_road(location, rng, 14, 40)
+    add_road(location, rng, rng.uniform(34, 50), rng.uniform(0, 40))
+    return location
 
 
 def _stream(rng: Generator, side: int) -> Landscape:
     """A river through farmland, wooded along its banks."""
     labels = ('winter_crops', 'summer_crops', 'pasture', 'grassland', 'mixed_forest')
-    place = KINDS[str(rng.choice(labels))](rng, side)
-    add_river(place, rng, rng.uniform(45, 130), rng.uniform(30, 66))
-    return place
+    location = KINDS[str(rng.choice(labels))](rng, side)
+    add_river(location, rng, rng.uniform(45, 130), rng.uniform(30, 66))
+    return location
 
 
 def _water(rng: Generator, side: int) -> Landscape:
     """Nothing but water."""
-    place = Landscape(side)
-    _flood(place, rng, everywhere(place))
-    return place
+    location = Landscape(side)
+    _flood(location, rng, everywhere(location))
+    return location
 
 
 def _open_water(rng: Generator, side: int) -> Landscape:
     """Water, sometimes with a piece of the shore."""
     if rng.random() < 0.6:
         return _water(rng, side)
-    place = _any_of(('mixed_forest', 'pasture', 'grassland', 'village'), rng, side)
+    location = _any_of(('mixed_forest', 'pasture', 'grassland', 'village'), rng, side)
     along, _ = coordinates(side, rng.uniform(0, 2 * np.pi))
-    _flood(place, rng, top_share(along + 40 * noise(rng, side, 200), rng.uniform(0.8, 0.97)))
-    return place
+    _flood(location, rng, top_share(along + 40 * noise(rng, side, 200), rng.uniform(0.8, 0.97)))
+    return location
 
 
 def _park(rng: Generator, side: int) -> Landscape:
     """Mown grass with scattered trees."""
-    place = Landscape(side)
+    location = Landscape(side)
     parcels, _ = cells(rng, side, 150)
-    meadows(place, rng, parcels)
+    meadows(location, rng, parcels)
     trees = top_share(noise(rng, side, 35), 0.25)
-    place.paint(rng, trees, 'broadleaf trees', 'broadleaf')
-    place.roughen(trees, grain(rng, side, 30), 0.15)
-    return place
+    location.paint(rng, trees, 'broadleaf trees', 'broadleaf')
+    location.roughen(trees, grain(rng, side, 30), 0.15)
+    return location
 
 
 #: Kinds of scenery by name: the ten of the seasonal archive, and more.

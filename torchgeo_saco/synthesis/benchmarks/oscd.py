@@ -199,26 +199,26 @@ def _cut[Number: np.generic](layer: NDArray[Number], city: City) -> NDArray[Numb
     return layer[: city.shape[0], : city.shape[1]]
 
 
-def _grow(place: Landscape, rng: Generator, free: Mask, shape: tuple[int, int]) -> None:
+def _grow(location: Landscape, rng: Generator, free: Mask, shape: tuple[int, int]) -> None:
     """Build on free land until 3 to 10 % of what the scenes show has changed."""
     shown = np.s_[: 2 * shape[0], : 2 * shape[1]]
     for _ in range(int(rng.integers(3))):
-        road = _new_road(rng, place.side) & free & ~place.changed
-        place.relief[road] = 1.0
-        place.paint(rng, road, 'paved', 'asphalt')
-        place.changed |= road
+        road = _new_road(rng, location.side) & free & ~location.changed
+        location.relief[road] = 1.0
+        location.paint(rng, road, 'paved', 'asphalt')
+        location.changed |= road
     target = rng.uniform(0.04, 0.08)
     for _ in range(_TRIES):
-        if place.changed[shown].mean() > target:
+        if location.changed[shown].mean() > target:
             return
         top, left = (int(rng.integers(0, 2 * extent - _SITE // 2)) for extent in shape)
         window = np.s_[top : top + _SITE, left : left + _SITE]
-        plot = _plot(rng)[: place.side - top, : place.side - left]
-        ready = plot & free[window] & ~place.changed[window]
+        plot = _plot(rng)[: location.side - top, : location.side - left]
+        ready = plot & free[window] & ~location.changed[window]
         if ready.sum() > 0.6 * plot.sum():
             works = (_estate, _halls, _cleared)[int(rng.choice(3, p=(0.4, 0.35, 0.25)))]
-            place.paste(works(rng), ready, top, left)
-            place.changed[window] |= ready
+            location.paste(works(rng), ready, top, left)
+            location.changed[window] |= ready
 
 
 def _new_road(rng: Generator, side: int) -> Mask:
@@ -237,36 +237,36 @@ def _plot(rng: Generator) -> Mask:
 
 def _estate(rng: Generator) -> Landscape:
     """Streets, houses, and gardens that are still bare."""
-    place, angle = Landscape(_SITE), direction(rng)
-    place.paint(rng, everywhere(place), 'bare ground', 'soil')
+    location, angle = Landscape(_SITE), direction(rng)
+    location.paint(rng, everywhere(location), 'bare ground', 'soil')
     plots = grid_parcels(rng, _SITE, angle, 32, 36)
-    place.paint_parcels(rng, ~edges(plots), plots, ROOFS)
-    place.roughen(everywhere(place), noise(rng, _SITE, 10), 0.15)
-    place.paint(rng, edges(grid_parcels(rng, _SITE, angle, 80, 100)), 'paved', 'asphalt')
-    return place
+    location.paint_parcels(rng, ~edges(plots), plots, ROOFS)
+    location.roughen(everywhere(location), noise(rng, _SITE, 10), 0.15)
+    location.paint(rng, edges(grid_parcels(rng, _SITE, angle, 80, 100)), 'paved', 'asphalt')
+    return location
 
 
 def _halls(rng: Generator) -> Landscape:
     """Halls on a yard."""
-    place = Landscape(_SITE)
+    location = Landscape(_SITE)
     yard = 'concrete' if rng.random() < 0.5 else 'asphalt'
-    place.paint(rng, everywhere(place), 'paved', yard)
+    location.paint(rng, everywhere(location), 'paved', yard)
     plots = grid_parcels(rng, _SITE, direction(rng), 55, 80)
     used = rng.random(int(plots.max()) + 1) < 0.7
-    place.paint_parcels(rng, used[plots] & ~edges(plots), plots, ROOFS)
-    return place
+    location.paint_parcels(rng, used[plots] & ~edges(plots), plots, ROOFS)
+    return location
 
 
 def _cleared(rng: Generator) -> Landscape:
     """Ground cleared for building."""
-    place = Landscape(_SITE)
+    location = Landscape(_SITE)
     ground = 'gravel' if rng.random() < 0.6 else 'soil'
-    place.paint(rng, everywhere(place), 'bare ground', ground)
-    place.roughen(everywhere(place), noise(rng, _SITE, 30), 0.12)
-    return place
+    location.paint(rng, everywhere(location), 'bare ground', ground)
+    location.roughen(everywhere(location), noise(rng, _SITE, 30), 0.12)
+    return location
 
 
-def _surface_numbers(place: Landscape) -> NDArray[np.intp]:
+def _surface_numbers(location: Landscape) -> NDArray[np.intp]:
     """Surface of each cell as a number that is the same in every landscape."""
     known = {surface: number for number, surface in enumerate(SURFACES)}
-    return np.array([known[surface] for surface in place.surfaces])[place.patches]
+    return np.array([known[surface] for surface in location.surfaces])[location.patches]

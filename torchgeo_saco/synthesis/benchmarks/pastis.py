@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from ..landscape import Landscape
+from ..locations import placed
 from ..patterns import edges, grid_parcels, noise, stripes, top_share
-from ..places import placed
 from ..products import level2a, on_finest_grid
 from ..radar import backscattered
 from ..scenery import direction
@@ -93,7 +93,7 @@ class PASTISTree(BenchmarkTree):
   zeros in the other two; 8 of the 18 crops occur; 0 is background, 19 void (parcels cut by the
   border).
 - `{_FOLDER}/INSTANCE_ANNOTATIONS/INSTANCES_<id>.npy`: (128, 128) int32, number of the parcel or 0.
-- `{_FOLDER}/metadata.geojson`: fold, dates and place of each patch; `NORM_*_patch.json`: mean and
+- `{_FOLDER}/metadata.geojson`: fold, dates and location of each patch; `NORM_*_patch.json`: mean and
   standard deviation of each channel over the patches of each fold.
 
 A parcel bears one crop all the time.
@@ -165,41 +165,41 @@ def _spread_days(rng: Generator, count: int) -> list[date]:
 
 def _farmland(rng: Generator, side: int) -> tuple[Landscape, int]:
     """Parcels with crops, and land that is none; the first patches are the parcels."""
-    place = Landscape(side)
+    location = Landscape(side)
     angle = direction(rng)
     fields = grid_parcels(rng, side, angle, rng.uniform(110, 190), rng.uniform(170, 300), bend=15)
     shares = rng.dirichlet(np.full(len(_CROPS), 1.2)) + 0.03
     choices = [
         (cover, surface, share) for (cover, surface, _), share in zip(_CROPS, shares, strict=True)
     ]
-    place.paint_parcels(rng, np.ones((side, side), bool), fields, choices)
-    parcels = len(place.surfaces)
+    location.paint_parcels(rng, np.ones((side, side), bool), fields, choices)
+    parcels = len(location.surfaces)
     for surface, period, strength in (('vines', 24, 0.2), ('maize', 40, 0.06), ('beet', 40, 0.06)):
-        rows = np.isin(place.patches, np.flatnonzero(np.array(place.surfaces) == surface))
-        place.roughen(rows, stripes(rng, side, angle, period), strength)
-    place.roughen(np.ones((side, side), bool), noise(rng, side, 50), 0.05)
+        rows = np.isin(location.patches, np.flatnonzero(np.array(location.surfaces) == surface))
+        location.roughen(rows, stripes(rng, side, angle, period), strength)
+    location.roughen(np.ones((side, side), bool), noise(rng, side, 50), 0.05)
     border = edges(fields)
-    place.paint(rng, border, 'grass', 'rough_grass')
-    place.paint(rng, border & (noise(rng, side, 300) > 0.9), 'broadleaf trees', 'broadleaf')
+    location.paint(rng, border, 'grass', 'rough_grass')
+    location.paint(rng, border & (noise(rng, side, 300) > 0.9), 'broadleaf trees', 'broadleaf')
     wild = noise(rng, side, 300)
     for kind, share in (('mixed_forest', 0.16), ('village', 0.1)):
         area = top_share(wild, rng.uniform(0.3, 1.0) * share)
-        place.paste(KINDS[kind](rng, side), area)
+        location.paste(KINDS[kind](rng, side), area)
         wild = np.where(area, -9.0, noise(rng, side, 250))
-    return place, parcels
+    return location, parcels
 
 
-def _annotation(place: Landscape, parcels: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def _annotation(location: Landscape, parcels: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Class and number of the parcel of each pixel that the patch shows."""
     # Of the four cells of a pixel in order, two equal ones in a row are the most frequent.
-    cells = np.stack([place.patches[row::2, col::2] for row in (0, 1) for col in (0, 1)])
+    cells = np.stack([location.patches[row::2, col::2] for row in (0, 1) for col in (0, 1)])
     first, second, third, fourth = np.sort(cells[:, :_SIZE, :_SIZE], axis=0)
     patches = np.select(
         [first == second, second == third, third == fourth], [first, second, third], first
     )
     numbers = {surface: number for _, surface, number in _CROPS}
-    classes = np.zeros(len(place.surfaces), np.uint8)
-    classes[:parcels] = [numbers[surface] for surface in place.surfaces[:parcels]]
+    classes = np.zeros(len(location.surfaces), np.uint8)
+    classes[:parcels] = [numbers[surface] for surface in location.surfaces[:parcels]]
     classes[_cut_parcels(patches, parcels)] = _VOID
     target = np.zeros((3, _SIZE, _SIZE), np.uint8)
     target[0] = classes[patches]
@@ -216,24 +216,28 @@ def _cut_parcels(patches: NDArray[np.intp], parcels: int) -> NDArray[np.intp]:
     return np.intersect1d(border[border < parcels], np.flatnonzero(small))
 
 
-def _optical(place: Landscape, where: Site, days: list[date], rng: Generator) -> NDArray[np.int16]:
+def _optical(
+    location: Landscape, where: Site, days: list[date], rng: Generator
+) -> NDArray[np.int16]:
     """Sentinel-2 series."""
     series = np.empty((len(days), len(_BANDS), _SIZE, _SIZE), np.int16)
     for rank, moment in enumerate(days):
         day = moment.timetuple().tm_yday
         weather = sky(rng, where.latitude, day)
-        bands = level2a(where.ground(place, day, rng), where.terrain, weather, rng)
+        bands = level2a(where.ground(location, day, rng), where.terrain, weather, rng)
         wanted = on_finest_grid({band: bands[band] for band in _BANDS})
         series[rank] = [layer[:_SIZE, :_SIZE] for layer in wanted.values()]
     return series
 
 
-def _radar(place: Landscape, where: Site, days: list[date], rng: Generator) -> NDArray[np.float32]:
+def _radar(
+    location: Landscape, where: Site, days: list[date], rng: Generator
+) -> NDArray[np.float32]:
     """Sentinel-1 series."""
     series = np.empty((len(days), 3, _SIZE, _SIZE), np.float32)
     for rank, moment in enumerate(days):
         day = moment.timetuple().tm_yday - round(where.late)
-        power = backscattered(place, day, rng.uniform(0, 0.7), rng)
+        power = backscattered(location, day, rng.uniform(0, 0.7), rng)
         vv, vh = (10 * np.log10(power[name][:_SIZE, :_SIZE]) for name in ('VV', 'VH'))
         series[rank] = vv, vh, vv - vh
     return series

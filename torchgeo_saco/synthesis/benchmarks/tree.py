@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from numpy.random import Generator
 
 from ..landscape import Landscape
+from ..locations import generator
 from ..patterns import Field, noise
-from ..places import generator
 from ..publication import Tree
 from ..scenes import ground_image
 from ..sensor import PIXEL, Image, Sky, sky
@@ -96,7 +96,7 @@ class BenchmarkTree(ABC):
 
 @dataclass(frozen=True)
 class Site:
-    """A place with what does not change from date to date."""
+    """A location with what does not change from date to date."""
 
     #: Degrees north, for the height of the sun.
     latitude: float
@@ -110,9 +110,9 @@ class Site:
     #: Days by which its seasons are late.
     late: float
 
-    def ground(self, place: Landscape, day: int, rng: Generator) -> Image:
+    def ground(self, location: Landscape, day: int, rng: Generator) -> Image:
         """Reflectance (0-1) of its 5 m cells on one day of the year, bands first."""
-        return ground_image(place, day - self.late, self.light_soil, rng)
+        return ground_image(location, day - self.late, self.light_soil, rng)
 
     def clear_sky(self, day: int, rng: Generator) -> Sky:
         """Illumination and air on one day of the year, without clouds."""

@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 from .scenery import LABELS
 from .sensor import PIXEL
 
-# Farmland of the temperate north, degrees east and north. Nothing of the real places is
+# Farmland of the temperate north, degrees east and north. Nothing of the real locations is
 # shown; they only give the archive several UTM zones.
 _REGIONS = (
     (4.5, 50.7),
@@ -40,13 +40,13 @@ _REGIONS = (
 _CHANGES = (3, 20)
 
 
-class Location(NamedTuple):
-    """One synthetic place on Earth."""
+class SampleLocation(NamedTuple):
+    """One synthetic location on Earth."""
 
     #: Number of the location.
     number: int
 
-    #: Kind of place, one of the labels of scenery.
+    #: Kind of location, one of the labels of scenery.
     label: str
 
     #: Whether part of it is put to another use between the two years.
@@ -99,7 +99,7 @@ def generator(seed: int, location: int, *purpose: int) -> Generator:
     return default_rng(SeedSequence((seed, location, *purpose)))
 
 
-def location(seed: int, number: int, size: int) -> Location:
+def sample_location(seed: int, number: int, size: int) -> SampleLocation:
     """One location of the archive.
 
     Args:
@@ -119,12 +119,12 @@ def location(seed: int, number: int, size: int) -> Location:
 
 def placed(
     number: int, label: str, changed: bool, longitude: float, latitude: float, size: int
-) -> Location:
+) -> SampleLocation:
     """A location around a point on Earth.
 
     Args:
         number: Number of the location.
-        label: Kind of place.
+        label: Kind of location.
         changed: Whether part of it is put to another use.
         longitude: Centre, in degrees east.
         latitude: Centre, in degrees north.
@@ -139,7 +139,7 @@ def placed(
     # Corners lie on multiples of 60 m, so that the grids of all bands coincide.
     half = size * PIXEL / 2
     corner = (60.0 * round((easting - half) / 60), 60.0 * round((northing + half) / 60))
-    return Location(
+    return SampleLocation(
         number,
         label,
         changed,
@@ -192,10 +192,10 @@ def acquisition_days(seed: int, number: int, count: int) -> list[int]:
     return [round(day) for day in days + rng.uniform(-0.06, 0.06, count) * step]
 
 
-def scene_time(place: Location, year: int, day: int, hour: float) -> datetime:
+def scene_time(location: SampleLocation, year: int, day: int, hour: float) -> datetime:
     """Moment of an acquisition in UTC, at *hour* of local solar time."""
     moment = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=day - 1)
-    return moment + timedelta(hours=hour - place.longitude / 15)
+    return moment + timedelta(hours=hour - location.longitude / 15)
 
 
 def _drawn_label(seed: int, number: int) -> str:
