@@ -144,7 +144,7 @@ def exchanged():
     rows = torch.arange(3) + 10 * rank
     mixed, locations = shuffled(rows)
     values = torch.full((3, 2), 1.0 + rank, requires_grad=True)
-    # Each process weighs what it all_gather by another number.
+    # Each process weighs what it gathered by another number.
     ((10.0**rank) * all_gather(values)).sum().backward()
     queue = KeyQueue(5, 2)
     queue.enqueue(torch.eye(2) + rank, torch.tensor([2 * rank, 2 * rank + 1]))

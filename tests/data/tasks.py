@@ -34,13 +34,11 @@ class Memory(BenchmarkDataModule):
 
     sample = 'memory'
 
+    sensor = 'sentinel2_l2a'
+    all_bands = BANDS
+
     def __init__(self, samples, classes: Sequence[str] = ('dark', 'bright'), **arguments):
-        defaults = {
-            'root': 'memory', 'archive': 'official', 'download': False, 'checksum': False,
-            'bands': BANDS, 'sensor': 'sentinel2_l2a', 'unit': 10000.0, 'augment': False,
-            'batch_size': 4, 'num_workers': 0, 'pin_memory': False,
-        }  # fmt: skip
-        super().__init__(**(defaults | arguments))
+        super().__init__(**({'root': 'memory', 'batch_size': 4} | arguments))
         self.samples = samples
         self.classes = list(classes)
 

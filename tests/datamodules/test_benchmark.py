@@ -38,7 +38,7 @@ class Numbers(NonGeoDataset):
 
 
 def features(size):
-    """Features that were extract_features before, of series with one date more each."""
+    """Features of earlier, of series with one date more each."""
     return Features(
         [
             {'features_0': torch.full((index + 1, 2), index + 1.0), 'label': torch.tensor(index)}
@@ -56,21 +56,12 @@ class Plain(BenchmarkDataModule):
     sizes = SIZES
     obtained = 0
 
+    sensor = 'sentinel2_l2a'
+    all_bands = ('b4', 'B8')
+    unit = 100
+
     def __init__(self, **arguments):
-        defaults = {
-            'root': 'data',
-            'archive': 'official',
-            'download': False,
-            'checksum': True,
-            'bands': ['b4', 'B8'],
-            'sensor': 'sentinel2_l2a',
-            'unit': 100,
-            'augment': False,
-            'batch_size': 4,
-            'num_workers': 0,
-            'pin_memory': False,
-        }
-        super().__init__(**(defaults | arguments))
+        super().__init__(**({'batch_size': 4} | arguments))
         self.made = []
 
     def make_dataset(self, split):
@@ -234,7 +225,11 @@ def test_integers_become_reflectance_on_the_device():
 
 def test_unit_follows_from_the_type_unless_given():
     image = torch.tensor([[255]], dtype=torch.uint8)
-    assert Plain(unit=None).on_after_batch_transfer({'image': image}, 0)['image'] == 1
+
+    class Typed(Plain):
+        unit = None
+
+    assert Typed().on_after_batch_transfer({'image': image}, 0)['image'] == 1
 
 
 def test_features_pass_as_they_are():
@@ -362,11 +357,9 @@ def test_workers_and_memory_of_the_loaders():
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [
-        ({'archive': 'moon'}, "archive must be 'official' or 'sample', got 'moon'"),
+        ({'archive': 'moon'}, "archive must be one of official, sample, got 'moon'"),
         ({'batch_size': 0}, 'batch_size must be at least 1, got 0'),
         ({'bands': ['B10']}, "Sentinel-2 L2A has no band 'B10'"),
-        ({'sensor': 'moon'}, "unknown sensor 'moon'"),
-        ({'unit': 0}, 'unit must be positive, got 0'),
     ],
 )
 def test_wrong_argument(wrong, message):

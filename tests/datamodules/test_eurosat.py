@@ -110,7 +110,7 @@ def test_sample_is_generated_in_place_of_a_download(tree, tmp_path, monkeypatch)
         shutil.copytree(tree, root)
 
     monkeypatch.setattr(benchmark, 'generate_sample_benchmark', generate)
-    data = EuroSATBandsDataModule(tmp_path / 'sample', 'sample', download=True)
+    data = EuroSATBandsDataModule(tmp_path / 'sample', archive='sample', download=True)
     data.prepare_data()
     data.setup('fit')
     assert len(data.train_dataset) == 20

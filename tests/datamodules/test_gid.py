@@ -177,7 +177,7 @@ def test_sample_is_generated_in_place_of_a_download(tree, tmp_path, monkeypatch)
         shutil.copytree(tree, root)
 
     monkeypatch.setattr(benchmark, 'generate_sample_benchmark', generate)
-    data = GIDWindowsDataModule(tmp_path / 'sample', 'sample', download=True, size=32)
+    data = GIDWindowsDataModule(tmp_path / 'sample', archive='sample', download=True, size=32)
     data.prepare_data()
     data.setup('test')
     assert len(data.test_dataset) == 9

@@ -130,7 +130,7 @@ def test_sample_is_generated_in_place_of_a_download(tree, tmp_path, monkeypatch)
         shutil.copytree(tree, root)
 
     monkeypatch.setattr(benchmark, 'generate_sample_benchmark', generate)
-    data = OSCDTilesDataModule(tmp_path / 'sample', 'sample', download=True, bands=['B04'])
+    data = OSCDTilesDataModule(tmp_path / 'sample', archive='sample', download=True, bands=['B04'])
     data.prepare_data()
     data.setup('fit')
     assert len(data.train_dataset) == 4

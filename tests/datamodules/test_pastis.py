@@ -3,7 +3,6 @@
 
 """Tests of the datamodule of PASTIS."""
 
-import json
 import shutil
 
 import pytest
@@ -22,14 +21,6 @@ from ..data.scenes import digest
 def tree(tmp_path_factory):
     """Six patches, the first and the last in fold 1. Not to be changed."""
     return write_pastis(tmp_path_factory.mktemp('pastis'))
-
-
-def change_norm(root, change):
-    """Rewrite means and standard deviations."""
-    path = root / 'PASTIS-R' / 'NORM_S2_patch.json'
-    table = json.loads(path.read_text())
-    change(table)
-    path.write_text(json.dumps(table))
 
 
 def test_batches_of_every_stage(tree):
@@ -65,40 +56,12 @@ def test_dates(tree):
     assert next(iter(data.train_dataloader()))['length'].tolist() == [2, 2, 2, 2]
 
 
-def test_mean_and_standard_deviation_are_those_of_the_training_folds(tree):
-    data = PASTISFoldsDataModule(tree, bands=['B12', 'B02', 'B04'])
-    data.setup('test')
-    # 100 x fold + position of the band, 10 x fold + position, means over folds 1, 2, 3
-    assert data.mean.tolist() == pytest.approx([0.0209, 0.02, 0.0202])
-    assert data.std.tolist() == pytest.approx([0.0029, 0.002, 0.0022])
-
-
 def test_folds_can_be_chosen(tree):
     data = PASTISFoldsDataModule(
         tree, bands=['B02'], train_folds=[5], val_folds=[2, 3], test_folds=[4]
     )
     data.setup('fit')
     assert [sample['location'].item() for sample in data.val_dataset] == [2, 3]
-    assert data.mean.tolist() == pytest.approx([0.05])
-
-
-def test_normalized_images_leave_padding_at_zero(tree):
-    data = PASTISFoldsDataModule(tree, bands=['B12', 'B02'], batch_size=2, normalize=True)
-    data.setup('fit')
-    batch = next(iter(data.ordered_dataloader('train')))
-    after = data.on_after_batch_transfer(batch, 0)['image']
-    reflectance = batch['image'].float() / 10000
-    expected = (reflectance - data.mean[:, None, None]) / data.std[:, None, None]
-    assert torch.allclose(after[1], expected[1])
-    assert torch.allclose(after[0, :3], expected[0, :3])
-    assert not after[0, 3:].any()
-    assert (after[0, :3] != 0).all()
-
-
-def test_features_pass_as_they_are(tree):
-    data = PASTISFoldsDataModule(tree, normalize=True)
-    batch = {'features_0': torch.ones(2, 3)}
-    assert data.on_after_batch_transfer(batch, 0) is batch
 
 
 def test_series_and_mask_are_turned_alike(tree):
@@ -135,37 +98,6 @@ def test_fold_without_patches(tmp_path):
     data.setup('fit')
     with pytest.raises(ValueError, match=r'metadata\.geojson has no patch of fold 5'):
         data.setup('test')
-
-
-@pytest.mark.parametrize(
-    'change',
-    [
-        lambda table: table.pop('Fold_2'),
-        lambda table: table['Fold_2'].pop('std'),
-        lambda table: table['Fold_2'].update(mean=[1.0]),
-        lambda table: table['Fold_2'].update(mean=None),
-        lambda table: [table[f'Fold_{n}'].update(mean=[1.0], std=[1.0]) for n in (1, 2, 3)],
-        lambda table: table['Fold_2'].update(std=[float('nan')] * 10),
-        lambda table: table['Fold_2'].update(std=[0.0] * 10),
-        lambda table: table['Fold_2'].update(mean=[float('inf')] * 10),
-        lambda table: [table[f'Fold_{n}'].update(mean=[0.0] * 9 + ['x']) for n in (1, 2, 3)],
-    ],
-)
-def test_wrong_statistics(tmp_path, change):
-    change_norm(write_pastis(tmp_path), change)
-    message = r'NORM_S2_patch\.json has no mean and std of 10 bands for each of the folds 1, 2, 3'
-    with pytest.raises(ValueError, match=message):
-        PASTISFoldsDataModule(tmp_path).setup('fit')
-
-
-def test_missing_and_damaged_statistics(tmp_path):
-    path = write_pastis(tmp_path) / 'PASTIS-R' / 'NORM_S2_patch.json'
-    path.write_text('{')
-    with pytest.raises(ValueError, match=r'NORM_S2_patch\.json has no mean and std'):
-        PASTISFoldsDataModule(tmp_path).setup('fit')
-    path.unlink()
-    with pytest.raises(ValueError, match=r'NORM_S2_patch\.json is missing; fetch it again'):
-        PASTISFoldsDataModule(tmp_path).setup('fit')
 
 
 @pytest.fixture
@@ -208,7 +140,7 @@ def test_sample_is_generated_in_place_of_a_download(tree, tmp_path, monkeypatch)
         shutil.copytree(tree, root)
 
     monkeypatch.setattr(benchmark, 'generate_sample_benchmark', generate)
-    data = PASTISFoldsDataModule(tmp_path / 'sample', 'sample', download=True)
+    data = PASTISFoldsDataModule(tmp_path / 'sample', archive='sample', download=True)
     data.prepare_data()
     data.setup('test')
     assert len(data.test_dataset) == 1

@@ -25,7 +25,9 @@ def given_features(task, count, dtype, monkeypatch):
     return query.mean(2), keys
 
 
-@pytest.mark.parametrize('location', [[0, 1, 2, 3], [0, 1, 0, 3]], ids=['four locations', 'one twice'])
+@pytest.mark.parametrize(
+    'location', [[0, 1, 2, 3], [0, 1, 0, 3]], ids=['four locations', 'one twice']
+)
 @pytest.mark.parametrize(('dtype', 'tolerance'), TOLERANCES)
 def test_losses_equal_the_formula(dtype, tolerance, location, monkeypatch):
     task = remembering(small(SeCo), dtype)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What the datamodules of all downstream benchmarks share."""
+"""Base class of the datamodules of downstream benchmarks."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from torchgeo.datasets.utils import Path, Sample
 from ..bands import band_names
 from ..datasets import pixels
 from ..datasets.features import Features, collate_features
+from ..runtime.checks import check_choice
 from ..runtime.seeding import run_seed, torch_seeded
 from ..samplers.loader import ResumableLoader, evaluation_share
 from ..samplers.order import EpochOrder
@@ -34,11 +35,11 @@ IGNORED = pixels.IGNORED
 
 
 class BenchmarkDataModule(NonGeoDataModule):
-    """Base class of the datamodules that tell what an encoder is worth.
+    """Base class of the datamodules of downstream benchmarks.
 
-    Splits are those that the benchmark publishes. Images travel to the device as stored
-    integers and become reflectance there; what is drawn at random depends on seed and epoch.
-    A benchmark derives from it, names its sample, and makes its datasets.
+    Splits are those that the benchmark publishes. Images stay stored integers until they are on
+    the device, where they become reflectance; randomness is a function of seed and epoch. A
+    benchmark derives from it, names its sample, sensor and bands, and makes its datasets.
     """
 
     #: Name of the sample tree, see :func:`~torchgeo_saco.synthesis.generate_sample_benchmark`.
@@ -47,31 +48,36 @@ class BenchmarkDataModule(NonGeoDataModule):
     #: Class names, in the order of the labels.
     classes: Sequence[str]
 
+    #: Sensor of the bands, by name.
+    sensor: str
+
+    #: Bands that are read unless others are asked for.
+    all_bands: ClassVar[Sequence[str]]
+
+    #: Stored number of reflectance 1, or None to take it from the type of the files.
+    unit: ClassVar[float | None] = 10000
+
     def __init__(
         self,
-        root: Path,
-        archive: Literal['official', 'sample'],
-        download: bool,
-        checksum: bool,
-        bands: Sequence[str],
-        sensor: str,
-        unit: float | None,
-        augment: bool,
-        batch_size: int,
-        num_workers: int,
-        pin_memory: bool,
+        root: Path = 'data',
+        archive: Literal['official', 'sample'] = 'official',
+        download: bool = False,
+        checksum: bool = True,
+        bands: Sequence[str] | None = None,
+        augment: bool = False,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        pin_memory: bool = False,
     ) -> None:
         """Initialize a new BenchmarkDataModule instance.
 
         Args:
-            root: Folder that holds the benchmark.
+            root: Root directory of the data set.
             archive: The published data set, or the synthetic sample in its layout.
             download: Download or generate the data where they are absent.
             checksum: Verify the checksums of downloads.
-            bands: Bands to read, in any spelling.
-            sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`.
-            unit: Stored number of reflectance 1, or None to take it from the type of the files.
-            augment: Flip and turn the training images by quarters, at random.
+            bands: Bands to read, in any spelling, or None for all.
+            augment: Flip and rotate the training images by quarters, at random.
             batch_size: Size of each mini-batch.
             num_workers: Number of workers for parallel data loading.
             pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
@@ -79,23 +85,19 @@ class BenchmarkDataModule(NonGeoDataModule):
         Raises:
             ValueError: If an argument is out of range, or a band is unknown.
         """
-        # The class is TorchGeo's to make datasets of, which make_dataset does here.
+        # make_dataset takes the part of the dataset class.
         super().__init__(NonGeoDataset, batch_size, num_workers)  # type: ignore[type-abstract]
-        if archive not in ('official', 'sample'):
-            raise ValueError(f"archive must be 'official' or 'sample', got {archive!r}")
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, got {batch_size}')
         self.root = root
-        self.archive = archive
+        self.archive = check_choice('archive', archive, ('official', 'sample'))
         self.download = download
         self.checksum = checksum
-        #: Sensor of the bands, by name.
-        self.sensor = sensor
         #: Names of the channels.
-        self.bands = band_names(bands, sensor)
+        self.bands = band_names(self.all_bands if bands is None else bands, self.sensor)
         self.augment = augment
         self.pin_memory = pin_memory
-        self.reflectance = Reflectance(unit)
+        self.reflectance = Reflectance(self.unit)
         self.train_dataset: Dataset[Sample] | None = None
         self.val_dataset: Dataset[Sample] | None = None
         self.test_dataset: Dataset[Sample] | None = None

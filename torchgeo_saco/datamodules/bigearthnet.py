@@ -4,8 +4,7 @@
 """Datamodule of BigEarthNet."""
 
 import os
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torchgeo.datasets import BigEarthNet, BigEarthNetV2, DatasetNotFoundError
 from torchgeo.datasets.utils import Path, download_url
@@ -21,57 +20,32 @@ class BigEarthNetBandsDataModule(BenchmarkDataModule):
 
     sample: ClassVar[str] = 'bigearthnet'
 
+    sensor = 'sentinel2_l2a'
+    all_bands = tuple(SENTINEL2_L2A.bands)
+
     def __init__(
         self,
         root: Path = 'data/bigearthnet',
-        archive: Literal['official', 'sample'] = 'official',
-        download: bool = False,
-        checksum: bool = True,
-        bands: Sequence[str] | None = None,
         num_classes: Literal[19, 43] = 19,
         version: Literal[1, 2] = 1,
-        augment: bool = False,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        pin_memory: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new BigEarthNetBandsDataModule instance.
 
         Args:
             root: Folder that holds the data set.
-            archive: The published data set, or the synthetic sample in its layout, which is
-                that of version 1.
-            download: Download or generate the data where they are absent. The images of
-                Sentinel-2 take more than 60 GB.
-            checksum: Verify the checksums of downloads.
-            bands: Bands to read, in any spelling, or None for all 12.
             num_classes: Either 19, or 43 in version 1.
             version: Either 1 or 2. Version 2 needs the package ``pyarrow``.
-            augment: Flip and turn the training images by quarters, at random.
-            batch_size: Size of each mini-batch.
-            num_workers: Number of workers for parallel data loading.
-            pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+            **kwargs: See :class:`BenchmarkDataModule`.
 
         Raises:
             ValueError: If an argument is out of range, or a band is unknown.
         """
-        super().__init__(
-            root,
-            archive,
-            download,
-            checksum,
-            tuple(SENTINEL2_L2A.bands) if bands is None else bands,
-            'sentinel2_l2a',
-            10000,
-            augment,
-            batch_size,
-            num_workers,
-            pin_memory,
-        )
+        super().__init__(root, **kwargs)
         self.classes = bigearthnet_classes(num_classes, version)
         self.num_classes = num_classes
         self.version = version
-        if archive == 'sample' and version != 1:
+        if self.archive == 'sample' and version != 1:
             raise ValueError(f'the sample has the layout of version 1, got version {version}')
 
     def make_dataset(self, split: Split) -> BigEarthNetBands:

@@ -3,8 +3,7 @@
 
 """Datamodule of EuroSAT."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torchgeo.datasets import DatasetNotFoundError, EuroSAT, EuroSATSpatial
@@ -21,49 +20,21 @@ class EuroSATBandsDataModule(BenchmarkDataModule):
     sample: ClassVar[str] = 'eurosat'
     classes = EuroSATBands.classes
 
-    def __init__(
-        self,
-        root: Path = 'data/eurosat',
-        archive: Literal['official', 'sample'] = 'official',
-        download: bool = False,
-        checksum: bool = True,
-        bands: Sequence[str] | None = None,
-        spatial: bool = False,
-        augment: bool = False,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        pin_memory: bool = False,
-    ) -> None:
+    sensor = 'sentinel2_l1c'
+    all_bands = EuroSAT.all_band_names
+
+    def __init__(self, root: Path = 'data/eurosat', spatial: bool = False, **kwargs: Any) -> None:
         """Initialize a new EuroSATBandsDataModule instance.
 
         Args:
             root: Folder that holds the data set.
-            archive: The published data set, or the synthetic sample in its layout.
-            download: Download or generate the data where they are absent.
-            checksum: Verify the checksums of downloads.
-            bands: Bands to read, in any spelling, or None for all 13.
             spatial: Split by longitude. The other split puts neighbours on both sides.
-            augment: Flip and turn the training images by quarters, at random.
-            batch_size: Size of each mini-batch.
-            num_workers: Number of workers for parallel data loading.
-            pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+            **kwargs: See :class:`BenchmarkDataModule`.
 
         Raises:
             ValueError: If an argument is out of range, or a band is unknown.
         """
-        super().__init__(
-            root,
-            archive,
-            download,
-            checksum,
-            EuroSAT.all_band_names if bands is None else bands,
-            'sentinel2_l1c',
-            10000,
-            augment,
-            batch_size,
-            num_workers,
-            pin_memory,
-        )
+        super().__init__(root, **kwargs)
         self.spatial = spatial
 
     def make_dataset(self, split: Split) -> EuroSATBands:

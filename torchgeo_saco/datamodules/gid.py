@@ -3,8 +3,7 @@
 
 """Datamodule of GID."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torchgeo.datasets import GID15
@@ -31,13 +30,13 @@ class GIDWindowsDataModule(BenchmarkDataModule):
 
     sample: ClassVar[str] = 'gid'
 
+    sensor = 'rgb'
+    unit = 255
+    all_bands = tuple(RGB.bands)
+
     def __init__(
         self,
         root: Path = 'data/gid',
-        archive: Literal['official', 'sample'] = 'official',
-        download: bool = False,
-        checksum: bool = True,
-        bands: Sequence[str] | None = None,
         classes: Literal[15, 5] = 15,
         release: Release = 'gid15',
         size: int = 256,
@@ -46,20 +45,13 @@ class GIDWindowsDataModule(BenchmarkDataModule):
         keep_unlabelled: bool = False,
         tile_images: bool = False,
         cache: Path | None = None,
-        augment: bool = False,
         batch_size: int = 32,
-        num_workers: int = 0,
-        pin_memory: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new GIDWindowsDataModule instance.
 
         Args:
             root: Folder that holds the data set.
-            archive: The published data set, or the synthetic sample in its layout, which is
-                that of release ``gid15``.
-            download: Download or generate the data where they are absent.
-            checksum: Verify the checksums of downloads.
-            bands: Bands to read, in any spelling, or None for red, green, blue.
             classes: Either 15, or 5.
             release: Which release is in *root*, see
                 :class:`~torchgeo_saco.datasets.gid.GIDWindows`.
@@ -72,30 +64,16 @@ class GIDWindowsDataModule(BenchmarkDataModule):
                 faster.
             cache: Folder for copies in tiles, one for each data set, or None to have them beside
                 the release.
-            augment: Flip and turn the training images by quarters, at random.
             batch_size: Size of each mini-batch.
-            num_workers: Number of workers for parallel data loading.
-            pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+            **kwargs: See :class:`BenchmarkDataModule`.
 
         Raises:
             ValueError: If an argument is out of range, a band is unknown, or release ``gid5`` is
                 to be downloaded or generated.
         """
-        super().__init__(
-            root,
-            archive,
-            download,
-            checksum,
-            tuple(RGB.bands) if bands is None else bands,
-            'rgb',
-            255,
-            augment,
-            batch_size,
-            num_workers,
-            pin_memory,
-        )
+        super().__init__(root, batch_size=batch_size, **kwargs)
         self.classes = gid_classes(classes, release)
-        if release == 'gid5' and (download or archive == 'sample'):
+        if release == 'gid5' and (self.download or self.archive == 'sample'):
             raise ValueError(
                 "release 'gid5' can be neither downloaded nor generated; fetch it from "
                 'https://captain-whu.github.io/GID/ and set download to false'

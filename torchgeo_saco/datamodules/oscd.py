@@ -5,7 +5,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 from torchgeo.datasets import OSCD
 from torchgeo.datasets.utils import Path, download_url, extract_archive
@@ -24,51 +24,30 @@ class OSCDTilesDataModule(BenchmarkDataModule):
     sample: ClassVar[str] = 'oscd'
     classes = OSCDTiles.classes
 
+    sensor = 'sentinel2_l1c'
+    all_bands = OSCD.all_bands
+
     def __init__(
         self,
         root: Path = 'data/oscd',
-        archive: Literal['official', 'sample'] = 'official',
-        download: bool = False,
-        checksum: bool = True,
-        bands: Sequence[str] | None = None,
         size: int = 96,
         val_cities: Sequence[str] = VAL_CITIES,
-        augment: bool = False,
         batch_size: int = 32,
-        num_workers: int = 0,
-        pin_memory: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new OSCDTilesDataModule instance.
 
         Args:
             root: Folder that holds the data set.
-            archive: The published data set, or the synthetic sample in its layout.
-            download: Download or generate the data where they are absent.
-            checksum: Verify the checksums of downloads.
-            bands: Bands to read, in any spelling, or None for all 13.
             size: Side of a tile, in pixels. SeCo's is 96.
             val_cities: Cities of the official training list held out for validation.
-            augment: Flip and turn the training images by quarters, at random.
             batch_size: Size of each mini-batch.
-            num_workers: Number of workers for parallel data loading.
-            pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+            **kwargs: See :class:`BenchmarkDataModule`.
 
         Raises:
             ValueError: If an argument is out of range, or a band is unknown.
         """
-        super().__init__(
-            root,
-            archive,
-            download,
-            checksum,
-            OSCD.all_bands if bands is None else bands,
-            'sentinel2_l1c',
-            10000,
-            augment,
-            batch_size,
-            num_workers,
-            pin_memory,
-        )
+        super().__init__(root, batch_size=batch_size, **kwargs)
         self.size = size
         self.val_cities = val_cities
 

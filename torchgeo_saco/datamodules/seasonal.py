@@ -3,8 +3,8 @@
 
 """Datamodule of seasonal archives."""
 
+import inspect
 import zlib
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Path, Sample
 
-from ..archives.dates import Item, OtherDates, YearRule
 from ..archives.registry import archive_folder, obtain_archive
 from ..datasets import SeasonalArchive
 from ..samplers.collate import collate
@@ -44,25 +43,14 @@ class SeasonalDataModule(NonGeoDataModule):
         archive: Literal['folder', 'sample', 'seco_100k', 'seco_1m', 'caco'] = 'folder',
         root: Path = 'data',
         download: bool = False,
-        bands: Sequence[str] | None = None,
         dates: int = 2,
-        item: Item = 'date',
-        other_dates: OtherDates = 'any',
-        year_rule: YearRule = 'calendar',
-        same_season: bool = True,
-        sensor: str = 'sentinel2_l1c',
-        previews: bool = False,
-        size: int | None = None,
         unit: float | None = None,
         offset: float = 0.0,
-        resampling: str = 'bilinear',
-        max_nodata: float = 0.0,
-        on_missing: Literal['error', 'drop'] = 'error',
-        cache: bool = False,
         val_fraction: float = 0.2,
         batch_size: int = 64,
         num_workers: int = 0,
         pin_memory: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new SeasonalDataModule instance.
 
@@ -71,34 +59,24 @@ class SeasonalDataModule(NonGeoDataModule):
                 :data:`torchgeo_saco.archives.registry.ARCHIVES`.
             root: Folder that holds the archive; or folder or URL of a store of it.
             download: Generate or download the archive where it is absent.
-            bands: Bands to read, in any spelling, or None for all that are there.
             dates: Dates of a location in one training sample, or in each of its years.
-            item: Whether an epoch visits every date, every location once, or every location once with
-                two years of it as an axis.
-            other_dates: Where the dates beside the first may lie, see
-                :class:`~torchgeo_saco.datasets.SeasonalArchive`.
-            year_rule: Which two years of a location, see
-                :func:`~torchgeo_saco.archives.dates.two_years`.
-            same_season: Whether dates of two years are of the same seasons, or drawn alone.
-            sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
-            previews: Read 3-band previews in place of band files.
-            size: Side in pixels of a centred window, or None for the whole image.
             unit: Stored number of reflectance 1, or None to take it from the type of the files.
             offset: Added to stored numbers before that, see
                 :class:`~torchgeo_saco.transforms.Reflectance`.
-            resampling: How coarser bands are brought to the finest grid.
-            max_nodata: Largest share of nodata in a band.
-            on_missing: Refuse, or drop and report, what lacks a band or dates.
-            cache: Keep every image in memory once read, for archives that fit there.
             val_fraction: Share of the locations held out for validation.
             batch_size: Size of each mini-batch.
             num_workers: Number of workers for parallel data loading.
             pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+            **kwargs: See :class:`~torchgeo_saco.datasets.SeasonalArchive`.
 
         Raises:
+            TypeError: If an argument is unknown.
             ValueError: If an argument is out of range.
         """
         super().__init__(SeasonalArchive, batch_size, num_workers)
+        # A typo is an error here, not when the archive is opened.
+        inspect.signature(SeasonalArchive).bind_partial(**kwargs)
+        self.kwargs = kwargs
         self.collate_fn = collate
         self.archive = archive
         self.root = root
@@ -106,25 +84,6 @@ class SeasonalDataModule(NonGeoDataModule):
         self.download = download
         self.pin_memory = pin_memory
         self.dates = dates
-        #: Years of a location that a training sample holds, an axis of its own if there are two.
-        self.years = 2 if item == 'years' else 1
-        #: Sensor of the bands, by name.
-        self.sensor = 'rgb' if previews else sensor
-        self.kwargs = {
-            'bands': bands,
-            'dates': dates,
-            'item': item,
-            'other_dates': other_dates,
-            'year_rule': year_rule,
-            'same_season': same_season,
-            'sensor': sensor,
-            'previews': previews,
-            'size': size,
-            'resampling': resampling,
-            'max_nodata': max_nodata,
-            'on_missing': on_missing,
-            'cache': cache,
-        }
         if not 0 <= val_fraction < 1:
             raise ValueError(f'val_fraction must be at least 0 and below 1, got {val_fraction}')
         if batch_size < 2:
@@ -194,6 +153,16 @@ class SeasonalDataModule(NonGeoDataModule):
         return loaders[0], loaders[1]
 
     @property
+    def years(self) -> int:
+        """Years of a location in a training sample, an axis of its own if there are two."""
+        return 2 if self.train_dataset is not None and self.train_dataset.item == 'years' else 1
+
+    @property
+    def sensor(self) -> str | None:
+        """Sensor of the bands, by name; known after :meth:`setup`."""
+        return None if self.train_dataset is None else self.train_dataset.sensor_name
+
+    @property
     def train_items(self) -> int:
         """Training samples of an epoch, known after :meth:`setup`."""
         return len(self.train_dataset) if self.train_dataset is not None else 0
@@ -258,7 +227,7 @@ class SeasonalDataModule(NonGeoDataModule):
 
     def _list_archive(self) -> None:
         """Read the listing once and share it between the parts."""
-        whole = SeasonalArchive(self.folder, **self.kwargs)
+        whole = SeasonalArchive(self.folder, dates=self.dates, transforms=None, **self.kwargs)
         self._require_reflectance(whole)
         self.bands, self.classes = whole.bands, whole.classes
         held_out = self._held_out(whole)

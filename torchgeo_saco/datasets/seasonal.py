@@ -113,7 +113,9 @@ class SeasonalArchive(NonGeoDataset):
                 or something is missing.
         """
         self.root = root
-        self.sensor = known_sensor('rgb' if previews else sensor)
+        #: Sensor of the bands, by name.
+        self.sensor_name = 'rgb' if previews else sensor
+        self.sensor = known_sensor(self.sensor_name)
         self.item = check_choice('item', item, get_args(Item))
         self.year_rule = check_choice('year_rule', year_rule, get_args(YearRule))
         self.same_season = same_season

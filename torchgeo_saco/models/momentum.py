@@ -69,7 +69,7 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def extend(self, keys: Tensor, locations: Tensor) -> None:
-        """As :meth:`enqueue`, of keys that were all_gather from all processes before.
+        """As :meth:`enqueue`, of keys that were gathered from all ranks before.
 
         Args:
             keys: Features of the global batch, (N, D).

@@ -3,16 +3,15 @@
 
 """Change detection between two dates by an encoder of band groups."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchvision.models._api import WeightsEnum
 
 from ..metrics import ConfusionScores
-from ..models import Encoder, Fusion
+from ..models import Encoder
 from .downstream import GroupTask
 from .segmentation import Decoder, GroupSegmenter
 
@@ -43,57 +42,27 @@ class GroupChangeDetection(GroupTask):
 
     def __init__(
         self,
-        model: str | None = None,
-        weights: WeightsEnum | str | bool | None = None,
-        bands: Sequence[str] | None = None,
-        groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        sensor: str | None = None,
-        texture: bool | Sequence[str] | None = None,
-        texture_points: int | None = None,
-        texture_radius: float | None = None,
-        fusion: Fusion = 'mean',
         decoder: Decoder = 'unet',
         decoder_widths: Sequence[int] | None = None,
-        num_classes: int | None = None,
-        labels: Sequence[str] | None = None,
         loss: Literal['ce', 'focal', 'dice'] = 'ce',
-        class_weights: Sequence[float] | None = None,
-        statistics: Literal['data', 'weights'] = 'data',
-        freeze_backbone: bool = True,
-        cache_gib: float = 4.0,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-4,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new GroupChangeDetection instance.
 
+        There are two classes, unchanged and changed. Two scores whose larger wins are one score
+        with the threshold 0.5.
+
         Args:
-            model: See :class:`GroupSegmentation`, as for all arguments that are not here.
-            weights: See :class:`GroupSegmentation`.
-            bands: See :class:`GroupSegmentation`.
-            groups: See :class:`GroupSegmentation`.
-            sensor: See :class:`GroupSegmentation`.
-            texture: See :class:`GroupSegmentation`.
-            texture_points: See :class:`GroupSegmentation`.
-            texture_radius: See :class:`GroupSegmentation`.
-            fusion: How the differences of the groups become one.
-            decoder: See :class:`GroupSegmentation`.
-            decoder_widths: See :class:`GroupSegmentation`.
-            num_classes: Number of classes, 2: unchanged and changed. Two scores whose larger
-                wins are one score with the threshold 0.5.
-            labels: See :class:`GroupSegmentation`.
-            loss: See :class:`GroupSegmentation`.
-            class_weights: See :class:`GroupSegmentation`.
-            statistics: See :class:`GroupSegmentation`.
-            freeze_backbone: See :class:`GroupSegmentation`.
-            cache_gib: See :class:`GroupSegmentation`.
-            lr: See :class:`GroupSegmentation`.
-            weight_decay: See :class:`GroupSegmentation`.
+            decoder: ``unet``, or ``linear`` for a linear classifier of every pixel.
+            decoder_widths: Channels of the U-Net after each enlargement, or None for 256 halved
+                each time.
+            loss: One of 'ce', 'focal', or 'dice'.
+            **kwargs: See :class:`GroupTask`.
 
         Raises:
             ValueError: If an argument is out of range, or weights and bands do not match.
         """
-        self.weights = weights
-        super().__init__()
+        super().__init__(loss=loss, **kwargs)
 
     def head(self, encoder: Encoder) -> GroupChangeDetector:
         """See :meth:`GroupTask.head`."""

@@ -3,14 +3,13 @@
 
 """Classification of images by an encoder of band groups."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torchgeo.datasets.utils import Sample
 from torchmetrics import Metric
-from torchvision.models._api import WeightsEnum
 
 from ..datasets.features import kept_features
 from ..metrics import ConfusionScores, MultilabelScores
@@ -80,62 +79,23 @@ class GroupClassification(GroupTask):
 
     def __init__(
         self,
-        model: str | None = None,
-        weights: WeightsEnum | str | bool | None = None,
-        bands: Sequence[str] | None = None,
-        groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        sensor: str | None = None,
-        texture: bool | Sequence[str] | None = None,
-        texture_points: int | None = None,
-        texture_radius: float | None = None,
-        fusion: Fusion = 'mean',
         histogram: bool = False,
         norm: bool = True,
         task: Literal['multiclass', 'multilabel'] = 'multiclass',
-        num_classes: int | None = None,
-        labels: Sequence[str] | None = None,
         loss: Literal['ce', 'bce', 'focal'] = 'ce',
-        class_weights: Sequence[float] | None = None,
-        statistics: Literal['data', 'weights'] = 'data',
-        freeze_backbone: bool = True,
-        cache_gib: float = 4.0,
-        lr: float = 1e-3,
         weight_decay: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new GroupClassification instance.
 
         Args:
-            model: Name of the `timm
-                <https://huggingface.co/docs/timm/reference/models>`__ model to use, or None for
-                the one of the weights, else ResNet-18.
-            weights: Weights of the encoder. Either a weight enum, the string representation of a
-                weight enum, True for ImageNet weights, False or None for random weights, or the
-                path of a checkpoint of this package or of TorchGeo.
-            bands: Names of the channels of the images, or None to take them from the datamodule.
-            groups: Groups as for :class:`~torchgeo_saco.models.load_encoder`.
-            sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`, or None
-                to take it from the datamodule.
-            texture: Whether the textures of the groups are groups too, the names of those whose
-                are, or None for those of the weights.
-            texture_points: Neighbours on the circle of the local binary pattern, or None for
-                those of the weights, else 16.
-            texture_radius: Its radius in pixels, or None for that of the weights, else 2.
-            fusion: How the groups become one feature: ``mean``, ``concat``, or ``learned``.
             histogram: Whether the texture histogram of every band is a feature, as in the paper.
-            norm: Whether features are standardised before the linear layer (ours: the paper
+            norm: Whether features are standardized before the linear layer (ours: the paper
                 learns 30 times longer instead).
             task: One of 'multiclass' or 'multilabel'.
-            num_classes: Number of classes, or None to take it from the datamodule.
-            labels: Names of the classes, or None to take them from the datamodule.
             loss: One of 'ce', 'bce', or 'focal'; 'bce' for multilabel.
-            class_weights: Weight of each class in the loss 'ce'.
-            statistics: Whether the groups are standardised by statistics of the training images
-                or by those that the weights bring. Weights of TorchGeo keep the scaling that
-                they were trained with in any case.
-            freeze_backbone: Train the linear layer alone, on features that are taken once.
-            cache_gib: Largest size of these features in memory, in GiB.
-            lr: Learning rate of Adam; it falls to 0 along a cosine.
             weight_decay: Weight decay of Adam.
+            **kwargs: See :class:`GroupTask`.
 
         Raises:
             ValueError: If an argument is out of range, or weights and bands do not match.
@@ -144,8 +104,7 @@ class GroupClassification(GroupTask):
             raise ValueError(
                 f"task 'multilabel' goes with loss 'bce' alone, got {task!r}, {loss!r}"
             )
-        self.weights = weights
-        super().__init__()
+        super().__init__(loss=loss, weight_decay=weight_decay, **kwargs)
 
     def head(self, encoder: Encoder) -> GroupClassifier:
         """See :meth:`GroupTask.head`."""

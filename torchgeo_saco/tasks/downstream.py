@@ -5,7 +5,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -19,11 +19,12 @@ from torchgeo.datasets import RGBBandsMissingError, unbind_samples
 from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
 from torchmetrics import Metric
+from torchvision.models._api import WeightsEnum
 
 from ..datamodules.benchmark import IGNORED, SPLITS, BenchmarkDataModule, Split
 from ..datasets.features import Features, kept_features
 from ..io.checkpoint import CheckpointError
-from ..models import Encoder, EncoderConfig, fit_input_statistics, load_encoder
+from ..models import Encoder, EncoderConfig, Fusion, fit_input_statistics, load_encoder
 from .features import extract_features
 
 
@@ -69,6 +70,65 @@ class GroupTask(BaseTask):
 
     #: Whether the statistics were taken already.
     statistics_fitted: Tensor
+
+    def __init__(
+        self,
+        model: str | None = None,
+        weights: WeightsEnum | str | bool | None = None,
+        bands: Sequence[str] | None = None,
+        groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        sensor: str | None = None,
+        texture: bool | Sequence[str] | None = None,
+        texture_points: int | None = None,
+        texture_radius: float | None = None,
+        fusion: Fusion = 'mean',
+        num_classes: int | None = None,
+        labels: Sequence[str] | None = None,
+        loss: Literal['ce', 'bce', 'focal', 'dice'] = 'ce',
+        class_weights: Sequence[float] | None = None,
+        statistics: Literal['data', 'weights'] = 'data',
+        freeze_backbone: bool = True,
+        cache_gib: float = 4.0,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-4,
+    ) -> None:
+        """Initialize a new GroupTask instance.
+
+        Args:
+            model: Name of the `timm
+                <https://huggingface.co/docs/timm/reference/models>`__ model to use, or None for
+                the one of the weights, else ResNet-18.
+            weights: Weights of the encoder. Either a weight enum, the string representation of a
+                weight enum, True for ImageNet weights, False or None for random weights, or the
+                path of a checkpoint of this package or of TorchGeo.
+            bands: Names of the channels of the images, or None to take them from the datamodule.
+            groups: Groups as for :class:`~torchgeo_saco.models.load_encoder`.
+            sensor: Sensor of the bands, a key of :data:`torchgeo_saco.bands.SENSORS`, or None
+                to take it from the datamodule.
+            texture: Whether the textures of the groups are groups too, the names of those whose
+                are, or None for those of the weights.
+            texture_points: Neighbours on the circle of the local binary pattern, or None for
+                those of the weights, else 16.
+            texture_radius: Its radius in pixels, or None for that of the weights, else 2.
+            fusion: How the features of the groups become one: ``mean``, ``concat``, or
+                ``learned``.
+            num_classes: Number of classes, or None to take it from the datamodule.
+            labels: Names of the classes, or None to take them from the datamodule.
+            loss: One of 'ce', 'bce', 'focal', or 'dice', as far as the task has it.
+            class_weights: Weight of each class in the loss 'ce'.
+            statistics: Whether the groups are standardized by statistics of the training images
+                or by those that the weights bring. Weights of TorchGeo keep the scaling that
+                they were trained with in any case.
+            freeze_backbone: Train the head alone, on features that are computed once.
+            cache_gib: Largest size of these features in memory, in GiB.
+            lr: Learning rate of Adam; it falls to 0 along a cosine.
+            weight_decay: Weight decay of Adam.
+
+        Raises:
+            ValueError: If an argument is out of range, or weights and bands do not match.
+        """
+        self.weights = weights
+        super().__init__()
 
     def configure_models(self) -> None:
         """Initialize the model, if its bands are known already."""

@@ -3,14 +3,13 @@
 
 """Segmentation of images and of time series by an encoder of band groups."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torchgeo.datasets.utils import Sample
 from torchmetrics import Metric
-from torchvision.models._api import WeightsEnum
 
 from ..datamodules.benchmark import IGNORED
 from ..metrics import ConfusionScores
@@ -123,64 +122,31 @@ class GroupSegmentation(GroupTask):
 
     def __init__(
         self,
-        model: str | None = None,
-        weights: WeightsEnum | str | bool | None = None,
-        bands: Sequence[str] | None = None,
-        groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        sensor: str | None = None,
-        texture: bool | Sequence[str] | None = None,
-        texture_points: int | None = None,
-        texture_radius: float | None = None,
-        fusion: Fusion = 'mean',
         decoder: Decoder = 'unet',
         decoder_widths: Sequence[int] | None = None,
         dates: Literal['late_mean', 'early_mean'] = 'late_mean',
         protocol: Literal['segmentation', 'pastis'] = 'segmentation',
         void_classes: Sequence[int] = (),
-        num_classes: int | None = None,
-        labels: Sequence[str] | None = None,
         loss: Literal['ce', 'focal', 'dice'] = 'ce',
-        class_weights: Sequence[float] | None = None,
-        statistics: Literal['data', 'weights'] = 'data',
-        freeze_backbone: bool = True,
-        cache_gib: float = 4.0,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-4,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new GroupSegmentation instance.
 
         Args:
-            model: See :class:`GroupClassification`, as for all arguments that are not here.
-            weights: See :class:`GroupClassification`.
-            bands: See :class:`GroupClassification`.
-            groups: See :class:`GroupClassification`.
-            sensor: See :class:`GroupClassification`.
-            texture: See :class:`GroupClassification`.
-            texture_points: See :class:`GroupClassification`.
-            texture_radius: See :class:`GroupClassification`.
-            fusion: How the groups become one feature map: ``mean``, ``concat``, or ``learned``.
             decoder: ``unet``, or ``linear`` for a linear classifier of every pixel.
             decoder_widths: Channels of the U-Net after each enlargement, or None for 256 halved
                 each time.
             dates: Whether the scores (``late_mean``) or the feature maps (``early_mean``, as many
                 times cheaper as there are dates) of a series are averaged.
             protocol: Metrics of ``segmentation``, or those of PASTIS in both its conventions.
-            void_classes: Classes that are not training_target, such as 19 of PASTIS.
-            num_classes: See :class:`GroupClassification`.
-            labels: See :class:`GroupClassification`.
+            void_classes: Classes that do not enter the loss, such as 19 of PASTIS.
             loss: One of 'ce', 'focal', or 'dice'.
-            class_weights: See :class:`GroupClassification`.
-            statistics: See :class:`GroupClassification`.
-            freeze_backbone: Train the decoder alone, on feature maps that are taken once.
-            cache_gib: Largest size of these maps in memory, in GiB.
-            lr: See :class:`GroupClassification`.
-            weight_decay: Weight decay of Adam.
+            **kwargs: See :class:`GroupTask`.
 
         Raises:
             ValueError: If an argument is out of range, or weights and bands do not match.
         """
-        self.weights = weights
-        super().__init__()
+        super().__init__(loss=loss, **kwargs)
 
     def head(self, encoder: Encoder) -> GroupSegmenter:
         """See :meth:`GroupTask.head`."""

@@ -36,14 +36,14 @@ def test_map_of_the_world():
     assert len(offsets) == 6
     labels, limits = drawn(figure)
     # A location counts once, however many windows it has.
-    assert labels == ['places (6)', 'cities (179)']
+    assert labels == ['locations (6)', 'cities (179)']
     assert limits == (-180, 180, -90, 90)
 
 
 def test_map_of_a_region():
     points = gpd.GeoDataFrame(geometry=[Point(5, 45), Point(15, 50)], crs='EPSG:4326')
     labels, limits = drawn(plot_points(points.to_crs('EPSG:3857'), built_in_land()))
-    assert labels == ['places (2)']
+    assert labels == ['locations (2)']
     assert limits == pytest.approx((4, 16, 44, 51))
 
 
