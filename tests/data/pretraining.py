@@ -31,7 +31,7 @@ GROUPS = {'groups': None, 'texture': ['urban']}
 #: Learns within a few steps.
 EASY = {
     'lr': 1e-3, 'optimizer': 'adam', 'momentum': 0.9, 'projector_norm': True, 'temperature': 0.2,
-    'output_dim': 32, 'crop': 1.0, 'gain': 0.1, 'shift': 0.0, 'grayscale': 0.0, 'blur': 0.0,
+    'output_dim': 32, 'crop': 1.0, 'contrast': 0.1, 'shift': 0.0, 'grayscale': 0.0, 'blur': 0.0,
 }  # fmt: skip
 
 

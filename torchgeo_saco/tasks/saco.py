@@ -44,7 +44,7 @@ class SACo(ContrastiveTask):
         crop: float = 1.0,
         rotation: float = 180.0,
         zoom: float = 2.0,
-        gain: float = 0.1,
+        contrast: float = 0.1,
         shift: float = 0.01,
         jitter: float = 0.5,
         grayscale: float = 0.0,
@@ -75,10 +75,9 @@ class SACo(ContrastiveTask):
             crop: Smallest share of the ground in a view; 1 for all of it.
             rotation: Largest rotation of an augmented view, in degrees.
             zoom: Largest enlargement of an augmented view.
-            gain: Largest relative change of reflectance in an augmented view.
-            shift: Largest added change of reflectance in an augmented view (ours: the original
-                changes contrast by up to 10 % instead).
-            jitter: Probability of gain, and of shift.
+            contrast: Largest relative change of contrast, around the mean of each band.
+            shift: Largest change of all reflectances (ours: the original changes contrast alone).
+            jitter: Probability of a change of contrast, and of a shift.
             grayscale: Probability that all bands of an augmented view become their mean.
             blur: Probability that an augmented view is blurred.
             optimizer: Stochastic gradient descent, or Adam.
@@ -101,7 +100,7 @@ class SACo(ContrastiveTask):
             crop=crop,
             rotation=rotation,
             zoom=zoom,
-            gain=gain,
+            contrast=contrast,
             shift=shift,
             jitter=jitter,
             grayscale=grayscale,
