@@ -16,7 +16,7 @@ from torchgeo.main import main as torchgeo
 from torchgeo_saco import cli, tasks
 from torchgeo_saco.io.checkpoint import part
 from torchgeo_saco.models.change import ChangeEstimate
-from torchgeo_saco.tasks.requirements import require_data
+from torchgeo_saco.tasks.requirements import largest_queue
 
 from .data.archives import write_archive
 
@@ -71,7 +71,7 @@ def test_folder_of_ones_own(archive, tmp_path, capsys, caplog):
     assert last.is_file()
     assert torch.load(last, weights_only=True)['hyper_parameters']['model'] == 'test_resnet'
     assert 'nearest-neighbour accuracy on held-out locations' in text
-    assert '5 locations to train on, 1 held out' in caplog.text
+    assert '4 locations to train on, 2 held out' in caplog.text
     figures = {path.name for path in (tmp_path / 'saco/version_0/figures').iterdir()}
     assert {'groups.png', 'textures.png', 'views.png', 'embeddings_epoch001.png'} <= figures
 
@@ -86,8 +86,8 @@ def seasons(tmp_path_factory):
 @pytest.mark.parametrize('config', PRETRAIN, ids=lambda path: path.stem)
 def test_scale_of_the_papers(config, seasons, tmp_path, caplog):
     with caplog.at_level('INFO'):
-        fit(torchgeo, CONFIGS / 'saco.yaml', CONFIGS / 'data/folder.yaml', config, root=seasons,
-            folder=tmp_path)  # fmt: skip
+        fit(torchgeo, CONFIGS / 'trainer.yaml', config, CONFIGS / 'data/folder.yaml',
+            root=seasons, folder=tmp_path)  # fmt: skip
     assert list(tmp_path.rglob('last.ckpt'))
     plain = not config.stem.startswith('sa')
     assert ('groups: natural_color\n' in caplog.text) == plain
@@ -96,37 +96,67 @@ def test_scale_of_the_papers(config, seasons, tmp_path, caplog):
     assert ('change_ratio_epoch001' in figures) == change_aware
 
 
-@pytest.mark.parametrize('config', PRETRAIN, ids=lambda path: path.stem)
-def test_nothing_of_the_files_below_a_method_stays(config):
-    below = [CONFIGS / 'saco.yaml', *DATA]
-    set_below = {
-        name
-        for path in below
-        for name in (yaml.safe_load(path.read_text()).get('model') or {}).get('init_args', {})
-    }
-    arguments = yaml.safe_load(config.read_text())['model']['init_args']
-    assert set_below <= set(arguments)
+def configuration(capsys, *configs):
+    """What the command line makes of configurations, as text."""
+    with pytest.raises(SystemExit):
+        torchgeo(['fit', *(f'--config={config}' for config in configs), '--print_config'])
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ('config', 'items'),
+    ('method', 'data'),
+    [(method, DATA[number % len(DATA)]) for number, method in enumerate(PRETRAIN)],
+    ids=lambda path: path.stem,
+)
+def test_fragments_merge_in_any_order(method, data, capsys):
+    trainer = CONFIGS / 'trainer.yaml'
+    first = configuration(capsys, method, data, trainer)
+    assert first == configuration(capsys, trainer, data, method)
+    given = yaml.safe_load(first)
+    for path in (method, data):
+        for name, value in yaml.safe_load(path.read_text())['data']['init_args'].items():
+            assert given['data']['init_args'][name] == value
+
+
+@pytest.mark.parametrize('config', PRETRAIN, ids=lambda path: path.stem)
+def test_methods_hold_differences_from_defaults_alone(config):
+    given = yaml.safe_load(config.read_text())['model']
+    task = getattr(tasks, given['class_path'].rsplit('.', 1)[1])
+    defaults = task().hparams
+    for name, value in given.get('init_args', {}).items():
+        assert defaults[name] != value, name
+
+
+@pytest.mark.parametrize(
+    ('method', 'items'),
     # Locations of SeCo-100K and of CACo's 10,000; for the others every date is an item.
     [('seco', 20_000), ('sa_seco', 20_000), ('caco', 10_000), ('teco', 10_000), ('sa_caco', 10_000),
      ('moco', 100_000), ('sa_moco', 100_000), ('saco', 100_000)],
 )  # fmt: skip
-def test_queue_suits_the_data_of_the_paper(config, items):
-    given = yaml.safe_load((CONFIGS / f'pretrain/{config}.yaml').read_text())
-    held_out = given['data']['init_args'].get('val_fraction', 0.2)
-    name = given['model']['class_path'].rsplit('.', 1)[1]
-    arguments = given['model']['init_args'] | {'model': 'test_resnet', 'weights': None}
-    data = SimpleNamespace(train_items=round(items * (1 - held_out)))
-    task = getattr(tasks, name)(**arguments)
-    data.dates, data.years = task.dates, task.years
-    require_data(task, data)
+def test_queue_suits_the_data_of_the_paper(method, items):
+    given = yaml.safe_load((CONFIGS / f'pretrain/{method}.yaml').read_text())['model']
+    name = given['class_path'].rsplit('.', 1)[1]
+    task = getattr(tasks, name)(**given.get('init_args', {}) | {'model': 'test_resnet'})
+    data = SimpleNamespace(train_items=round(items * 0.9))
+    assert task.hparams['queue_size'] <= largest_queue(task, data)
+
+
+def test_configurations_are_found_by_name(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    more = [f'--data.init_args.root={archive}', f'--trainer.logger.init_args.save_dir={tmp_path}']
+    cli.main(['fit', '--config', 'trainer.yaml', '--config=configs/pretrain/saco.yaml', '--config',
+              'data/folder.yaml', *SMALL, *more])  # fmt: skip
+    assert list(tmp_path.rglob('last.ckpt'))
+
+
+def test_unknown_configuration_lists_those_there_are(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['fit', '--config', 'sako.yaml'])
+    assert 'sako.yaml is neither a file nor a configuration' in capsys.readouterr().err
 
 
 def test_caco_on_the_sample_configuration(seasons, tmp_path):
-    fit(torchgeo, CONFIGS / 'saco.yaml', CONFIGS / 'caco.yaml', root=seasons, folder=tmp_path,
+    fit(torchgeo, CONFIGS / 'caco.yaml', root=seasons, folder=tmp_path,
         more=['--data.init_args.archive=folder', '--data.init_args.download=false',
               '--trainer.check_val_every_n_epoch=1'])  # fmt: skip
     assert list(tmp_path.rglob('changed_locations_epoch001.png'))
@@ -150,7 +180,7 @@ def test_data_merge_over_any_method(config, large, tmp_path, monkeypatch):
     (root / folder).symlink_to(large)
     location = root / folder if folder == 'places' else root
     method = CONFIGS / 'pretrain/sa_moco.yaml'
-    fit(torchgeo, CONFIGS / 'saco.yaml', config, method, root=location, folder=tmp_path,
+    fit(torchgeo, CONFIGS / 'trainer.yaml', config, method, root=location, folder=tmp_path,
         more=['--data.init_args.download=false'])  # fmt: skip
     assert list(tmp_path.rglob('last.ckpt'))
 

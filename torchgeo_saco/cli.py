@@ -13,6 +13,7 @@ from torchgeo.main import main as torchgeo_main
 import torchgeo_saco.callbacks
 import torchgeo_saco.datamodules
 import torchgeo_saco.tasks  # noqa: F401
+from torchgeo_saco.io.configs import resolve_configs
 
 #: Module of each further command, and what the command does.
 COMMANDS = {
@@ -51,8 +52,16 @@ def main(args: ArgsType = None) -> None:
         module, _ = COMMANDS[words[0]]
         import_module(f'torchgeo_saco.{module}').main(words[1:])
         return
+    if isinstance(words, list):
+        try:
+            words = resolve_configs(words)
+        except FileNotFoundError as error:
+            sys.stderr.write(f'torchgeo-saco: error: {error}\n')
+            sys.exit(2)
+    if args is None:
+        sys.argv[1:] = words
     try:
-        torchgeo_main(args)
+        torchgeo_main(None if args is None else words)
     except SystemExit:
         if words in (['--help'], ['-h']):
             sys.stdout.write(_MORE_HELP)

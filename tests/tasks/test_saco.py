@@ -351,9 +351,13 @@ def test_batches_of_one_step_draw_apart_and_move_the_key_encoder_once(archive, t
     assert torch.equal(moved[2], moved[3])
 
 
-def test_queue_larger_than_the_data_set(archive, tmp_path):
-    with pytest.raises(ValueError, match=r'queue_size=21 is larger than the data set of 20'):
-        fit(small(queue_size=21), archive, tmp_path)
+def test_queue_holds_no_item_twice(archive, tmp_path, caplog):
+    task = small(queue_size=21)
+    with caplog.at_level('INFO'):
+        _, last = fit(task, archive, tmp_path)
+    assert 'queue_size=21 is more than the training items give' in caplog.text
+    assert task.queue().keys.shape[0] == task.hparams['queue_size'] == 20
+    assert SACo.load_from_checkpoint(last).queue().keys.shape[0] == 20
 
 
 def test_one_date_for_two_keys():

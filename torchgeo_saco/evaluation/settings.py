@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
+from ..io.configs import find_config
+
 _DESCRIPTION = """\
 Evaluate encoders on benchmarks, over seeds: one CSV, a Markdown table with mean and spread,
 confusion matrices, and panels of image, truth and predictions. Every encoder is trained and
@@ -35,7 +37,7 @@ A configuration file:
       {class_path: torchgeo_saco.tasks.SeCo, init_args: {}, data: {init_args: {dates: 3}}}
   benchmarks:              # model, data and trainer, as for `torchgeo-saco fit`
     EuroSAT:
-      configs: [fit.yaml]  # files of `fit` to start from; their logger and callbacks are left out
+      configs: [fit.yaml]  # files of `fit` to start from; their logger and callbacks are skipped
       model: {class_path: torchgeo_saco.tasks.GroupClassification, init_args: {}}
       data: {class_path: torchgeo_saco.datamodules.EuroSATBandsDataModule, init_args: {}}
       trainer: {max_epochs: 30}
@@ -218,8 +220,10 @@ def _expanded(name: str, spec: Any) -> Any:
 
 def _read(path: str) -> dict[str, Any]:
     """A configuration file."""
-    if not Path(path).is_file():
-        raise SettingsError(f'there is no configuration file {path}; give the path of a YAML file')
+    try:
+        path = find_config(path)
+    except FileNotFoundError as error:
+        raise SettingsError(f'there is no configuration file {error}') from error
     try:
         given = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -3,9 +3,11 @@
 
 """Initial weights of a backbone, by any name TorchGeo takes."""
 
+import difflib
 import os
+from typing import Any
 
-from timm import create_model
+from timm import create_model, is_model, list_models
 from torch import Tensor, nn
 from torchgeo.models import get_weight
 from torchvision.models._api import WeightsEnum
@@ -29,10 +31,22 @@ def create_backbone(model: str, weights: Weights = None, in_channels: int = 3) -
         The model; it maps (N, in_channels, H, W) to (N, D).
 
     Raises:
-        ValueError: If *weights* is neither a file nor the name of a weight enum, or does not
+        ValueError: If *model* is unknown, or *weights* is neither a file nor the name of a weight enum, or does not
             fit the model.
     """
-    backbone = create_model(model, in_chans=in_channels, num_classes=0, pretrained=weights is True)
+    if ':' in model or not is_model(model):
+        near = ', '.join(difflib.get_close_matches(model, list_models(), 3)) or 'resnet18'
+        raise ValueError(f'timm has no model {model!r}; choose one such as {near}')
+    options: Any = {'in_chans': in_channels, 'num_classes': 0}
+    try:
+        backbone = create_model(model, pretrained=weights is True, **options)
+    except (OSError, RuntimeError) as error:
+        if weights is not True:
+            raise
+        raise ValueError(
+            f'ImageNet weights of {model} cannot be downloaded ({type(error).__name__}); check the '
+            'connection, or set weights to null or to a file'
+        ) from error
     if not weights or weights is True:
         return backbone
     if isinstance(weights, str) and os.path.isfile(weights):

@@ -35,7 +35,7 @@ from ..runtime.distributed import (
 from ..runtime.nonfinite import NonFiniteGuard
 from ..runtime.seeding import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
-from .requirements import require_data, require_dates, require_years
+from .requirements import largest_queue, require_data, require_dates, require_years
 
 # Arguments of a task that are those of its views.
 _VIEW_ARGUMENTS = (
@@ -153,7 +153,7 @@ class ContrastiveTask(BaseTask):
             projector_norm: Whether BatchNorm follows every layer of a projector, as in MoCo v3
                 (ours: it keeps nets that start from random weights from collapsing).
             temperature: Temperature of the contrast.
-            queue_size: Keys kept as negatives in each sub-space.
+            queue_size: Keys kept as negatives in each sub-space, at most one per training item.
             momentum: Share of the key encoder that stays in each step.
             shuffle_bn: Whether processes that train together mix the images of their keys before
                 the key encoder, as in MoCo, so that BatchNorm cannot tell a query's own key by
@@ -235,17 +235,30 @@ class ContrastiveTask(BaseTask):
                 )
             self.model_momentum = key_copy(self.model)
             self.projector_momentum = key_copy(self.projector)
-            # One queue per sub-space and year.
-            size, dim = hparams['queue_size'] // self.years, hparams['output_dim']
-            self.queues = nn.ModuleList(
-                KeyQueue(size, dim) for _ in range(self.spaces * self.years)
-            )
+            self._configure_queues()
         self.views = ContrastiveViews(**{name: hparams[name] for name in _VIEW_ARGUMENTS})
         self.guard = NonFiniteGuard()
         self._warned = False
         self._updated_step = -1
         if hparams['bands'] is not None:
             self.configure_bands(hparams['bands'], hparams['sensor'])
+
+    def _configure_queues(self) -> None:
+        """Initialize a queue for each sub-space and year."""
+        size, dim = self.hparams['queue_size'] // self.years, self.hparams['output_dim']
+        self.queues = nn.ModuleList(KeyQueue(size, dim) for _ in range(self.spaces * self.years))
+
+    def _limit_queues(self, largest: int | None) -> None:
+        """Shorten queues that would hold an item several times, and say so."""
+        size = self.hparams['queue_size']
+        if self.keyed and largest is not None and size > largest:
+            rank_zero_info(
+                f'queue_size={size} is more than the training items give without repeats; the '
+                f'queue holds {largest} keys'
+            )
+            self.hparams['queue_size'] = largest
+            self._configure_queues()
+            self.queues.to(self.device)
 
     @property
     def _in_channels(self) -> int:
@@ -308,8 +321,7 @@ class ContrastiveTask(BaseTask):
             stage: Either 'fit', 'validate', 'test', or 'predict'.
 
         Raises:
-            ValueError: If bands are unknown or wrong, samples hold too few dates, or the queue is
-                larger than the data set.
+            ValueError: If bands are unknown or wrong, or samples hold too few dates.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
         bands = getattr(datamodule, 'bands', None)
@@ -328,6 +340,7 @@ class ContrastiveTask(BaseTask):
         if stage != 'fit':
             return
         require_data(self, datamodule)
+        self._limit_queues(largest_queue(self, datamodule))
         require_whole_layers(self, self.trainer)
         # Identical on all ranks; exclude from DDP's broadcast.
         exclude_buffers_from_ddp(self, (KeyQueue, ChangeEstimate))

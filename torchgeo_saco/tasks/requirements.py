@@ -16,24 +16,16 @@ class Method(Protocol):
     def dates(self) -> int:
         """Dates that a sample, or each of its years, must hold."""
 
-    @property
-    def keyed(self) -> bool:
-        """Whether there are queues."""
-
-    @property
-    def hparams(self) -> Any:
-        """Arguments of the task."""
-
 
 def require_data(task: Method, datamodule: Any) -> None:
-    """Refuse a datamodule whose samples or size do not suit a method.
+    """Refuse a datamodule whose samples do not suit a method.
 
     Args:
         task: The method.
         datamodule: The data, set up; what it does not say is not checked.
 
     Raises:
-        ValueError: If samples hold too few years or dates, or the queue exceeds the data set.
+        ValueError: If samples hold too few years or dates.
     """
     name = type(task).__name__
     years = getattr(datamodule, 'years', task.years)
@@ -43,13 +35,20 @@ def require_data(task: Method, datamodule: Any) -> None:
             'to years'
         )
     require_dates(task, getattr(datamodule, 'dates', task.dates) * years // task.years)
+
+
+def largest_queue(task: Method, datamodule: Any) -> int | None:
+    """Return the most keys that a queue can hold without a training item twice.
+
+    Args:
+        task: The method.
+        datamodule: The data, set up.
+
+    Returns:
+        The number over all years, or None if the datamodule does not tell its items.
+    """
     items = getattr(datamodule, 'train_items', 0)
-    size = task.hparams['queue_size']
-    if task.keyed and items and size // task.years > items:
-        raise ValueError(
-            f'queue_size={size} is larger than the data set of {items} training items; set '
-            f'model.init_args.queue_size to at most {items * task.years}'
-        )
+    return items * task.years if items else None
 
 
 def require_dates(task: Method, dates: int) -> None:

@@ -1,0 +1,64 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Configuration files that the package brings."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def config_folder() -> Path:
+    """Return the folder of the configuration files, in a wheel or in the repository."""
+    installed = _PACKAGE / 'configs'
+    return installed if installed.is_dir() else _PACKAGE.parent / 'configs'
+
+
+def find_config(name: str) -> str:
+    """Return the path of a configuration file.
+
+    Args:
+        name: Path of a file, or name of one of the package, such as ``saco.yaml`` or
+            ``pretrain/moco.yaml``, with or without ``configs/`` before it.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    if Path(name).is_file():
+        return name
+    folder = config_folder()
+    found = folder / Path(name).as_posix().removeprefix('configs/')
+    if found.is_file():
+        return str(found)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*.yaml'))
+    raise FileNotFoundError(
+        f'{name} is neither a file nor a configuration of torchgeo_saco; those are '
+        f'{", ".join(names)}'
+    )
+
+
+def resolve_configs(args: Sequence[str]) -> list[str]:
+    """Replace names of configurations on a command line by their paths.
+
+    Args:
+        args: Arguments, with ``--config NAME`` or ``--config=NAME`` among them.
+
+    Returns:
+        The arguments.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    resolved: list[str] = []
+    for word in args:
+        option, sign, name = word.partition('=')
+        if option in ('--config', '-c') and sign:
+            word = f'{option}={find_config(name)}'
+        elif resolved and resolved[-1] in ('--config', '-c'):
+            word = find_config(word)
+        resolved.append(word)
+    return resolved
