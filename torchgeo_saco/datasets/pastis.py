@@ -30,7 +30,7 @@ METADATA = 'metadata.geojson'
 _SIDE = 128
 
 
-class _Patch(NamedTuple):
+class _PatchSeries(NamedTuple):
     """One patch, as the metadata list it."""
 
     #: Its number, ``ID_PATCH``.
@@ -141,11 +141,11 @@ class PASTISFolds(LabelledPixels):
             for i in sorted({0, count // 2, count - 1})
         }
 
-    def _path(self, kind: str, patch: _Patch) -> str:
+    def _path(self, kind: str, patch: _PatchSeries) -> str:
         """File of a patch."""
         return os.path.join(self.folder, f'{PASTIS.prefix[kind]}{patch.number}.npy')
 
-    def _series(self, patch: _Patch) -> np.ndarray:
+    def _series(self, patch: _PatchSeries) -> np.ndarray:
         """The whole series, on disk."""
         path = self._path('s2', patch)
         series = open_array(path)
@@ -162,7 +162,7 @@ class PASTISFolds(LabelledPixels):
             )
         return series
 
-    def _classes(self, patch: _Patch) -> np.ndarray:
+    def _classes(self, patch: _PatchSeries) -> np.ndarray:
         """Class of every pixel."""
         path = self._path('semantic', patch)
         target = open_array(path)
@@ -183,7 +183,7 @@ class PASTISFolds(LabelledPixels):
             )
         return mask
 
-    def _days(self, patch: _Patch, count: int) -> list[int]:
+    def _days(self, patch: _PatchSeries, count: int) -> list[int]:
         """Days of the images of a patch."""
         dates = patch.dates
         try:
@@ -203,12 +203,12 @@ class PASTISFolds(LabelledPixels):
             )
         return days
 
-    def _listed_patches(self) -> list[_Patch]:
+    def _listed_patches(self) -> list[_PatchSeries]:
         """Patches of the folds, in the order of the metadata."""
-        patches: dict[int, _Patch] = {}
+        patches: dict[int, _PatchSeries] = {}
         for number, properties in enumerate(self._properties()):
             try:
-                patch = _Patch(
+                patch = _PatchSeries(
                     int(properties['ID_PATCH']), int(properties['Fold']), properties.get('dates-S2')
                 )
             except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -14,25 +14,21 @@ import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from rasterio.enums import Resampling
 from shapely.geometry.base import BaseGeometry
 from torch import Tensor
 from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path, Sample, quantile_normalization
 
 from ..archives.dates import Item, OtherDates, YearRule, drawn_dates, drawn_years, two_years
-from ..archives.geotiff import GeoTIFFReader
 from ..archives.layout import Location
-from ..archives.readers import ArchiveReader, DateRule, ReadOptions
+from ..archives.opening import open_archive, read_options
+from ..archives.readers import DateRule
 from ..archives.store import is_store
-from ..archives.zarr import ZarrReader
 from ..bands import band_index, known_sensor
 from ..runtime.checks import check_choice
 from ..runtime.seeding import mixed_seed, run_seed
 from ..samplers.collate import Batch, empty_images
 from ..samplers.order import EpochIndex
-
-_LISTED = 20
 
 # What is computed once where it is asked for, of the locations of this part.
 _FOLLOWS = ('location_index', 'labels', '_ends')
@@ -121,30 +117,22 @@ class SeasonalArchive(NonGeoDataset):
         self.same_season = same_season
         self.other_dates = check_choice('other_dates', other_dates, get_args(OtherDates))
         self.transforms = transforms
-        check_choice('resampling', resampling, [r.name for r in Resampling])
-        drop = check_choice('on_missing', on_missing, ('error', 'drop')) == 'drop'
-        if not 0 <= max_nodata <= 1:
-            raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
         if not isinstance(dates, int) or dates < 1:
             raise ValueError(f'dates must be a whole number of at least 1, got {dates!r}')
         self.dates = dates
-        form = ReadOptions(self.sensor, previews, size, resampling, max_nodata)
-        #: Where locations and images come from.
-        self.source: ArchiveReader = (ZarrReader if is_store(root) else GeoTIFFReader)(
-            root, bands, form
-        )
-        self.bands = self.source.bands
-        #: Scenes and locations left out, with the reason.
-        self.locations, self.skipped = self.source.complete(self._rule)
-        if self.skipped and not (drop and self.locations):
-            raise ValueError(f'{root} is incomplete: {_listed(self.skipped)}')
+        options = read_options(self.sensor, previews, size, resampling, max_nodata)
+        archive = open_archive(root, bands, options, self._rule, on_missing)
+        #: Reads listing and images.
+        self.source = archive.source
+        self.bands = archive.source.bands
+        self.locations = archive.locations
+        #: Scenes and locations that are skipped, with the reason.
+        self.skipped = archive.skipped
         #: Class names, and the class of each location, -1 where it has none.
-        self.classes, self.label_numbers = self.source.labels(self.locations)
-        self.source.open_images(self.locations[0])
+        self.classes, self.label_numbers = archive.classes, archive.label_numbers
         if cache:
             path = root if is_store(root) else os.path.abspath(root)
-            options = (self.sensor.name, self.bands, previews, size, resampling, max_nodata)
-            self.source.keep_images(path, *options)
+            self.source.keep_images(path, self.sensor.name, self.bands, *options[1:])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -399,12 +387,3 @@ class SeasonalArchive(NonGeoDataset):
 def _as_number(day: date) -> int:
     """A day as yyyymmdd."""
     return day.year * 10000 + day.month * 100 + day.day
-
-
-def _listed(skipped: Sequence[str]) -> str:
-    """The first of what is missing, their number, and the remedy."""
-    more = f' and {len(skipped) - _LISTED} more' if len(skipped) > _LISTED else ''
-    return (
-        f'{"; ".join(skipped[:_LISTED])}{more}. Complete it, ask for fewer bands or dates, or set '
-        "on_missing='drop' to leave these out"
-    )

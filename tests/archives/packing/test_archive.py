@@ -448,7 +448,7 @@ def test_output_that_holds_something_else(archive, store, tmp_path):
         pack(archive, tmp_path)
     with pytest.raises(ValueError, match=r'notes\.txt is a file; name another output'):
         pack(archive, tmp_path / 'notes.txt')
-    with pytest.raises(ValueError, match='is a store already; give the folder of its places'):
+    with pytest.raises(ValueError, match='is a store already; give the folder of its locations'):
         pack(store, tmp_path / 'new')
     (tmp_path / 'zarr.json').write_text('{"attributes": {}}')
     with pytest.raises(ValueError, match=r'zarr\.json was not written by this command, or is dam'):

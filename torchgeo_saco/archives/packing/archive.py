@@ -19,10 +19,12 @@ import shapely
 from rich.console import Console
 from torchgeo.datasets.utils import Path as AnyPath
 
-from ...datasets import SeasonalArchive
+from ...bands import known_sensor
 from ...io.lock import scene_progress
 from ..geotiff import GeoTIFFReader
 from ..labels import read_labels
+from ..opening import OpenArchive, open_archive, read_options
+from ..readers import DateRule
 from ..store import StoreDescription, is_store, write_tables
 from ..store.description import PACKING
 from ..store.files import is_url
@@ -98,23 +100,18 @@ def pack_archive(
         if number < 1:
             raise ValueError(f'{name} must be at least 1, got {number}')
     if is_store(root):
-        raise ValueError(f'{root} is a store already; give the folder of its places')
+        raise ValueError(f'{root} is a store already; give the folder of its locations')
     _require_location(output, root)
-    archive = SeasonalArchive(
-        root,
-        bands,
-        sensor=sensor,
-        previews=previews,
-        size=size,
-        resampling=resampling,
-        max_nodata=max_nodata,
-        on_missing=on_missing,
-    )
+    options = read_options(known_sensor(sensor), previews, size, resampling, max_nodata)
+    any_dates = DateRule(1, 'date', 'any', 'calendar')
+    archive = open_archive(root, bands, options, any_dates, on_missing)
     tree = archive.source
     if not isinstance(tree, GeoTIFFReader):
         raise ValueError(f'{root} is no folder of locations')
     description = _description(archive, tree, 'rgb' if previews else sensor, shard_bytes)
-    run = _Run(ShardPacker(tree.without_locations(), Path(output).absolute(), description), archive)
+    run = _Packing(
+        ShardPacker(tree.without_locations(), Path(output).absolute(), description), archive
+    )
     run.all_shards(workers, Console(stderr=True, quiet=not progress, highlight=False))
     return PackReport(description.shape[0], run.present, run.array_bytes, tuple(archive.skipped))
 
@@ -129,11 +126,11 @@ def _require_location(output: AnyPath, root: AnyPath) -> None:
         )
 
 
-class _Run:
+class _Packing:
     """One run, from the listing to the complete store."""
 
-    def __init__(self, packer: ShardPacker, archive: SeasonalArchive) -> None:
-        """Initialize a new _Run instance.
+    def __init__(self, packer: ShardPacker, archive: OpenArchive) -> None:
+        """Initialize a new _Packing instance.
 
         Args:
             packer: Packs single shards.
@@ -271,16 +268,18 @@ def _packed(packer: ShardPacker, jobs: Iterator[ShardJob], workers: int) -> Iter
 
 
 def _description(
-    archive: SeasonalArchive, tree: GeoTIFFReader, sensor: str, shard_bytes: int
+    archive: OpenArchive, tree: GeoTIFFReader, sensor: str, shard_bytes: int
 ) -> StoreDescription:
     """What the store is to say of itself."""
     scenes = int(archive.locations.counts.sum())
-    scene_bytes = len(archive.bands) * int(np.prod(archive.shape)) * tree.dtype.itemsize
+    scene_bytes = (
+        len(archive.source.bands) * int(np.prod(archive.source.shape)) * tree.dtype.itemsize
+    )
     return StoreDescription(
         sensor=sensor,
-        bands=archive.bands,
+        bands=archive.source.bands,
         dtype=str(tree.dtype),
-        shape=(scenes, len(archive.bands), *archive.shape),
+        shape=(scenes, len(archive.source.bands), *archive.source.shape),
         shard=max(1, min(scenes, shard_bytes // scene_bytes)),
         classes=tuple(archive.classes),
         size=tree.form.size,
@@ -292,7 +291,7 @@ def _description(
 
 
 def _columns(
-    archive: SeasonalArchive,
+    archive: OpenArchive,
 ) -> tuple[list[str], np.ndarray, list[str], np.ndarray, list[str | None] | None]:
     """Names of all locations, counts, names and days of scenes, labels."""
     names = archive.source.listed.to_pylist()
@@ -301,7 +300,7 @@ def _columns(
     counts = np.array([kept.get(name, 0) for name in names], np.int32)
     scenes = [scene.name for location in archive.locations for scene in location.scenes]
     days = archive.locations.listing.days.astype('datetime64[D]')
-    classes, known = read_labels(archive.root, set(names))
+    classes, known = read_labels(archive.source.root, set(names))
     labels = [classes[known[name]] if name in known else None for name in names]
     return names, counts, scenes, days, labels if classes else None
 
