@@ -3,9 +3,9 @@
 
 """Changed and unchanged locations of the sample archive told apart by CACo, over seeds.
 
-``python benchmarks/change_auc.py`` trains ``configs/caco.yaml`` over ``configs/saco.yaml`` once a seed, on groups
-and on RGB, compares what the task decided in training and what ``torchgeo-saco changes`` reads off
-the trained net with the change masks of the archive, prints a table, and writes
+``python benchmarks/change_auc.py`` trains ``configs/caco.yaml`` over ``configs/saco.yaml`` once a
+seed, on groups and on RGB, compares what the task decided in training and what ``torchgeo-saco
+changes`` reads off the trained net with the change masks of the archive, prints a table, and writes
 ``benchmarks/results/change_auc.json``. The sample is synthetic.
 """
 

@@ -1,12 +1,12 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Distances of embeddings: two dates of one location against two locations, of an encoder and of a random one.
+"""Distances of embeddings: two dates of one location against two locations.
 
 ``python benchmarks/same_place.py --root my/images --weights last.ckpt --figure distances.png``
 prints, for both encoders, the median cosine distance of each kind and how often a pair of one
-location is closer than a pair of two (AUC), and draws the distances. Locations that the checkpoint was
-trained on are counted apart from those that it was not: the split is that of the datamodule.
+location is closer than a pair of two (AUC), and draws the distances. Locations that the checkpoint
+was trained on are counted apart from those that it was not: the split is that of the datamodule.
 """
 
 import argparse

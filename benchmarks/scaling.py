@@ -4,8 +4,8 @@
 """How time and memory grow with batch, groups, bands, patch size and number of locations.
 
 ``python benchmarks/scaling.py`` trains SACo+ on random images, one axis at a time, and opens stores
-that hold tables of more and more locations but no images. It prints the curves, the exponent of each
-over its upper half, and draws them. Every axis runs in a process of its own, so
+that hold tables of more and more locations but no images. It prints the curves, the exponent of
+each over its upper half, and draws them. Every axis runs in a process of its own, so
 that its peak memory is its own.
 """
 

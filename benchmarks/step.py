@@ -3,11 +3,12 @@
 
 """One training step of SACo+, from stored integers to updated weights, against the original one.
 
-The original step is written here from the description of its code: views of one image and band at a time
-by Pillow, texture of one band at a time by scikit-image on the CPU, a loop over groups, and an encoder
-pass for each of the three views. Both have the same backbone, batch, groups and machine. Bands come to
-the original at their own sizes (10, 20 and 60 m), to ours as a store holds them, all at the finest. On a
-CPU ours keep freed memory, as the task has it; the original is measured without and with that.
+The original step is written here from the description of its code: views of one image and band at a
+time by Pillow, texture of one band at a time by scikit-image on the CPU, a loop over groups, and an
+encoder pass for each of the three views. Both have the same backbone, batch, groups and machine.
+Bands come to the original at their own sizes (10, 20 and 60 m), to ours as a store holds them, all
+at the finest. On a CPU ours keep freed memory, as the task has it; the original is measured without
+and with that.
 """
 
 import argparse

@@ -47,7 +47,7 @@ def seed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bucket(monkeypatch):
-    """URL of an empty bucket of an S3-compatible server, and a function that puts a folder there."""
+    """Function that puts a folder into a bucket of an S3-compatible server, and returns its URL."""
     obstore = pytest.importorskip('obstore', reason='the extra "store" is not installed')
     server = pytest.importorskip('moto.server', reason='moto is not installed')
     logging.getLogger('werkzeug').setLevel('ERROR')

@@ -56,7 +56,7 @@ def test_a_ratio_is_of_medians_and_its_spread_of_extremes(monkeypatch):
 
 
 def test_the_table_says_what_missed_its_aim_and_names_the_machine_once(monkeypatch):
-    readme = module('readme', monkeypatch)
+    table = module('table', monkeypatch)
     target = {
         'name': 'compiled',
         'peer': 'scikit-image',
@@ -74,7 +74,7 @@ def test_the_table_says_what_missed_its_aim_and_names_the_machine_once(monkeypat
         'command': 'python benchmarks/texture.py',
         'targets': [target, target | {'measured': 70.0, 'met': True, 'spread': None}],
     }
-    lines = readme.table([document]).splitlines()
+    lines = table.table([document]).splitlines()
     assert lines[2] == (
         '| texture.py | compiled | scikit-image | **50 x, missed** | 49 to 51 | ≥ 60 x | 1 |'
     )
@@ -83,7 +83,7 @@ def test_the_table_says_what_missed_its_aim_and_names_the_machine_once(monkeypat
 
 
 def test_the_table_in_the_readme_is_that_of_the_results(monkeypatch):
-    readme = module('readme', monkeypatch)
-    text = readme.README.read_text()
-    held = text.split(readme.BEGIN)[1].split(readme.END)[0].strip()
-    assert held == readme.table(readme.documents())
+    table = module('table', monkeypatch)
+    text = table.TABLE.read_text()
+    held = text.split(table.BEGIN)[1].split(table.END)[0].strip()
+    assert held == table.table(table.documents())

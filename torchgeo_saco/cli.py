@@ -42,7 +42,7 @@ _MORE_HELP = '\nmore subcommands, each with a --help of its own:\n' + ''.join(
 
 
 def main(args: ArgsType = None) -> None:
-    """Command-line interface of TorchGeo, with the classes and the further commands of this package.
+    """Run TorchGeo's command line with the classes and further commands of this package.
 
     Args:
         args: Arguments, or None to take them from the command line.

@@ -43,7 +43,7 @@ def test_histogram_shows_all_ratios_and_where_they_part():
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     share = mixture.upper(values).mean()
     assert labels == [
-        f'unchanged ({1 - share:.0%})', f'changed ({share:.0%})', f'threshold {mixture.threshold:.2f}'
+        f'unchanged ({1 - share:.0%})', f'changed ({share:.0%})', f'threshold {mixture.threshold:.2f}'  # noqa: E501
     ]  # fmt: skip
     lower, upper, threshold = axis.lines
     assert threshold.get_xdata()[0] == mixture.threshold

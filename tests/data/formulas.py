@@ -3,9 +3,9 @@
 
 """The methods' formulas once more, in loops of NumPy, to compare the tasks with.
 
-Images are numbered ``n``; ``location[n]`` and ``year[n]`` say what an image shows. ``z[s][n]`` is the
-query of an image in sub-space ``s``, ``kappa[s][j][n]`` its key ``j``, and ``memory[s]`` a list of
-(key, location, year) of earlier images.
+Images are numbered ``n``; ``location[n]`` and ``year[n]`` say what an image shows. ``z[s][n]`` is
+the query of an image in sub-space ``s``, ``kappa[s][j][n]`` its key ``j``, and ``memory[s]`` a list
+of (key, location, year) of earlier images.
 """
 
 import numpy as np
@@ -52,7 +52,7 @@ def seco_negatives(s, n, kappa, location, memory):
 
 def seco(s, z, kappa, location, memory, temperature):
     return np.mean([
-        cross_entropy(z[s][n], kappa[s][s][n], seco_negatives(s, n, kappa, location, memory), temperature)
+        cross_entropy(z[s][n], kappa[s][s][n], seco_negatives(s, n, kappa, location, memory), temperature)  # noqa: E501
         for n in range(len(location))
     ])  # fmt: skip
 

@@ -3,8 +3,8 @@
 
 """Training runs that do the same on one process as on two; also the script of each of the two.
 
-``python -m tests.data.joined ARCHIVE FOLDER`` runs on one of two processes, whose environment is that of
-torchrun, and writes what it holds at the end to FOLDER.
+``python -m tests.data.joined ARCHIVE FOLDER`` runs on one of two processes, whose environment is
+that of torchrun, and writes what it holds at the end to FOLDER.
 """
 
 import os
@@ -91,7 +91,7 @@ class Memory(Callback):
 
 
 def still_task(name: str):
-    """A task of a method without BatchNorm and randomness, in float64, so that rounding is small."""
+    """A task of a method without BatchNorm and randomness, in float64 to keep rounding small."""
     method, arguments, _ = METHODS[name]
     torch.manual_seed(1)
     years = 2 if method is CACo else 1

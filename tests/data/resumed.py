@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Small runs that are saved at every step, killed, and resumed; by tests, in processes of their own."""
+"""Small runs that are saved at every step, killed, and resumed, in processes of their own."""
 
 import hashlib
 import os

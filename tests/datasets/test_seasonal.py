@@ -129,7 +129,10 @@ def test_place_whose_years_are_too_few(tmp_path, rule):
     write_archive(tmp_path, locations=1, dates=dates, bands=['B4'])
     with pytest.raises(
         ValueError,
-        match=r'000000 has dates 2 in 2018, not 2 from another year|000000 has dates 1 in 2018, 1 in 2019, not 2 within one year',
+        match=(
+            r'000000 has dates 2 in 2018, not 2 from another year|000000 has dates 1 in 2018, '
+            r'1 in 2019, not 2 within one year'
+        ),
     ):
         SeasonalArchive(tmp_path, dates=2, other_dates=rule)
 

@@ -187,7 +187,8 @@ def test_calibrated_projections_have_zero_mean_and_unit_variance(places):
         projections = task.query(image).flatten(0, 2)
     torch.testing.assert_close(groups.mean(1), torch.zeros(3), rtol=0, atol=1e-5)
     torch.testing.assert_close(groups.std(1), torch.ones(3), rtol=0, atol=1e-3)
-    # Layer upon layer the variance of a batch, a little smaller than that of all, makes a difference.
+    # Layer upon layer the variance of a batch, a little smaller than that of all, makes a
+    # difference.
     torch.testing.assert_close(projections.mean(0), torch.zeros(128), rtol=0, atol=0.05)
     torch.testing.assert_close(projections.std(0), torch.ones(128), rtol=0, atol=0.05)
 

@@ -67,7 +67,7 @@ def test_nothing_given_is_changed():
     [
         ({'class_pth': TASK, 'init_args': {}}, {},
          "the encoder has an unknown part 'class_pth'; .* did you mean 'class_path'"),
-        ({'class_path': TASK, 'lr': 0.1}, {}, "unknown part 'lr'; its parts are class_path, init_ar"),
+        ({'class_path': TASK, 'lr': 0.1}, {}, "unknown part 'lr'; its parts are class_path, init_ar"),  # noqa: E501
         ({'init_args': 3}, {}, 'init_args of the encoder must be a mapping, got 3'),
         ({'data': [1]}, {}, r'data of the encoder must be a mapping, got \[1\]'),
         ({'trainer': 'cpu'}, {}, "trainer of the encoder must be a mapping, got 'cpu'"),

@@ -134,7 +134,8 @@ def test_without_a_compiler_one_warning_names_the_remedy(broken):
     function, other = compiled(double, 'it'), compiled(double, 'it')
     message = (
         'it could not be compiled and runs as it is, slower and with the same result: '
-        r'OSError: there is no compiler\. If a compiler is missing, install a C\+\+ compiler, .* CXX; '
+        r'OSError: there is no compiler\. If a compiler is missing, install a C\+\+ compiler, .* '
+        r'CXX; '
         'else set compile to false'
     )
     with pytest.warns(UserWarning, match=message):

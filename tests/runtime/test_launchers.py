@@ -31,7 +31,7 @@ def locations(tmp_path_factory):
 def config(locations, tmp_path):
     """Configuration of a small run with all callbacks of the sample configuration."""
     callbacks = [
-        {'class_path': 'lightning.pytorch.callbacks.ModelCheckpoint', 'init_args': {'save_last': True}},
+        {'class_path': 'lightning.pytorch.callbacks.ModelCheckpoint', 'init_args': {'save_last': True}},  # noqa: E501
         {'class_path': 'torchgeo_saco.callbacks.ContrastiveFigures'},
         {'class_path': 'torchgeo_saco.callbacks.KNNProbe', 'init_args': {'k': 2}},
         {'class_path': 'torchgeo_saco.callbacks.RunReport'},

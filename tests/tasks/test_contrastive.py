@@ -44,7 +44,7 @@ class AlignedDates(ContrastiveTask):
 def test_method_of_ones_own_trains_by_its_dotted_path(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['torchgeo'])
     torchgeo([
-        'fit', f'--model={__name__}.AlignedDates', '--data=torchgeo_saco.datamodules.SeasonalDataModule',
+        'fit', f'--model={__name__}.AlignedDates', '--data=torchgeo_saco.datamodules.SeasonalDataModule',  # noqa: E501
         f'--data.root={archive}', '--data.batch_size=4', '--model.model=test_resnet',
         '--model.size=16', '--model.queue_size=8', '--model.weight=0.5', '--trainer.max_steps=2',
         '--trainer.accelerator=cpu', f'--trainer.default_root_dir={tmp_path}',

@@ -27,7 +27,7 @@ def memory_of(queue):
 
 
 def remembering(task, dtype):
-    """The task in a precision, with features of some locations of the batch and of others in memory."""
+    """The task in a precision, with features of locations in the batch and in memory."""
     for number, queue in enumerate(task.queues):
         count = queue.size - 2
         keys = torch.randn(count, 8, generator=torch.Generator().manual_seed(number))
@@ -75,7 +75,7 @@ def test_key_is_another_view_or_another_date(monkeypatch):
         seen = []
         draw = task.views.augmented
         monkeypatch.setattr(
-            task.views, 'augmented', lambda image, draw=draw, seen=seen: seen.append(image) or draw(image)
+            task.views, 'augmented', lambda image, draw=draw, seen=seen: seen.append(image) or draw(image)  # noqa: E501
         )  # fmt: skip
         task.contrast(IMAGE, LOCATION)
         assert torch.equal(seen[0], IMAGE[:, 0])

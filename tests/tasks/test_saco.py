@@ -319,7 +319,10 @@ def test_sensor_is_taken_from_the_data_or_must_agree(archive, tmp_path):
 def test_dates_are_checked_before_training(archive, tmp_path):
     with pytest.raises(
         ValueError,
-        match=r'SACo compares 2 dates of a location, samples have 1; set data\.init_args\.dates to 2',
+        match=(
+            r'SACo compares 2 dates of a location, samples have 1; set data\.init_args\.dates '
+            r'to 2'
+        ),
     ):
         fit(small(), archive, tmp_path, dates=1)
 
@@ -363,7 +366,10 @@ def test_queue_holds_no_item_twice(archive, tmp_path, caplog):
 def test_one_date_for_two_keys():
     with pytest.raises(
         ValueError,
-        match=r'SACo compares 2 dates of a location, samples have 1; set data\.init_args\.dates to 2',
+        match=(
+            r'SACo compares 2 dates of a location, samples have 1; set data\.init_args\.dates '
+            r'to 2'
+        ),
     ):
         small()._training_image({'image': IMAGE[:, :1]})
 

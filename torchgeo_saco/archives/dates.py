@@ -93,7 +93,8 @@ def enough_dates(
     """Which locations can give a sample, for all at once: where :func:`too_few_dates` is None.
 
     Args:
-        first: Position of the first scene of each location, and the number of scenes, (locations + 1,).
+        first: Position of the first scene of each location, and the number of scenes, (locations +
+            1,).
         days: Day of each scene, counted from 1970, (scenes,).
         dates: Dates of a sample, or of each of its years.
         item: What a sample is.

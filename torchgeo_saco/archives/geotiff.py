@@ -166,7 +166,8 @@ class GeoTIFFReader(ArchiveReader):
         image = image[:, *window]
         if self.shape != (0, 0) and image.shape[-2:] != self.shape:
             raise BandFileError(
-                f'{path} is {image.shape[-1]} x {image.shape[-2]} px, the first image of the archive '
+                f'{path} is {image.shape[-1]} x {image.shape[-2]} px, the first image of the '
+                'archive '
                 f'{self.shape[1]} x {self.shape[0]} px; set size to a window that all images have'
             )
         return image

@@ -17,11 +17,11 @@ from .figures import save_figure
 class ChangeFigures(Callback):
     """Change ratios and the most and least changed locations, at epoch ends.
 
-    ``change_ratio_epoch001`` shows the ratios of all locations seen so far, both components of their
-    mixture, and the threshold between changed and unchanged; ``changed_locations_epoch001`` the
-    extreme locations at one season of both years. Works for every task with an attribute ``change``,
-    a :class:`~torchgeo_saco.models.change.ChangeEstimate`; images need a datamodule whose
-    ``train_dataset`` is a :class:`~torchgeo_saco.datasets.SeasonalArchive`.
+    ``change_ratio_epoch001`` shows the ratios of all locations seen so far, both components of
+    their mixture, and the threshold between changed and unchanged; ``changed_locations_epoch001``
+    the extreme locations at one season of both years. Works for every task with an attribute
+    ``change``, a :class:`~torchgeo_saco.models.change.ChangeEstimate`; images need a datamodule
+    whose ``train_dataset`` is a :class:`~torchgeo_saco.datasets.SeasonalArchive`.
     """
 
     def __init__(self, pairs: int = 4, every_n_epochs: int = 1) -> None:
@@ -46,7 +46,8 @@ class ChangeFigures(Callback):
             rank_zero_info(f'no figures of change: {type(pl_module).__name__} does not estimate it')
         elif _archive(trainer) is None:
             rank_zero_info(
-                'no images of changed locations: the datamodule has no SeasonalArchive train_dataset'
+                'no images of changed locations: the datamodule has no SeasonalArchive '
+                'train_dataset'
             )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -29,7 +29,10 @@ class RunReport(Callback):
             backbone = pl_module.hparams.get('model')
             lines += [
                 f'            give `weights: {checkpoint}` and 3 bands to a task of TorchGeo:',
-                f'            Classification with `model: {backbone}`, or SemanticSegmentation (unet)',
+                (
+                    f'            Classification with `model: {backbone}`, or SemanticSegmentation '
+                    '(unet)'
+                ),
                 f'            or ChangeDetection (fcsiamdiff) with `backbone: {backbone}`',
             ]
         Console(soft_wrap=True, highlight=False).print('\n'.join(lines))

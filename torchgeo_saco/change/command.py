@@ -141,7 +141,8 @@ def _changes(options: Namespace) -> ChangeMap:
     changes = changes._replace(skipped=[*archive.skipped, *changes.skipped])
     if options.images is not None and len(changes.table) < 2:
         raise ValueError(
-            'a most and a least changed location need two locations with two years, and there is one; '
+            'a most and a least changed location need two locations with two years, and there is '
+            'one; '
             'leave out --images'
         )
     write_table(changes.table, options.output)

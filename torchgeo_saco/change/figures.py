@@ -23,7 +23,8 @@ from ..plots import plot_panels
 _LOWER, _UPPER = '#3b6fb6', '#c8501e'
 _BINS = 60
 
-# A location that lies far out would leave one bar at the left; what lies beyond is counted in words.
+# A location that lies far out would leave one bar at the left; what lies beyond is counted in
+# words.
 _SHOWN = 99.0
 
 
@@ -98,7 +99,8 @@ def plot_change_locations(
     pairs = min(pairs, len(ranked) // 2)
     if pairs < 1:
         raise ValueError(
-            f'{archive.root} has {len(ranked)} locations with a change ratio and two years of images; '
+            f'{archive.root} has {len(ranked)} locations with a change ratio and two years of '
+            'images; '
             'a most and a least changed one need 2'
         )
     rows = [

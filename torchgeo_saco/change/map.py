@@ -68,7 +68,8 @@ def change_map(
 
     Args:
         task: A trained task; its mode is kept.
-        archive: Archive of the locations. Those without two dates in each of two years are left out.
+        archive: Archive of the locations. Those without two dates in each of two years are left
+            out.
         reflectance: Reflectance from stored numbers, or None to go by their type.
         batch_size: Images embedded at a time.
         num_workers: Processes that read.
@@ -81,8 +82,8 @@ def change_map(
         EPSG:4326, None of files without georeference; the mixture; and what was left out.
 
     Raises:
-        ValueError: If the archive has other channels than the task, no location has two years, or an
-            embedding is NaN or infinite.
+        ValueError: If the archive has other channels than the task, no location has two years, or
+            an embedding is NaN or infinite.
         BandFileError: If a file cannot be read.
     """
     if archive.bands != task.bands:

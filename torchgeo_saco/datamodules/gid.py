@@ -146,5 +146,6 @@ class GIDWindowsDataModule(BenchmarkDataModule):
         if not made and isinstance(self.train_dataset, GIDWindows) and self.train_dataset.skipped:
             rank_zero_info(
                 f'{self.root}: left out {self.train_dataset.skipped} training windows without a '
-                f'labelled pixel, {len(self.train_dataset)} remain; set keep_unlabelled to keep them'
+                f'labelled pixel, {len(self.train_dataset)} remain; set keep_unlabelled to keep '
+                'them'
             )

@@ -169,7 +169,7 @@ class SeasonalDataModule(NonGeoDataModule):
 
     @property
     def locations(self) -> int:
-        """Places of the archive, which ``location`` of samples counts; known after :meth:`setup`."""
+        """Number of locations, which ``location`` of samples counts; known after :meth:`setup`."""
         return len(self.predict_dataset.locations) if self.predict_dataset is not None else 0
 
     def ordered_dataloader(self, split: Literal['train', 'val', 'test']) -> DataLoader:
@@ -274,7 +274,8 @@ class SeasonalDataModule(NonGeoDataModule):
         if train is None or val is None:
             return
         rank_zero_info(
-            f'{self.folder}: {len(train.locations)} locations to train on, {len(val.locations)} held '
+            f'{self.folder}: {len(train.locations)} locations to train on, {len(val.locations)} '
+            'held '
             f'out, {len(train)} training items, {len(whole.bands)} bands '
             f'({", ".join(whole.bands)}), {whole.shape[1]} x {whole.shape[0]} px, '
             f'{str(whole.dtype).removeprefix("torch.")}'

@@ -168,9 +168,9 @@ class GIDWindows(LabelledPixels):
     def scene_shape(self, location: int) -> tuple[int, int]:
         """Height and width of a tile.
 
-        With ``row`` and ``column`` of the samples, predictions of windows go back to their location,
-        ``scene[row : row + size, column : column + size]``. Written from the last window to the
-        first, they show what is evaluated.
+        With ``row`` and ``column`` of the samples, predictions of windows go back to their
+        location, ``scene[row : row + size, column : column + size]``. Written from the last window
+        to the first, they show what is evaluated.
 
         Args:
             location: Position in :attr:`tiles`.

@@ -50,7 +50,8 @@ class SeasonalArchive(NonGeoDataset):
 
     * any number of locations and dates, in one or several years
     * 10, 20 and 60 m bands, unsigned 8- or 16-bit, or float
-    * one item a date (that date first, the others drawn), one item a location, or one item a location
+    * one item a date (that date first, the others drawn), one item a location, or one item a
+    location
       with two years of it
 
     If you use the archives of SeCo or CACo in your research, please cite:
@@ -84,8 +85,8 @@ class SeasonalArchive(NonGeoDataset):
                 ``s3://bucket/archive.zarr``.
             bands: Bands to read, in any spelling, or None for all that are there.
             dates: Dates of a location in one sample, or in each of its years.
-            item: Whether every date is an item, or every location, or every location with two years of
-                it as an axis.
+            item: Whether every date is an item, or every location, or every location with two years
+                of it as an axis.
             other_dates: Whether the dates drawn beside the first may lie anywhere, in the same
                 calendar year, or in another one. Of ``years`` each has its own.
             year_rule: Which two years of a location, see

@@ -39,8 +39,8 @@ def run_cell(cell: Cell) -> Result:
     Returns:
         ``test_*`` of the task; and where the task has ``embed``, ``knn5_*`` of
         :func:`~torchgeo_saco.metrics.probes.knn_scores` and ``linear_*`` of
-        :func:`~torchgeo_saco.metrics.probes.linear_probe`, with the strength chosen as ``linear_C`` and
-        the numbers of images as ``images_train`` and ``images_test``.
+        :func:`~torchgeo_saco.metrics.probes.linear_probe`, with the strength chosen as ``linear_C``
+        and the numbers of images as ``images_train`` and ``images_test``.
 
     Raises:
         ValueError: If a panel is beyond the test split, the task logs no test score or predicts no

@@ -13,8 +13,8 @@ def change_ratio(short: Tensor, long: Tensor, eps: float = 1e-4, squared: bool =
 
         R = \frac{d_{long}}{d_{short} + \epsilon}
 
-    Where dates of a year coincide, :math:`\epsilon` keeps it finite; two years that coincide as well
-    have ratio 0, and count as unchanged.
+    Where dates of a year coincide, :math:`\epsilon` keeps it finite; two years that coincide as
+    well have ratio 0, and count as unchanged.
 
     Args:
         short: Distance between dates of one year.
@@ -40,7 +40,7 @@ def change_ratio(short: Tensor, long: Tensor, eps: float = 1e-4, squared: bool =
 
 
 def year_ratios(first: Tensor, second: Tensor, squared: bool = False) -> Tensor:
-    """Change ratios of locations that are seen at two dates of the same seasons in each of two years.
+    """Compute change ratios of locations seen at two dates of the same seasons in two years.
 
     Between years, either date may be compared with its like; the mean of both is taken.
 

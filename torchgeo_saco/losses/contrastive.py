@@ -32,7 +32,8 @@ def info_nce(
 
     .. math::
 
-        -\log \frac{\exp(q \cdot k / \tau)}{\exp(q \cdot k / \tau) + \sum_j \exp(q \cdot n_j / \tau)}
+        -\log \frac{\exp(q \cdot k / \tau)}{\exp(q \cdot k / \tau) + \sum_j \exp(q \cdot n_j /
+        \tau)}
 
     averaged over the batch, by log-sum-exp. Features are scaled to length one here.
 

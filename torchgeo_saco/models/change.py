@@ -148,10 +148,10 @@ def _crossing(
 class ChangeEstimate(nn.Module):
     """Estimate of which locations have changed, bootstrapped from the distances a net makes.
 
-    Keeps a running mean of the change ratio of every location and year, and decides now and then, by
-    a mixture of two Gaussians over all of them, which ones have changed. All of it is in buffers,
-    so a resumed run goes on with the same estimate. Processes that train together exchange what
-    they observe at every update, so each holds the estimate of all, and a checkpoint of any of
+    Keeps a running mean of the change ratio of every location and year, and decides now and then,
+    by a mixture of two Gaussians over all of them, which ones have changed. All of it is in
+    buffers, so a resumed run goes on with the same estimate. Processes that train together exchange
+    what they observe at every update, so each holds the estimate of all, and a checkpoint of any of
     them at any time is complete.
 
     References:
@@ -218,7 +218,8 @@ class ChangeEstimate(nn.Module):
             return
         if not self.ratio.isnan().all():
             raise ValueError(
-                f'the change of {known} locations was estimated, and the data have {locations}; go on '
+                f'the change of {known} locations was estimated, and the data have {locations}; '
+                'go on '
                 'with the data set that was trained on, or start anew from the weights alone'
             )
         self.ratio = self.ratio.new_full((locations, years), torch.nan)
@@ -228,12 +229,12 @@ class ChangeEstimate(nn.Module):
     def update(self, location: Tensor, ratio: Tensor) -> None:
         """Take in the ratios of some locations.
 
-        The first one of a location stands as it is; then r <- decay r + (1 - decay) R. Several of one
-        location count as one, their mean. Every process must call this equally often, with equally
-        many locations.
+        The first one of a location stands as it is; then r <- decay r + (1 - decay) R. Several of
+        one location count as one, their mean. Every process must call this equally often, with
+        equally many locations.
 
-        A GPU is not waited for: there, unknown locations and ratios that are not finite are left out,
-        counted, and refused by :meth:`decide`.
+        A GPU is not waited for: there, unknown locations and ratios that are not finite are left
+        out, counted, and refused by :meth:`decide`.
 
         Args:
             location: Numbers of the locations, (B).
@@ -275,7 +276,8 @@ class ChangeEstimate(nn.Module):
         if refused:
             raise ValueError(
                 f'{refused} change ratios were NaN or infinite, or of no location from 0 to '
-                f'{len(self.ratio) - 1}; look at the images and at the numbers of the locations, or '
+                f'{len(self.ratio) - 1}; look at the images and at the numbers of the locations, '
+                'or '
                 'lower lr'
             )
         seen = ~self.ratio.isnan()
@@ -319,7 +321,8 @@ class ChangeEstimate(nn.Module):
         if isinstance(loaded, Tensor) and len(loaded) != known:
             if known:
                 raise ValueError(
-                    f'the change of {len(loaded)} locations was estimated, and the data have {known}; '
+                    f'the change of {len(loaded)} locations was estimated, and the data have '
+                    f'{known}; '
                     'go on with the data set that was trained on, or start anew from the weights '
                     'alone'
                 )

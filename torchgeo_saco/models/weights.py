@@ -31,8 +31,8 @@ def create_backbone(model: str, weights: Weights = None, in_channels: int = 3) -
         The model; it maps (N, in_channels, H, W) to (N, D).
 
     Raises:
-        ValueError: If *model* is unknown, or *weights* is neither a file nor the name of a weight enum, or does not
-            fit the model.
+        ValueError: If *model* is unknown, or *weights* is neither a file nor the name of a weight
+            enum, or does not fit the model.
     """
     if ':' in model or not is_model(model):
         near = ', '.join(difflib.get_close_matches(model, list_models(), 3)) or 'resnet18'

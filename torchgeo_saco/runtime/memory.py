@@ -17,9 +17,9 @@ _CHOICES = ('MALLOC_MMAP_MAX_', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD
 def keep_freed_memory() -> bool:
     """Have the C library keep memory that is freed.
 
-    That of Linux, glibc, gives large blocks back to the system at once, and the system clears every page
-    of them anew when the next step asks for as much: a good part of a training step. From now on this
-    process holds the most that it has needed. Where the environment says something of the
+    That of Linux, glibc, gives large blocks back to the system at once, and the system clears every
+    page of them anew when the next step asks for as much: a good part of a training step. From now
+    on this process holds the most that it has needed. Where the environment says something of the
     allocator, or the library is another, nothing is changed.
 
     Returns:

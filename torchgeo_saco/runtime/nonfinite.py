@@ -30,11 +30,11 @@ class _Step(NamedTuple):
 class NonFiniteGuard:
     """Stops training before images, losses or gradients that are not finite reach a weight.
 
-    On a CPU they are looked at where they arise, so no weight has changed when training stops. A GPU
-    would idle while the host waits for what it has not computed yet. There values of images that
-    are not finite count as 0, so that no statistics of BatchNorm and no key keeps them; the host
-    reads both images and loss at :meth:`finish`, after the backward pass is on its way and before
-    the weights move; and gradients are not looked at.
+    On a CPU they are looked at where they arise, so no weight has changed when training stops. A
+    GPU would idle while the host waits for what it has not computed yet. There values of images
+    that are not finite count as 0, so that no statistics of BatchNorm and no key keeps them; the
+    host reads both images and loss at :meth:`finish`, after the backward pass is on its way and
+    before the weights move; and gradients are not looked at.
     """
 
     def __init__(self, late: bool | None = None) -> None:

@@ -30,7 +30,8 @@ def require_bfloat16(device: torch.device, backbone: nn.Module, channels: int, s
     layer = single_pixel_layer(backbone, channels, side) if device.type == 'cpu' else None
     if layer is not None:
         raise ValueError(
-            f'{layer} of the backbone sees a single pixel of views of size={side}, and PyTorch gives '
+            f'{layer} of the backbone sees a single pixel of views of size={side}, and PyTorch '
+            'gives '
             'it wrong gradients in bfloat16 on a CPU; raise model.init_args.size, or set '
             'trainer.precision to 32'
         )

@@ -102,7 +102,8 @@ def _count_epoch(trainer: Trainer) -> None:
     """Count the epoch that begins, where a resumed run of Lightning does not.
 
     Lightning 2.6 leaves it out after a checkpoint of the last batch of an epoch. Checkpoints
-    that follow would say that no epoch is under way, and a run resumed from one would begin it anew.
+    that follow would say that no epoch is under way, and a run resumed from one would begin it
+    anew.
     """
     epochs = trainer.fit_loop.epoch_progress
     if epochs.current.ready == epochs.current.processed:  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ SOURCES = {
     'splib07': 'Kokaly et al., 2017, USGS Spectral Library Version 7, doi:10.3133/ds1035',
     'ecostress': 'Meerdink et al., 2019, ECOSTRESS spectral library, doi:10.1016/j.rse.2019.111196',
     'slum': 'Kotthaus et al., 2014, London urban materials, doi:10.1016/j.isprsjprs.2014.05.005',
-    'immitzer': 'Immitzer et al., 2016, crops and tree species in Sentinel-2, doi:10.3390/rs8030166',
+    'immitzer': 'Immitzer et al., 2016, crops and tree species, Sentinel-2, doi:10.3390/rs8030166',
     'toming': 'Toming et al., 2016, lakes in Sentinel-2, doi:10.3390/rs8080640',
 }
 

@@ -21,20 +21,20 @@ from .seco import SeasonalFeatures, SeCo, same_location
 class CACo(SeCo):
     r"""CACo: seasonal contrast over two years, aware of change.
 
-    As :class:`SeCo` within each of two years of a location; and what is drawn to in the other year of the
-    same location is one more negative, but only where the location is taken to have changed. (Its other
-    keys differ by season or augmentation, and are negatives anyway.) That is decided after every
-    epoch, from the ratio
+    As :class:`SeCo` within each of two years of a location; and what is drawn to in the other year
+    of the same location is one more negative, but only where the location is taken to have changed.
+    (Its other keys differ by season or augmentation, and are negatives anyway.) That is decided
+    after every epoch, from the ratio
 
     .. math::
 
         R = \frac{d_{long}}{d_{short}}
 
     of the distance between years to the distance between seasons in sub-space 1, averaged over the
-    visits of the location; see :class:`~torchgeo_saco.models.change.ChangeEstimate`. Both are distances between
-    the query and the keys of the step, so the shorter one also holds how far the key encoder lags.
-    With ``change_aware=False`` the other year is always a negative: TeCo, its ablation. On groups
-    and textures it is what we call SA+CACo.
+    visits of the location; see :class:`~torchgeo_saco.models.change.ChangeEstimate`. Both are
+    distances between the query and the keys of the step, so the shorter one also holds how far the
+    key encoder lags. With ``change_aware=False`` the other year is always a negative: TeCo, its
+    ablation. On groups and textures it is what we call SA+CACo.
 
     If you use this task in your research, please cite:
 
@@ -94,7 +94,8 @@ class CACo(SeCo):
             self.change.resize(locations)
         elif not len(self.change.ratio):
             raise ValueError(
-                'the datamodule has no attribute locations, the number of its locations; give it one, '
+                'the datamodule has no attribute locations, the number of its locations; give it '
+                'one, '
                 'or call change.resize of the task'
             )
 
@@ -200,8 +201,8 @@ class CACo(SeCo):
             keys: All keys of the global batch in the sub-space, year by year, (K, 2 J, D).
             location: Number of the location of each image of this rank, (B).
             apart: Whether the other year of a location is a negative, (B, 2).
-            locations: Number of the location of each image of the global batch, (J); None on a single
-                rank.
+            locations: Number of the location of each image of the global batch, (J); None on a
+                single rank.
 
         Returns:
             Queue of that year, the keys of both years that are not drawn to (but in the first

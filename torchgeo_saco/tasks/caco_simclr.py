@@ -68,12 +68,12 @@ class CACoSimCLR(CACo):
         Args:
             location: Number of the location of each image of this rank, (B).
             apart: Whether the other year of a location is a negative, (B, 2).
-            locations: Number of the location of each image of the global batch, (J); None on a single
-                rank.
+            locations: Number of the location of each image of the global batch, (J); None on a
+                single rank.
 
         Returns:
-            Mask over queries of both years, then keys of both years: views of one location and year,
-            and of one location that has not changed.
+            Mask over queries of both years, then keys of both years: views of one location and
+            year, and of one location that has not changed.
         """
         rows, columns = (
             self._years_and_locations(part)

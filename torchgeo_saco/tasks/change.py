@@ -20,7 +20,7 @@ class GroupChangeDetector(GroupSegmenter):
     """Decoder of how much the feature maps of two dates differ, group by group."""
 
     def features(self, image: Tensor, length: Tensor | None = None) -> list[Tensor]:
-        """Differences of the maps of two dates, each (B, C, h, w); with G before C if fusion learns."""
+        """Differences of the maps of two dates, (B, C, h, w); G before C if fusion learns."""
         if image.ndim != 5 or image.shape[1] != 2:
             raise ValueError(f'image must be (B, 2, C, H, W), two dates, got {tuple(image.shape)}')
         maps = self.encoder.forward_maps(torch.cat([image[:, 0], image[:, 1]]))

@@ -33,7 +33,8 @@ def test_from_points_to_an_archive(arguments, tmp_path, capsys):
     main(arguments)
     told = capsys.readouterr()
     assert told.out == (
-        f'1 scenes fetched, 0 were there, 0 windows left out; the archive is in {tmp_path}/archive\n'
+        '1 scenes fetched, 0 were there, 0 windows left out; the archive is in '
+        f'{tmp_path}/archive\n'
     )
     assert '0 of 1 scenes are there already' in told.err
     folder = tmp_path / 'archive' / '000000' / 'S2A_31UDQ_20190415_0_L2A'

@@ -32,7 +32,7 @@ def test_rows_become_locations_whatever_the_format(ending, tmp_path):
     first = DateWindow(day('2019-04-08'), day('2019-04-22'))
     later = DateWindow(day('2020-04-08'), day('2020-04-22'))
     assert read_locations(path) == [
-        TargetLocation('000000', 3.0, 50.0, (first, later)), TargetLocation('000001', -70.5, -33.0, (first,))
+        TargetLocation('000000', 3.0, 50.0, (first, later)), TargetLocation('000001', -70.5, -33.0, (first,))  # noqa: E501
     ]  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_middle_of_a_window_counts_the_last_day():
         (points(('a', SPRING_2019, (0, 85))), 'row 1: .* latitude 85, where there is no UTM zone'),
         (points(('a', SPRING_2019, (0, -90))), 'latitude -90, where there is no UTM zone'),
         (points(('a', SPRING_2019, (50, 95))), 'not on Earth; are the coordinates in degrees'),
-        (TABLE.set_geometry([shapely.box(3, 50, 4, 51)] * 3, crs=4326), 'row 1: location 000000 has no point'),
+        (TABLE.set_geometry([shapely.box(3, 50, 4, 51)] * 3, crs=4326), 'row 1: location 000000 has no point'),  # noqa: E501
         (TABLE.set_geometry([None] * 3, crs=4326), 'row 1: location 000000 has no point'),
         (TABLE.set_geometry([shapely.Point()] * 3, crs=4326), 'location 000000 has no point'),
     ],

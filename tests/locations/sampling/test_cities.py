@@ -10,8 +10,8 @@ from torchgeo_saco.locations.sampling import built_in_cities, read_cities
 
 GEONAMES = [
     # geonameid, names, latitude, longitude, class, code, country, 5 codes, population, 4 more
-    '1608452\tNan\tNan\tMueang Nan\t18.78\t100.78\tP\tPPLA\tTH\t\t04\t\t\t\t24752\t\t204\tAsia\t2019',
-    '3352136\t"Old" Windhoek\tWindhoek\t\t-22.56\t17.08\tP\tPPLC\tNA\t\t21\t\t\t\t268132\t\t1653\tA\t2020',
+    '1608452\tNan\tNan\tMueang Nan\t18.78\t100.78\tP\tPPLA\tTH\t\t04\t\t\t\t24752\t\t204\tAsia\t2019',  # noqa: E501
+    '3352136\t"Old" Windhoek\tWindhoek\t\t-22.56\t17.08\tP\tPPLC\tNA\t\t21\t\t\t\t268132\t\t1653\tA\t2020',  # noqa: E501
 ]
 HEADER = (
     'geonameid\tname\tasciiname\talternatenames\tlatitude\tlongitude\tfeature class\tfeature code\t'

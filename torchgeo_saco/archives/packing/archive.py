@@ -92,8 +92,8 @@ def pack_archive(
 
     Raises:
         FileNotFoundError: If the archive is missing.
-        ValueError: If an argument is out of range, the archive cannot be read, or *output* is a URL,
-            lies within the archive, or holds anything else, or a store of other arguments.
+        ValueError: If an argument is out of range, the archive cannot be read, or *output* is a
+            URL, lies within the archive, or holds anything else, or a store of other arguments.
         OSError: If the disk is too small, or cannot be written to.
     """
     for name, number in {'shard_bytes': shard_bytes, 'workers': workers}.items():
@@ -117,7 +117,7 @@ def pack_archive(
 
 
 def _require_location(output: AnyPath, root: AnyPath) -> None:
-    """Refuse an output that a store cannot be written to, or that would become a part of the archive."""
+    """Refuse an output that cannot hold a store, or would become a part of the archive."""
     if is_url(output):
         raise ValueError(f'{output} is a URL; pack into a folder, and copy that there')
     if Path(root).resolve() in Path(output).resolve().parents:

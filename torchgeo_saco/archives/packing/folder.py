@@ -77,7 +77,8 @@ def _require_same(path: Path, description: StoreDescription) -> None:
         other = [name for name in wanted if found[name] != wanted[name]]
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(
-            f'{path} was not written by this command, or is damaged ({error!r}); name another output'
+            f'{path} was not written by this command, or is damaged ({error!r}); name another '
+            'output'
         ) from error
     if other == ['listing'] or (other and set(other) <= {'listing', 'shape', 'shard', 'classes'}):
         raise ValueError(

@@ -54,8 +54,8 @@ def write_tables(
         days: Day of each scene, the oldest of a location first, (scenes,); ``datetime64[D]``.
         scenes: Name of each scene, or None for its day as ``20190415``.
         labels: Label of each location, None where unknown; or None if there are no labels.
-        ground: Further columns of the locations: ``geometry`` as WKB in longitude and latitude, ``crs``
-            and ``transform``.
+        ground: Further columns of the locations: ``geometry`` as WKB in longitude and latitude,
+            ``crs`` and ``transform``.
 
     Raises:
         ValueError: If the columns do not fit each other.
@@ -136,7 +136,7 @@ class StoredListing:
         self._group: tuple[int, list[str]] = (-1, [])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Processes that start afresh read the tables again, which is faster than to be sent them."""
+        """Read the tables again in new processes, which is faster than to send them."""
         return read_listing, (self.files, len(self.days))
 
     def scene_names(self, start: int, stop: int) -> list[str]:
@@ -150,7 +150,7 @@ class StoredListing:
         return names
 
     def labels(self, classes: Sequence[str]) -> np.ndarray:
-        """Position of the label of each location among the classes, -1 where unknown, (locations,)."""
+        """Class number of each location, -1 where unknown, (locations,)."""
         column = read_table(self.files, LOCATIONS, ['label'])['label'].combine_chunks()
         found = pc.index_in(column, pa.array(classes, pa.string()), skip_nulls=True)
         return pc.fill_null(found, -1).to_numpy(zero_copy_only=False)

@@ -104,5 +104,6 @@ def _require_same(path: Path, parameters: Mapping[str, Any]) -> None:
         there = ', '.join(f'{name} {found[name]}' for name in other)
         asked = ', '.join(f'{name} {parameters[name]}' for name in other)
         raise ValueError(
-            f'{path.parent} holds an archive of {there}, but {asked} is asked for; name another root'
+            f'{path.parent} holds an archive of {there}, but {asked} is asked for; name another '
+            'root'
         )

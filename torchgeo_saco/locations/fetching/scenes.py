@@ -134,11 +134,13 @@ def _kept(folder: Path, location: TargetLocation, bands: Sequence[str]) -> Kept:
         point = tuple(record['point'])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f'{folder} was not fetched by this command ({error}); name another root, or move it away'
+            f'{folder} was not fetched by this command ({error}); name another root, or move it '
+            'away'
         ) from error
     if point != (location.longitude, location.latitude) or window not in location.windows:
         raise ValueError(
-            f'{folder} was fetched for the point {point} and the window {window}, which the table of '
+            f'{folder} was fetched for the point {point} and the window {window}, which the '
+            'table of '
             'points does not have; name another root for another sample'
         )
     lacking = [band for band in bands if not (folder / f'{band}.tif').is_file()]

@@ -152,7 +152,8 @@ def _numbers(
             f'degrees from {-limit:g} to {limit:g}'
         )  # fmt: skip
         raise ValueError(
-            f'{os.fspath(path)}: row {column.index[row]} has the {name} {column.iloc[row]!r}, which '
+            f'{os.fspath(path)}: row {column.index[row]} has the {name} {column.iloc[row]!r}, '
+            'which '
             f'must be {rule}{others}; mend or remove it'
         )
     return numbers

@@ -29,8 +29,8 @@ def date_windows(
     """Windows of dates of every location.
 
     The seasons of a location are *step_weeks* apart. The last of the last year is centred between 0
-    and *shift_days* days before the latest date that fits, drawn for each location by its number, so
-    that all locations together see every day of a year. Those of the other years are *gap_years*
+    and *shift_days* days before the latest date that fits, drawn for each location by its number,
+    so that all locations together see every day of a year. Those of the other years are *gap_years*
     calendar years earlier, with the same steps. The defaults for one year are SeCo's, half a day
     a window aside.
 

@@ -93,7 +93,8 @@ class PASTISTree(BenchmarkTree):
   zeros in the other two; 8 of the 18 crops occur; 0 is background, 19 void (parcels cut by the
   border).
 - `{_FOLDER}/INSTANCE_ANNOTATIONS/INSTANCES_<id>.npy`: (128, 128) int32, number of the parcel or 0.
-- `{_FOLDER}/metadata.geojson`: fold, dates and location of each patch; `NORM_*_patch.json`: mean and
+- `{_FOLDER}/metadata.geojson`: fold, dates and location of each patch; `NORM_*_patch.json`: mean
+and
   standard deviation of each channel over the patches of each fold.
 
 A parcel bears one crop all the time.

@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Table of speed in the README, from the files in benchmarks/results.
+"""Table of speed in docs/benchmarks.md, from the files in benchmarks/results.
 
-``python benchmarks/readme.py`` writes it anew between its two marks; ``--check`` only says whether it
-is up to date.
+``python benchmarks/table.py`` writes it anew between its two marks; ``--check`` only says whether
+it is up to date.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from typing import Any
 
 from reporting import RESULTS, Target, amount
 
-README = Path(__file__).parents[1] / 'README.md'
-BEGIN, END = '<!-- speed: benchmarks/readme.py -->', '<!-- end of speed -->'
+TABLE = Path(__file__).parents[1] / 'docs' / 'benchmarks.md'
+BEGIN, END = '<!-- speed: benchmarks/table.py -->', '<!-- end of speed -->'
 
 #: Benchmarks in the order of the table.
 NAMES = ('texture', 'step', 'loader', 'scaling', 'import')
@@ -58,14 +58,17 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument('--check', action='store_true', help='write nothing; fail if it differs')
     check = arguments.parse_args().check
-    text = README.read_text()
+    text = TABLE.read_text()
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     wanted = f'{before}{BEGIN}\n{table(documents())}\n{END}{after}'
     if not check:
-        README.write_text(wanted)
+        TABLE.write_text(wanted)
     elif wanted != text:
-        sys.exit('the table of speed in README.md is not that of benchmarks/results; run this file')
+        sys.exit(
+            'the table of speed in docs/benchmarks.md is not that of benchmarks/results; run '
+            'this file'
+        )
 
 
 if __name__ == '__main__':
