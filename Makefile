@@ -1,7 +1,8 @@
 # make fit    pre-train on the sample archive
 # make report compare encoders on the five sample benchmarks, over three seeds
 # make compare  pre-train every method alike on the sample, over three seeds, and compare them
-# make test   run all tests, with coverage
+# make test   run the tests but the slow ones, with coverage
+# make test-all  run all tests, with coverage
 # make lint   format, lint and types
 # ARGS adds arguments: make fit ARGS='--seed_everything 1'
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PYTHON := $(shell for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: fit report compare test lint python
+.PHONY: fit report compare test test-all lint python
 
 # Encoders of the report, as <method>-<seed>; those that are there are not trained again.
 ENCODERS := $(foreach method,moco sa_moco saco,$(foreach seed,0 1 2,logs/report/encoders/$(method)-$(seed).ckpt))
@@ -32,6 +33,9 @@ logs/report/encoders/%.ckpt: | $(VENV)/.installed
 	mkdir -p $(@D) && mv logs/report/runs/$*/fit/checkpoints/last.ckpt $@
 
 test: $(VENV)/.installed-tests
+	$(BIN)/pytest -n 2 -m 'not slow' --cov=torchgeo_saco --cov-report=term --cov-fail-under=95 $(ARGS)
+
+test-all: $(VENV)/.installed-tests
 	$(BIN)/pytest -n 2 --cov=torchgeo_saco --cov-report=term --cov-fail-under=95 $(ARGS)
 
 lint: $(VENV)/.installed-tests

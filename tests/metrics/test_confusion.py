@@ -122,10 +122,18 @@ def test_pastis_by_hand():
     scores = pastis_scores(matrix)
     close(scores['OverallAccuracy'], 16 / 26)
     close(scores['AverageJaccardIndex'], (10 / 20 + 6 / 10) / 2)
-    close(scores['OverallAccuracy_UTAE'], 86 / 146)
-    close(scores['AverageJaccardIndex_UTAE'], (70 / 123 + 10 / 70 + 6 / 10) / 3)
+    close(scores['OverallAccuracy_UTAE'], 86 / 143)
+    close(scores['AverageJaccardIndex_UTAE'], (70 / 123 + 10 / 67 + 6 / 10) / 3)
     assert scores['JaccardIndex'].isnan().sum() == 18
     assert scores['JaccardIndex_UTAE'].isnan().sum() == 17
+
+
+def test_void_predicted_in_a_field_is_dropped_by_utae_alone():
+    matrix = torch.zeros(20, 20, dtype=torch.long)
+    matrix[3, 3] = matrix[3, 19] = 5
+    scores = pastis_scores(matrix)
+    close(scores['AverageJaccardIndex'], 0.5)
+    close(scores['AverageJaccardIndex_UTAE'], 1)
 
 
 def test_pastis_against_pixels():
@@ -138,7 +146,7 @@ def test_pastis_against_pixels():
     close(scores['OverallAccuracy'], (predictions == truth)[crops].mean())
     close(scores['AverageJaccardIndex'], index.mean())
     close(scores['JaccardIndex_corn'], index[2])
-    known = truth != 19
+    known = (truth != 19) & (predictions != 19)
     index = numpy_jaccard(predictions[known], truth[known], range(19))
     close(scores['OverallAccuracy_UTAE'], (predictions == truth)[known].mean())
     close(scores['AverageJaccardIndex_UTAE'], index.mean())

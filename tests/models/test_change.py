@@ -428,6 +428,7 @@ def observe(rank, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_hold_what_one_would(tmp_path, monkeypatch):
     monkeypatch.setenv('GLOO_SOCKET_IFNAME', 'lo')
     spawn(observe, (tmp_path,), nprocs=2)

@@ -156,6 +156,7 @@ def test_odd_count_of_locations_and_two_locations_train(two_years, tmp_path):
         assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', [CACo, CACoSimCLR])
 @pytest.mark.parametrize('groups', [{}, GROUPS], ids=['RGB', 'groups and texture'])
 def test_loss_falls(method, groups, two_years, tmp_path):

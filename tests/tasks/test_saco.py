@@ -102,6 +102,7 @@ def test_one_step_moves_the_key_encoder_by_the_formula(archive, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_loss_falls(archive, tmp_path):
     task = small(
         lr=1e-3, queue_size=16, momentum=0.9, projector_norm=True, temperature=0.2, output_dim=32

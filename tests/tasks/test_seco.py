@@ -93,6 +93,7 @@ def test_gradients_reach_every_projector():
     assert all(weight.grad is None for weight in task.model_momentum.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('groups', [{}, GROUPS], ids=['RGB', 'groups and texture'])
 def test_loss_falls(groups, archive, tmp_path):
     task = small(SeCo, queue_size=16, bands=None, **EASY, **groups)

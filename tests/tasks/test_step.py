@@ -259,6 +259,7 @@ def test_groups_one_by_one_train_the_same_names(archive, tmp_path):
     assert set(task.state_dict()) == set(small(SACo, bands=BANDS).state_dict())
 
 
+@pytest.mark.slow
 def test_compiled_task_keeps_its_names_and_values(archive, tmp_path, monkeypatch):
     called = []
     # The compiler of PyTorch takes a minute; this one changes nothing.

@@ -473,6 +473,7 @@ def near_ties(count, dtype=torch.float32):
     return planes.to(dtype)
 
 
+@pytest.mark.slow
 def test_compiled_codes_are_the_same_bit_for_bit():
     image = noise(200, 2, 3, 61, 70).float() / 10000
     image[0, 0, 5, 5] = math.nan
@@ -484,6 +485,7 @@ def test_compiled_codes_are_the_same_bit_for_bit():
     assert (local_binary_pattern(ties)[:, 2, 2] != exact[:, 2, 2]).any()
 
 
+@pytest.mark.slow
 def test_compiled_codes_of_real_images_are_the_same(real_data):
     paths = sorted(real_data.glob('ssl4eo_s12/s2a/*/*/*.tif'))
     if not paths:
@@ -496,6 +498,7 @@ def test_compiled_codes_of_real_images_are_the_same(real_data):
             assert same(local_binary_pattern(image, compile=True), local_binary_pattern(image))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dtype', [torch.uint8, torch.int16, torch.uint16])
 def test_compiled_codes_of_integers_are_the_same(dtype, monkeypatch):
     image = noise(2**15, 4, 20, 21).to(dtype)
@@ -508,6 +511,7 @@ def test_compiled_codes_of_integers_are_the_same(dtype, monkeypatch):
         assert same(local_binary_pattern(image, 5, 1.0, compile=True), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', ['ror', 'nri_uniform'])
 def test_compiled_codes_of_other_methods_are_the_same(method):
     image = noise(300, 3, 20, 21).double() / 10000

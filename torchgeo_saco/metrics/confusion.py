@@ -82,7 +82,7 @@ def pastis_scores(matrix: Tensor) -> dict[str, Tensor]:
 
     SACo's counts the pixels of the 18 crops alone: whatever is predicted where the truth is
     background or void is ignored, and background or void predicted in a field is wrong. U-TAE's
-    ignores void alone; background is a class like another.
+    drops row and column of void alone; background is a class like another.
 
     Args:
         matrix: Counts, (20, 20), rows truth, columns prediction, background first, void last.
@@ -105,8 +105,10 @@ def pastis_scores(matrix: Tensor) -> dict[str, Tensor]:
             f'background included, got {tuple(matrix.shape)}'
         )
     crops = _without_truth(matrix, _PASTIS_BACKGROUND, _PASTIS_VOID)
-    known = _without_truth(matrix, _PASTIS_VOID)
-    return crops | {f'{name}_UTAE': score for name, score in known.items()}
+    known = matrix.clone()
+    known[:, _PASTIS_VOID] = 0
+    scores = _without_truth(known, _PASTIS_VOID)
+    return crops | {f'{name}_UTAE': score for name, score in scores.items()}
 
 
 def change_scores(matrix: Tensor) -> dict[str, Tensor]:
@@ -245,7 +247,7 @@ class ConfusionScores(MulticlassConfusionMatrix):
 
 
 def _without_truth(matrix: Tensor, *ignored: int) -> dict[str, Tensor]:
-    """Scores of the pixels whose truth is none of these classes; they are no class themselves."""
+    """Score the pixels whose target is none of these classes, which are no class themselves."""
     matrix = matrix.clone()
     matrix[list(ignored)] = 0
     index = jaccard_scores(matrix)['JaccardIndex'].clone()

@@ -49,7 +49,7 @@ def uniformity(features: Tensor) -> Tensor:
         features: Features, (N, D), N at least 2.
 
     Returns:
-        A number from -4 to 0 (collapse).
+        A number from -8, of two opposite points, to 0 (collapse).
 
     References:
         Wang and Isola, 2020, https://arxiv.org/abs/2005.10242, equation 2 with scale 2.

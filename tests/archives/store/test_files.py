@@ -41,6 +41,7 @@ def test_store_at_a_url_gives_the_same(bucket, store):
     assert next(iter(data.train_dataloader()))['image'].shape == (2, 2, 2, 36, 36)
 
 
+@pytest.mark.slow
 def test_workers_are_spawned(bucket, store):
     url = bucket(store, 'archive.zarr')
     data = SeasonalArchive(url, dates=2)
