@@ -15,7 +15,7 @@ from torchgeo.datasets.utils import Path
 
 from ..bands import band_index, band_names
 from ..io.georeference import Georeference, read_footprint, read_georeference
-from ..io.raster import BandFileError, read_bands, read_size
+from ..io.raster import BandFileError, raster_environment, read_bands, read_size
 from .labels import read_labels
 from .layout import Location, complete_locations, read_layout
 from .listing import Locations, TreeListing
@@ -65,8 +65,9 @@ class GeoTIFFReader(ArchiveReader):
 
     def fill(self, location: Location, scenes: Sequence[int], images: np.ndarray) -> None:
         """See :meth:`ArchiveReader.fill`."""
-        for scene, image in zip(scenes, images, strict=True):
-            image[...] = self._image(location, scene)
+        with raster_environment():
+            for scene, image in zip(scenes, images, strict=True):
+                image[...] = self._image(location, scene)
 
     def key(self, location: Location, scene: int) -> tuple[object, ...]:
         """Place, date, and the times of the files: what was written anew is another image."""

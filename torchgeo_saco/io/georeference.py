@@ -42,7 +42,7 @@ def read_georeference(path: Path, count: int = 1) -> Georeference | None:
     Raises:
         BandFileError: If the file cannot be read.
     """
-    with opened_raster(path, count) as file:
+    with opened_raster(path, count, georeference=True) as file:
         # Without a georeference, the transform counts pixels.
         if file.crs is None or file.transform.is_identity:
             return None
@@ -63,7 +63,7 @@ def read_footprint(path: Path, count: int = 1) -> BaseGeometry | None:
     Raises:
         BandFileError: If the file cannot be read, or its corners lie nowhere on Earth.
     """
-    with opened_raster(path, count) as file:
+    with opened_raster(path, count, georeference=True) as file:
         crs, transform, (height, width) = file.crs, file.transform, file.shape
     # Without a georeference, the transform counts pixels.
     if crs is None or transform.is_identity:

@@ -250,13 +250,29 @@ def write_tiled(path: Path, image: np.ndarray) -> None:
             os.remove(unfinished)
 
 
+def raster_environment(georeference: bool = False) -> rasterio.Env:
+    """Make the environment of GDAL that rasters are opened in; one may hold many reads.
+
+    Files beside a raster, such as another nodata value, are not followed.
+
+    Args:
+        georeference: Whether rasters tell where they lie.
+    """
+    # GDAL spends most of the time of opening a small file on its coordinate system.
+    sources = 'INTERNAL' if georeference else 'NONE'
+    return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR', GDAL_GEOREF_SOURCES=sources)
+
+
 @contextmanager
-def opened_raster(path: Path, count: int) -> Iterator[rasterio.DatasetReader]:
-    """A GeoTIFF whose header is as expected; errors of reading name it.
+def opened_raster(
+    path: Path, count: int, georeference: bool = False
+) -> Iterator[rasterio.DatasetReader]:
+    """Open a GeoTIFF whose header is as expected; errors of reading name it.
 
     Args:
         path: GeoTIFF.
         count: Bands that it must have.
+        georeference: Whether to read where it lies, which takes longer than small images.
 
     Yields:
         The open file.
@@ -269,9 +285,8 @@ def opened_raster(path: Path, count: int) -> Iterator[rasterio.DatasetReader]:
         with warnings.catch_warnings():
             # Patches are often stored without a location on Earth, and none is needed here.
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            # What lies beside a file, such as another nodata value, is not followed.
             with (
-                rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR'),
+                raster_environment(georeference),
                 rasterio.open(path, driver='GTiff', sharing=False) as file,
             ):
                 _require_header(path, file, count)
