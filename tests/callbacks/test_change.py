@@ -49,7 +49,7 @@ class Watcher(LightningModule):
 
 
 class Plain(LightningDataModule):
-    """Places without images."""
+    """List locations without images."""
 
     def train_dataloader(self):
         return DataLoader([{'location': torch.tensor(place)} for place in range(6)], 3)

@@ -94,8 +94,8 @@ def test_summary_and_figures(weights, root, tmp_path, capsys):
     assert 'most changed of 4 locations' in text
     assert text.index('000000') < text.index('changes.parquet: ')
     assert ' of 4 locations changed, with a ratio above ' in text
-    assert 'left out: 000003 has dates 2 in 2018, 1 in 2019, not two years of 2' in text
-    assert 'left out: 000004/20180410T103021_20190415T103025_T31UFS lacks B03' in text
+    assert 'skipped: 000003 has dates 2 in 2018, 1 in 2019, not two years of 2' in text
+    assert 'skipped: 000004/20180410T103021_20190415T103025_T31UFS lacks B03' in text
     assert 'no footprint' not in text
     assert sum(text.split('.parquet: ')[0].count(f'00000{i} ') for i in range(6)) == 3
     assert all(path.stat().st_size > 1000 for path in figures)

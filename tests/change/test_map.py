@@ -143,7 +143,7 @@ def test_places_without_two_years_are_listed(root):
         '000002 has dates 2 in 2018, not two years of 2',
         '000004 has dates 1 in 2018, 2 in 2019, not two years of 2',
     ]
-    # Images of locations left out are not read.
+    # Images of locations skipped are not read.
     assert task.seen == 4 * 4
 
 

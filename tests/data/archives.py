@@ -42,7 +42,7 @@ def write_archive(
     suffix: str = 'T103021_20190415T103025_T31UFS',
     seed: int = 0,
 ) -> Path:
-    """Places with colours and a pattern of their own, brighter from date to date."""
+    """List locations with colours and a pattern of their own, brighter from date to date."""
     generator = np.random.default_rng(seed)
     top = 255 if dtype == 'uint8' else 10000
     for location in range(locations):

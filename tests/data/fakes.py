@@ -136,7 +136,7 @@ class FakeTask(BaseTask):
         if self.hparams['failing_seed'] == torch.initial_seed():
             raise ValueError('the weights have caught fire')
         if batch_idx == 0:
-            rank_zero_info('one group is left out')
+            rank_zero_info('one group is skipped')
         self.log('train_loss', loss := self._loss(batch))
         return loss
 

@@ -108,7 +108,7 @@ def test_windows_left_out_are_counted(tmp_path, caplog):
     with caplog.at_level('INFO'):
         data.setup('fit')
         data.setup('fit')
-    assert caplog.text.count('left out 16 training windows without a labelled pixel, 2 rem') == 1
+    assert caplog.text.count('skipped 16 training windows without a labelled pixel, 2 rem') == 1
     assert len(data.val_dataset) == 9
 
 

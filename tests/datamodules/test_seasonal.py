@@ -156,7 +156,7 @@ def test_what_was_left_out_is_said(tmp_path, caplog):
     (tmp_path / '000003' / '20180410T103021_20190415T103025_T31UFS' / 'B4.tif').unlink()
     with caplog.at_level('INFO'):
         module(tmp_path, dates=4, on_missing='drop')
-    assert 'left out: 000003 has 3 of 4 dates' in caplog.text
+    assert 'skipped: 000003 has 3 of 4 dates' in caplog.text
     assert '4 locations to train on, 1 held out' in caplog.text
 
 

@@ -325,7 +325,7 @@ def test_missing_data(small, absent):
         ({'release': 'gid5'}, "classes must be 5 in release 'gid5', got 15"),
         ({'release': 'gid'}, "release must be 'gid15' or 'gid5', got 'gid'"),
         ({'size': 0}, 'size must be at least 1, got 0'),
-        ({'stride': 33}, 'stride must be from 1 to size=32, lest pixels be lost, got 33'),
+        ({'stride': 33}, 'stride must be from 1 to size=32, so that no pixel is lost, got 33'),
         ({'bands': ['NIR']}, "RGB has no band 'NIR'"),
         ({'val_fraction': 1}, 'val_fraction must be at least 0 and below 1, got 1'),
         ({'val_fraction': -0.1}, r'val_fraction must be at least 0 and below 1, got -0\.1'),

@@ -72,8 +72,8 @@ def test_scene_smaller_than_a_tile(shape):
     ('size', 'stride', 'message'),
     [
         (0, None, 'size must be at least 1, got 0'),
-        (4, 0, 'stride must be from 1 to size=4, lest pixels be lost, got 0'),
-        (4, 5, 'stride must be from 1 to size=4, lest pixels be lost, got 5'),
+        (4, 0, 'stride must be from 1 to size=4, so that no pixel is lost, got 0'),
+        (4, 5, 'stride must be from 1 to size=4, so that no pixel is lost, got 5'),
     ],
 )
 def test_wrong_steps(size, stride, message):

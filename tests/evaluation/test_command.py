@@ -201,7 +201,7 @@ def test_messages_of_tasks_are_shown_once_and_those_of_lightning_not(settings, c
     console = quiet()
     evaluate(settings(benchmarks={'A': benchmark()}), console)
     text = console.file.getvalue()
-    assert text.count('one group is left out') == 1
+    assert text.count('one group is skipped') == 1
     assert 'GPU available' not in text + capsys.readouterr().err
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tests of training on several processes, against one process with the joined batch."""
+"""Tests of training on several processes, against one process with the global batch."""
 
 import sys
 from types import SimpleNamespace
@@ -49,7 +49,7 @@ def job(places, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def alone(places, tmp_path_factory):
-    """What one process holds that has the joined batch."""
+    """What one process holds that has the global batch."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('PL_GLOBAL_SEED', '0')
         return joined.methods(places, tmp_path_factory.mktemp('alone'), 2 * joined.BATCH)

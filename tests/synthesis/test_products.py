@@ -9,7 +9,7 @@ from torchgeo_saco.synthesis.products import enlarged, level1c, level2a, numbers
 from torchgeo_saco.synthesis.sensor import Sky
 from torchgeo_saco.synthesis.spectra import BANDS, SPECTRA
 
-CLEAR = Sky(contrast=1.0, tilt=0.0, haze=0.0, cloud=0.0, azimuth=2.7, elevation=1.0)
+CLEAR = Sky(gain=1.0, tilt=0.0, haze=0.0, cloud=0.0, azimuth=2.7, elevation=1.0)
 FLAT = np.zeros((48, 48))
 
 

@@ -17,7 +17,7 @@ from torchgeo_saco.synthesis.scenes import LocationScenes
 from torchgeo_saco.synthesis.sensor import Sky, aggregated, observe, sky, spread
 from torchgeo_saco.synthesis.spectra import BANDS, SPECTRA
 
-CLEAR = Sky(contrast=1.0, tilt=0.0, haze=0.0, cloud=0.0, azimuth=2.7, elevation=1.0)
+CLEAR = Sky(gain=1.0, tilt=0.0, haze=0.0, cloud=0.0, azimuth=2.7, elevation=1.0)
 FLAT = np.zeros((48, 48))
 
 
@@ -51,7 +51,7 @@ def test_haze_lifts_blue_most():
 
 
 def test_gain_and_tilt_scale_the_spectrum():
-    bright = observed('grass', CLEAR._replace(contrast=1.3))
+    bright = observed('grass', CLEAR._replace(gain=1.3))
     np.testing.assert_allclose(bright, 1.3 * SPECTRA['grass'], atol=0.005)
     tilted = observed('gravel', CLEAR._replace(tilt=0.1)) / observed('gravel', CLEAR)
     blue, shortwave = tilted[band_index(BANDS, ['B01', 'B12'])]

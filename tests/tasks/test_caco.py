@@ -233,7 +233,7 @@ def test_one_year_only_is_left_out_and_listed(tmp_path, caplog):
         SeasonalDataModule(root=root, batch_size=2, item='years', dates=3).setup('fit')
     with caplog.at_level('INFO'):
         fit(small(CACo, bands=None, queue_size=6), root, tmp_path / 'run', batch_size=3, **YEARS)
-    assert 'left out: 000002 has dates 4 in 2018, not two years of 3' in caplog.text
+    assert 'skipped: 000002 has dates 4 in 2018, not two years of 3' in caplog.text
 
 
 def test_years_are_an_axis(two_years, tmp_path):

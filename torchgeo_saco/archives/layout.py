@@ -122,7 +122,7 @@ def complete_locations(
     bands: Sequence[str],
     lacking_dates: Callable[[Location], str | None],
 ) -> tuple[list[Location], list[str]]:
-    """Places with enough scenes that have all bands, and what is missing elsewhere.
+    """List locations with enough scenes that have all bands, and what is missing elsewhere.
 
     Args:
         locations: Locations as listed.
@@ -130,7 +130,7 @@ def complete_locations(
         lacking_dates: Says what dates a location lacks, as a clause, or None if it has enough.
 
     Returns:
-        Locations with their complete scenes; and a clause for every scene and location left out.
+        Locations with their complete scenes; and a clause for every scene and location skipped.
     """
     kept, skipped = [], []
     for location in locations:

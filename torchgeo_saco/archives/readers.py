@@ -68,7 +68,7 @@ class ArchiveReader(ABC):
     #: Names of GeoTIFFs that are no band.
     skipped_files: Sequence[str] = ()
 
-    #: Names of all locations, also of those left out.
+    #: Names of all locations, also of those skipped.
     listed: pa.StringArray
 
     #: How worker processes may be started, None for any way.
@@ -84,7 +84,7 @@ class ArchiveReader(ABC):
 
     @abstractmethod
     def complete(self, rule: DateRule) -> tuple[Locations, Sequence[str]]:
-        """Places with enough dates, and a clause for each scene and location left out."""
+        """List locations with enough dates, and a clause for each scene and location skipped."""
 
     @abstractmethod
     def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
@@ -114,7 +114,7 @@ class ArchiveReader(ABC):
 
     @abstractmethod
     def key(self, location: Location, scene: int) -> tuple[object, ...]:
-        """What an image in memory is known by."""
+        """Return the key of an image in memory."""
 
     def open_images(self, first: Location) -> None:  # noqa: B027
         """Learn size and type of the images, if need be from the first."""

@@ -16,7 +16,7 @@ from .store import is_store
 
 
 class KnownArchive(NamedTuple):
-    """Where an archive keeps its places, and how it is obtained."""
+    """Where an archive keeps its locations, and how it is obtained."""
 
     #: Folder of the locations below the root.
     folder: str
@@ -55,7 +55,7 @@ def archive_folder(archive: str, root: Path) -> str:
 
     Args:
         archive: A key of :data:`ARCHIVES`.
-        root: Folder that holds the archive, or the folder of its places itself; or a store.
+        root: Folder that holds the archive, or the folder of its locations itself; or a store.
 
     Returns:
         The folder of the locations, which may not exist yet, or the store.

@@ -63,7 +63,7 @@ class ZarrReader(ArchiveReader):
 
     @property
     def listed(self) -> pa.StringArray:
-        """Names of all locations, also of those left out."""
+        """Names of all locations, also of those skipped."""
         return self._listing.names
 
     def complete(self, rule: DateRule) -> tuple[Locations, Sequence[str]]:
@@ -124,7 +124,7 @@ class ZarrReader(ArchiveReader):
 
 
 class _Reasons(Sequence[str]):
-    """Why locations are left out, in words that are made when they are asked for."""
+    """Why locations are skipped, in words that are made when they are asked for."""
 
     def __init__(self, locations: Locations, rule: DateRule) -> None:
         """Initialize a new _Reasons instance.

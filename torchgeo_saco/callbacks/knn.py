@@ -24,7 +24,7 @@ class KNNProbe(Callback):
 
     Labelled images of training locations are the neighbours, images of held-out locations the
     questions; no weight is trained on a label. The first row is the net before training, with
-    BatchNorm statistics taken from the same images, lest it look worse than it is.
+    BatchNorm statistics taken from the same images, so that it does not look worse than it is.
 
     Works for every task whose ``forward`` maps (B, C, H, W) to an embedding (or to a tuple that
     ends in one), with a datamodule that has ``probe_dataloaders`` and ``classes``.

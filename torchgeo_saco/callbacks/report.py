@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a finished run left, and what to do with it."""
+"""Report of a finished run: its files, and how to use them."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console

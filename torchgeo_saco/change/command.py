@@ -220,7 +220,7 @@ def _summary(changes: ChangeMap, top: int) -> Table:
 
 
 def _report(changes: ChangeMap, output: str) -> str:
-    """What was decided, and what is missing."""
+    """Summarize decisions and what is missing."""
     table = changes.table
     lines = [f'{output}: {int(table.changed.sum())} of {len(table)} locations changed']
     if changes.mixture is None:
@@ -233,9 +233,9 @@ def _report(changes: ChangeMap, output: str) -> str:
             f'{homeless} locations have no footprint, for their files are not georeferenced'
         )
     skipped = changes.skipped
-    lines += [f'left out: {reason}' for reason in skipped[:_LISTED]]
+    lines += [f'skipped: {reason}' for reason in skipped[:_LISTED]]
     if len(skipped) > _LISTED:
-        lines.append(f'left out: {len(skipped) - _LISTED} more')
+        lines.append(f'skipped: {len(skipped) - _LISTED} more')
     return '\n'.join(lines)
 
 

@@ -34,7 +34,7 @@ def plot_change_histogram(
     """Plot change ratios, both components of their mixture, and where they part.
 
     Args:
-        ratios: Ratios, in any shape; NaN, of locations never seen, is left out.
+        ratios: Ratios, in any shape; NaN, of locations never seen, is skipped.
         mixture: The components, or None if there are none.
         title: Title of the figure.
         axis: Where to plot, or None for a figure of its own.
@@ -48,7 +48,7 @@ def plot_change_histogram(
     values = np.asarray(ratios, np.float64).ravel()
     values = values[np.isfinite(values)]
     if not len(values):
-        raise ValueError('there is no ratio to plot; every location was left out or never seen')
+        raise ValueError('there is no ratio to plot; every location was skipped or never seen')
     if axis is None:
         _, axis = plt.subplots(figsize=(7, 4), layout='constrained')
     top = float(np.percentile(values, _SHOWN))
@@ -115,7 +115,7 @@ def plot_change_map(table: GeoDataFrame, axis: Axes) -> None:
 
     Args:
         table: Table of locations as :func:`torchgeo_saco.change.map.change_map` makes it. Locations
-            without a geometry are left out.
+            without a geometry are skipped.
         axis: Where to plot.
     """
     placed = table[~table.geometry.isna()].sort_values('ratio')

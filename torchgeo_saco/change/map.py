@@ -39,7 +39,7 @@ class ChangeMap(NamedTuple):
     #: The components that changed locations were told by, or None if there were none.
     mixture: Mixture | None
 
-    #: Locations left out, with the reason.
+    #: Locations that are skipped, with the reason.
     skipped: list[str]
 
 
@@ -79,7 +79,7 @@ def change_map(
         Table with ``location``, ``ratio``, ``changed``, ``threshold`` (NaN if all locations are
         alike), ``short_distance``, ``long_distance``, ``long_same_season`` (between dates of
         nearest season alone), ``first_year``, ``last_year``, ``dates`` and the footprint in
-        EPSG:4326, None of files without georeference; the mixture; and what was left out.
+        EPSG:4326, None of files without georeference; the mixture; and what was skipped.
 
     Raises:
         ValueError: If the archive has other channels than the task, no location has two years, or
@@ -143,7 +143,7 @@ def _all_distances(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _visits(archive: SeasonalArchive) -> tuple[list[_Visits], list[str]]:
-    """Places with two years, and why others are left out."""
+    """List locations with two years, and why others are skipped."""
     visits, skipped = [], []
     for location in archive.locations:
         years = two_years(location, DATES, archive.year_rule)

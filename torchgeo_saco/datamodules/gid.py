@@ -132,7 +132,7 @@ class GIDWindowsDataModule(BenchmarkDataModule):
             )
 
     def setup(self, stage: str) -> None:
-        """Make the datasets of a stage, and say what is left out.
+        """Make the datasets of a stage, and say what is skipped.
 
         Args:
             stage: Either 'fit', 'validate', 'test', or 'predict'.
@@ -145,7 +145,7 @@ class GIDWindowsDataModule(BenchmarkDataModule):
         super().setup(stage)
         if not made and isinstance(self.train_dataset, GIDWindows) and self.train_dataset.skipped:
             rank_zero_info(
-                f'{self.root}: left out {self.train_dataset.skipped} training windows without a '
+                f'{self.root}: skipped {self.train_dataset.skipped} training windows without a '
                 f'labelled pixel, {len(self.train_dataset)} remain; set keep_unlabelled to keep '
                 'them'
             )

@@ -269,7 +269,7 @@ class SeasonalDataModule(NonGeoDataModule):
             )
 
     def _report(self, whole: SeasonalArchive) -> None:
-        """Say what was found, and what was left out."""
+        """Say what was found, and what was skipped."""
         train, val = self.train_dataset, self.val_dataset
         if train is None or val is None:
             return
@@ -286,9 +286,9 @@ class SeasonalDataModule(NonGeoDataModule):
                 f'{", ".join(whole.skipped_files)}'
             )
         for reason in whole.skipped[:_REASONS]:
-            rank_zero_info(f'left out: {reason}')
+            rank_zero_info(f'skipped: {reason}')
         if len(whole.skipped) > _REASONS:
-            rank_zero_info(f'left out: {len(whole.skipped) - _REASONS} more')
+            rank_zero_info(f'skipped: {len(whole.skipped) - _REASONS} more')
 
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         """Loader of one part, in seeded order for training."""

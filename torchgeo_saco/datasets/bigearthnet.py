@@ -253,7 +253,7 @@ def _read_table(path: str) -> pd.DataFrame:
 
 
 def _targets(num_classes: int, version: int) -> Mapping[str, int | None]:
-    """Position of each published label among the classes, None where it is left out."""
+    """Position of each published label among the classes, None where it is skipped."""
     if version == 2:
         return {name: number for number, name in enumerate(BigEarthNet.class_sets[19])}
     labels = enumerate(BigEarthNet.class_sets[43])

@@ -157,7 +157,7 @@ class GIDWindows(LabelledPixels):
         ]
         labelled = split != 'train' or keep_unlabelled
         kept = self._windows if labelled else list(self._labelled())
-        #: How many training windows were left out, for none of their pixels has a class.
+        #: How many training windows were skipped, for none of their pixels has a class.
         self.skipped = len(self._windows) - len(kept)
         self._windows = kept
 

@@ -211,7 +211,7 @@ class OSCDTiles(LabelledPixels):
         return [files[band] for band in self.bands]
 
     def _read_mask(self, location: int) -> np.ndarray:
-        """What has changed in a city, 0 or 1; the masks of all cities take some 10 MB."""
+        """Read the change mask of a city, 0 or 1; those of all cities take some 10 MB."""
         path = os.path.join(self._labels, self.cities[location], 'cm', 'cm.png')
         image = self._files[location][0][0]
         # The release says 255 where TorchGeo and we say 1.

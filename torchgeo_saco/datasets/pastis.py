@@ -108,7 +108,7 @@ class PASTISFolds(LabelledPixels):
         """Series and classes of one patch.
 
         Args:
-            position: Position in the metadata, other folds left out.
+            position: Position in the metadata, other folds skipped.
 
         Returns:
             ``image`` (T, C, 128, 128), int16; ``mask`` (128, 128), 0 to 19; ``date`` (T), such
@@ -228,7 +228,7 @@ class PASTISFolds(LabelledPixels):
         return [patch for patch in patches.values() if patch.fold in self.folds]
 
     def _properties(self) -> list[dict[str, Any]]:
-        """What the metadata say of each patch."""
+        """Read the metadata of each patch."""
         try:
             with open(self.metadata, encoding='utf-8') as file:
                 return [feature['properties'] for feature in json.load(file)['features']]

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What the benchmarks of labelled images share."""
+"""Base class of the data sets of labelled images."""
 
 import itertools
 import re

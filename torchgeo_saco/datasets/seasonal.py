@@ -354,7 +354,7 @@ class SeasonalArchive(NonGeoDataset):
         return dict(zip(self.locations.names.to_pylist(), numbers.tolist(), strict=True))
 
     def __getstate__(self) -> dict[str, Any]:
-        """What follows from the rest does not travel to other processes."""
+        """Drop cached properties when pickling."""
         return {name: value for name, value in vars(self).items() if name not in _FOLLOWS}
 
     @cached_property

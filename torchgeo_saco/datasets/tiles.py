@@ -103,7 +103,9 @@ def require_steps(size: int, stride: int | None) -> None:
     if size < 1:
         raise ValueError(f'size must be at least 1, got {size}')
     if stride is not None and not 1 <= stride <= size:
-        raise ValueError(f'stride must be from 1 to size={size}, lest pixels be lost, got {stride}')
+        raise ValueError(
+            f'stride must be from 1 to size={size}, so that no pixel is lost, got {stride}'
+        )
 
 
 def _starts(length: int, size: int, stride: int) -> Iterator[tuple[int, int]]:

@@ -155,7 +155,7 @@ def _progress(console: Console) -> Progress:
 
 
 class _OwnMessagesOnce(logging.Filter):
-    """Shows what tasks report above the progress bar, once; Lightning's own is left out."""
+    """Shows what tasks report above the progress bar, once; Lightning's own is skipped."""
 
     def __init__(self, console: Console) -> None:
         """Nothing was shown yet."""

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a number was measured with: versions, class of machine, commit."""
+"""Environment of a measurement: versions, class of machine, commit."""
 
 import os
 import platform

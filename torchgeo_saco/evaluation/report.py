@@ -192,7 +192,7 @@ class Report:
         ]
 
     def _header(self) -> str:
-        """What was measured how, on what."""
+        """Describe how and on which machine the numbers were measured."""
         environments = [result.environment for _, result in self.results]
         # Cells of earlier runs may come from elsewhere.
         used = {

@@ -31,7 +31,7 @@ class PanelSample:
 
 @dataclass(frozen=True)
 class Result:
-    """What the run of a cell yields."""
+    """Result of a cell."""
 
     #: Scores by name; NaN where a class is absent.
     metrics: Mapping[str, float]

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What to evaluate: configuration files and arguments of ``torchgeo-saco evaluate``."""
+"""Settings of ``torchgeo-saco evaluate``: configuration files and arguments."""
 
 import argparse
 import re

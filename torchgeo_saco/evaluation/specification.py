@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a cell is made of: the encoder over the benchmark, checked before anything runs."""
+"""Specification of a cell: the encoder merged over the benchmark, checked before anything runs."""
 
 import argparse
 import difflib
@@ -154,7 +154,7 @@ def _require_known(
 
 
 def _meant(text: str, part: str, value: Any) -> str:
-    """What was probably meant by the name that a message of the parser refuses."""
+    """Suggest a name for the one that a message of the parser refuses."""
     unknown = re.search(r"[Oo]ption '([^']+)'", text)
     if part == 'trainer' and unknown:
         return did_you_mean(unknown[1], parser(part).get_defaults().trainer.keys())

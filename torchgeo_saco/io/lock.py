@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What commands share that write archives for hours: one run a folder, and progress."""
+"""Lock and progress bar of commands that write archives for hours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -305,7 +305,7 @@ def _plain_pixels(path: Path) -> np.ndarray | None:
     try:
         with open(path, 'rb', buffering=0) as file:
             content = file.read(_MAX_PLAIN + 1)
-    # GDAL meets the same, and its message is told.
+    # GDAL meets the same, and its message is shown.
     except OSError:
         return None
     return decode_plain(content, _MAX_SIDE) if len(content) <= _MAX_PLAIN else None

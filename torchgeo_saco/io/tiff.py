@@ -74,7 +74,7 @@ def decode_plain(content: bytes, max_side: int) -> np.ndarray | None:
 
 
 def _header(content: bytes) -> _Plain | None:
-    """What the first image file directory says, or None if it is not that of a plain file."""
+    """Parse the first image file directory; None if it is not that of a plain file."""
     if content[:4] != b'II*\0':
         return None
     (start,) = struct.unpack_from('<I', content, 4)

@@ -226,7 +226,7 @@ class ConfusionScores(MulticlassConfusionMatrix):
 
         Returns:
             Numbers such as ``OverallAccuracy`` and ``Accuracy_Forest``, in the names of the
-            protocol; NaN for classes without samples. Classes that PASTIS ignores are left out.
+            protocol; NaN for classes without samples. Classes that PASTIS ignores are skipped.
         """
         scores: dict[str, Tensor] = {}
         for name, score in _SCORES[self.protocol](self.confmat).items():

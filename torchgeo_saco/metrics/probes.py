@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What frozen features are worth: nearest neighbours and a linear classifier."""
+"""kNN and linear-probe evaluation of frozen features."""
 
 import copy
 import warnings
@@ -31,7 +31,7 @@ _MULTILABEL = ('AverageAveragePrecision', 'OverallF1Score')
 
 
 class LinearProbe(NamedTuple):
-    """What a linear classifier reached."""
+    """Scores of a linear classifier."""
 
     #: Scores of the test split, as :func:`knn_scores` names them.
     scores: dict[str, Tensor]
@@ -190,7 +190,7 @@ class _Linear:
         """How good the scores of other features are, best criterion first."""
         scores = self.scores(features, labels)
         names = _MULTILABEL if self.classes is None else _MULTICLASS
-        # Rounded, lest the last bit of a sum in float32 decides.
+        # Rounded, so that the last bit of a sum in float32 does not decide.
         return [round(float(scores[name].nan_to_num(-1)), 6) for name in names]
 
     def _fitted(self, features: np.ndarray, labels: np.ndarray, start: Any) -> Any:

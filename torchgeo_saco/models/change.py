@@ -188,7 +188,7 @@ class ChangeEstimate(nn.Module):
         self.register_buffer('changed', torch.full((locations, years), -1, dtype=torch.int8))
         # Numbers of the mixture that was decided by, NaN before and where there was none.
         self.register_buffer('fitted', torch.full((7,), torch.nan))
-        # Observations left out since the last decision.
+        # Observations skipped since the last decision.
         self.register_buffer('refused', torch.tensor(0), persistent=False)
 
     @property

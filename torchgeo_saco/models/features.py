@@ -51,7 +51,7 @@ def _recomputed(backbone: nn.Module, images: Tensor) -> Tensor:
 
 
 def _first_and_again(backbone: nn.Module) -> tuple[Any, Any]:
-    """What surrounds the forward pass, and its repetition."""
+    """Return the contexts of the forward pass and of its repetition."""
     return nullcontext(), _borrowed_buffers(backbone)
 
 

@@ -51,7 +51,7 @@ class EncoderConfig(NamedTuple):
     scaling: dict[str, list[float]] | None = None
 
     def images(self) -> GroupInputs | BandInputs:
-        """What the backbone is shown."""
+        """Make the inputs of the backbone."""
         if self.groups is None:
             scaling = None if self.scaling is None else WeightScaling(**self.scaling)
             return BandInputs(self.bands, self.inputs or self.bands, self.sensor, scaling)
@@ -102,7 +102,7 @@ def load_encoder(
     """Encoder of images with these bands, from any weights.
 
     A checkpoint of ours brings its groups, textures and statistics; what the bands at hand
-    cannot form is left out. Weights of TorchGeo for other than three bands, or without *groups*,
+    cannot form is skipped. Weights of TorchGeo for other than three bands, or without *groups*,
     see the bands they were trained on, scaled as they were. Anything else sees all groups.
 
     Args:
@@ -119,7 +119,7 @@ def load_encoder(
         texture_radius: Its radius in pixels, or None for that of the checkpoint, else 2.
 
     Returns:
-        The encoder, its plan, and what was left out.
+        The encoder, its plan, and what was skipped.
 
     Raises:
         ValueError: If bands and weights have nothing in common, or the model is another one.

@@ -1,9 +1,9 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Processes that train together: who they are, and what they show one another.
+"""Communication between the ranks of a distributed run.
 
-The *joined batch* is what one process would hold that had the batches of all: items in turn, the
+The *global batch* is what one process would hold that had the batches of all: items in turn, the
 first of every process, then the second of every process, and so on. It is the order in which
 :mod:`torchgeo_saco.samplers.order`, and samplers of PyTorch and Lightning, deal items out.
 """
@@ -20,22 +20,22 @@ _PLAIN_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
 def world_size() -> int:
-    """Number of processes that train together, 1 if this one is alone."""
+    """Return the number of ranks, 1 without a process group."""
     return distributed.get_world_size() if _joined() else 1
 
 
 def process_rank() -> int:
-    """Number of this process among them, counted from 0."""
+    """Return the rank of this process, counted from 0."""
     return distributed.get_rank() if _joined() else 0
 
 
 def all_gather(values: Tensor, dim: int = 0) -> Tensor:
-    """Values of all processes, in the order of the joined batch.
+    """Gather the values of all ranks, in the order of the global batch.
 
     Every process must bring the same shape, which is not checked, as that would make the device
     wait. Gradients flow back to the process that a value came from, summed over all losses that
     used it; averaged over processes, as DistributedDataParallel does, they are those of the mean
-    loss of the joined batch.
+    loss of the global batch.
 
     Args:
         values: Values of this process, with one row an image along *dim*.
@@ -50,14 +50,14 @@ def all_gather(values: Tensor, dim: int = 0) -> Tensor:
 
 
 def local_mask(count: int, device: torch.device | None = None) -> Tensor:
-    """Which images of the joined batch are those of this process.
+    """Mask the images of the global batch that are those of this rank.
 
     Args:
         count: Images of this process.
         device: Device of the mask.
 
     Returns:
-        One row an image here, one column an image of the joined batch, (B, J).
+        One row an image here, one column an image of the global batch, (B, J).
     """
     columns = torch.arange(count * world_size(), device=device)
     rows = torch.arange(count, device=device) * world_size() + process_rank()
@@ -65,7 +65,7 @@ def local_mask(count: int, device: torch.device | None = None) -> Tensor:
 
 
 def shuffled(values: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Rows mixed over processes, so that each computes on rows of all.
+    """Shuffle rows over ranks, so that each computes on rows of all.
 
     Args:
         values: Rows of this process, (B, ...); as many on every one.
@@ -81,7 +81,7 @@ def shuffled(values: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def unshuffled(values: Tensor, locations: Tensor | None) -> Tensor:
-    """Rows back on the process, and in the order, that they had before :func:`shuffled`.
+    """Restore the rank and order that rows had before :func:`shuffled`.
 
     Args:
         values: One row for each that :func:`shuffled` gave, (B, ...).
@@ -97,7 +97,7 @@ def unshuffled(values: Tensor, locations: Tensor | None) -> Tensor:
 
 
 def exclude_buffers_from_ddp(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:
-    """Keep DistributedDataParallel from copying buffers of the first process over the others'.
+    """Exclude the buffers of modules from the broadcast of DistributedDataParallel.
 
     It would do so before every step. That is right for BatchNorm, but modules that exchange what
     they take in hold the same everywhere, and may be large.
@@ -116,7 +116,7 @@ def exclude_buffers_from_ddp(model: nn.Module, kinds: tuple[type[nn.Module], ...
 
 
 def require_whole_layers(model: nn.Module, trainer: Trainer) -> None:
-    """Refuse to synchronise BatchNorm where that would take a part of a layer away.
+    """Refuse SyncBatchNorm in place of layers that do more than BatchNorm.
 
     Args:
         model: What is going to be trained.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What is looked at in every training step, and must not hold up a GPU."""
+"""Non-finite checks without GPU synchronization."""
 
 import math
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 
 class _Step(NamedTuple):
-    """What is known of a step once the device has told it."""
+    """Numbers of a step, once the device has computed them."""
 
     #: Whether all images are finite, as 0 or 1, and the loss; on the host.
     numbers: Tensor
 
     #: Is past when they are there; None if they are.
-    told: torch.cuda.Event | None
+    computed: torch.cuda.Event | None
 
     #: Number of the location of each image.
     location: Tensor
@@ -91,14 +91,14 @@ class NonFiniteGuard:
             self._step = _Step(torch.stack([torch.ones_like(loss), loss]), None, location, step)
             return
         numbers = torch.stack([self._finite.to(loss.dtype), loss])
-        self._finite, told = None, None
+        self._finite, computed = None, None
         if loss.is_cuda:
             # Only page-locked memory is written while the host goes on.
             host = torch.empty(2, dtype=loss.dtype, pin_memory=True)
             numbers = host.copy_(numbers, non_blocking=True)
-            told = torch.cuda.Event()
-            told.record()
-        self._step = _Step(numbers, told, location, step)
+            computed = torch.cuda.Event()
+            computed.record()
+        self._step = _Step(numbers, computed, location, step)
 
     def finish(self) -> Tensor | None:
         """Wait until the forward pass is done.
@@ -111,10 +111,10 @@ class NonFiniteGuard:
         """
         if self._step is None:
             return None
-        numbers, told, location, step = self._step
+        numbers, computed, location, step = self._step
         self._step = None
-        if told is not None:
-            told.synchronize()
+        if computed is not None:
+            computed.synchronize()
         finite, loss = numbers.tolist()
         if not finite or not math.isfinite(loss):
             raise _not_finite('the loss' if finite else 'an image', location, step)
@@ -143,7 +143,7 @@ class NonFiniteGuard:
 
 
 def _not_finite(name: str, location: Tensor, step: int) -> ValueError:
-    """What to say of values that are not finite."""
+    """Make the error about values that are not finite."""
     return ValueError(
         f'{name} is NaN or infinite at step {step}, on the locations number '
         f'{sorted(set(location.tolist()))}, counted from 0 in the order of their folders; '

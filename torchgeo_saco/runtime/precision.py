@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a device computes in bfloat16."""
+"""Support of devices for bfloat16."""
 
 from collections.abc import Callable
 

@@ -47,7 +47,7 @@ class ResumableLoader(DataLoader[Sample]):
         yield from super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
-        """What the order of the batches depends on, and how many of the epoch were done."""
+        """Return what the order of the batches depends on, and the number done of the epoch."""
         return self._order() | {'batches': _next_batch(self.trainer())}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
@@ -74,7 +74,7 @@ class ResumableLoader(DataLoader[Sample]):
         self._restored = True
 
     def _order(self) -> dict[str, int]:
-        """What the order of the batches depends on."""
+        """Return what the order of the batches depends on."""
         return {
             'items': len(self.dataset),  # type: ignore[arg-type]
             'batch_size': self.batch_size or 1,
@@ -113,7 +113,7 @@ def _count_epoch(trainer: Trainer) -> None:
 
 
 def report_batches(items: int, batch_size: int) -> None:
-    """Say how an epoch is cut into batches, and how many items are left out of it.
+    """Say how an epoch is cut into batches, and how many items are skipped of it.
 
     Args:
         items: Training items.

@@ -28,7 +28,7 @@ class EpochIndex(NamedTuple):
 
 
 class Share[Index](DistributedSampler[Index]):
-    """What one of the processes that train together takes of a dataset.
+    """Share of a dataset that one rank takes.
 
     They take items in turn. So their batches of a step are together the batch of one process
     that takes as many at once as all. Lightning leaves samplers of this type as they are.
@@ -55,7 +55,7 @@ class EpochShare[Index](Share[Index]):
     """Shuffles a dataset by (seed, epoch), so that a resumed run sees the same order.
 
     Lightning calls :meth:`set_epoch`. Every process gets equally many items; the few that remain
-    are left out of this epoch, and others of the next one.
+    are skipped of this epoch, and others of the next one.
     """
 
     def items(self) -> Iterator[int]:

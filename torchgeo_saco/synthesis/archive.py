@@ -48,7 +48,7 @@ measurements. Publications to compare them with:
 
 
 class _Parameters(NamedTuple):
-    """What the pixels depend on."""
+    """Parameters that the pixels depend on."""
 
     version: int
     seed: int

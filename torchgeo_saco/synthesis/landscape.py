@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What lies where at a location, in each of two years."""
+"""Land cover of a location in each of two years."""
 
 from __future__ import annotations
 

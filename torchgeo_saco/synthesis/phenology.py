@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What each surface is made of on each day of the year."""
+"""Composition of each surface on each day of the year."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

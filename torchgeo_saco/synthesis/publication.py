@@ -24,7 +24,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 @dataclass(frozen=True)
 class Tree[Record]:
-    """What to write, item by item; workers write items in any order."""
+    """Tree of items to write; workers write them in any order."""
 
     #: What it is called in messages, such as ``sample archive``.
     noun: str

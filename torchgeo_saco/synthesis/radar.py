@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a Sentinel-1 ground-range product shows of the ground on one date."""
+"""Sentinel-1 ground-range backscatter of the ground on one date."""
 
 import numpy as np
 from numpy.random import Generator

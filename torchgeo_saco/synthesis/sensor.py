@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a Sentinel-2 level-2A product shows of the ground on one date."""
+"""Sentinel-2 level-2A reflectance of the ground on one date."""
 
 import math
 from typing import NamedTuple

@@ -193,7 +193,7 @@ class CACo(SeCo):
         apart: Tensor,
         locations: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """What the queries of one year are pushed from in a sub-space.
+        """Collect the negatives of the queries of one year in a sub-space.
 
         Args:
             space: Number of the sub-space.

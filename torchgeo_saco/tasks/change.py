@@ -24,7 +24,7 @@ class GroupChangeDetector(GroupSegmenter):
         if image.ndim != 5 or image.shape[1] != 2:
             raise ValueError(f'image must be (B, 2, C, H, W), two dates, got {tuple(image.shape)}')
         maps = self.encoder.forward_maps(torch.cat([image[:, 0], image[:, 1]]))
-        # Before the groups are fused, lest differences cancel.
+        # Before the groups are fused, so that differences do not cancel.
         differences = [(map_[: len(image)] - map_[len(image) :]).abs() for map_ in maps]
         return (
             differences if self.fusion.weight is not None else [self.fusion(d) for d in differences]

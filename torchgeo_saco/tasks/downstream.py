@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What all downstream tasks share: an encoder of groups, frozen or not, under a head."""
+"""Base class of the downstream tasks: an encoder, frozen or not, under a head."""
 
 import warnings
 from abc import abstractmethod
@@ -213,7 +213,7 @@ class GroupTask(BaseTask):
             )
         rank_zero_info(f'the encoder sees: {", ".join(pretrained.encoder.inputs.names)}')
         for group in pretrained.skipped:
-            rank_zero_info(f'left out: group {group.name}, for {group.reason}')
+            rank_zero_info(f'skipped: group {group.name}, since {group.reason}')
         self._build(pretrained.encoder, pretrained.plan)
 
     def setup(self, stage: str) -> None:

@@ -61,7 +61,7 @@ class SACo(ContrastiveTask):
 
         Args:
             groups: Published groups by name, a mapping from names of your own to three bands
-                each, or None for all published groups. What the bands cannot form is left out.
+                each, or None for all published groups. What the bands cannot form is skipped.
             texture: Whether the textures of the groups are groups too, or the names of the
                 groups whose textures are (the text of the paper; its code takes triplets of
                 bands in the order of file names).

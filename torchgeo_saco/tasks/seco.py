@@ -101,7 +101,7 @@ class SeCo(ContrastiveTask):
     def negatives(
         self, space: int, keys: Tensor, location: Tensor, locations: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What the queries of a sub-space are pushed from.
+        """Collect the negatives of the queries of a sub-space.
 
         Args:
             space: Number of the sub-space.

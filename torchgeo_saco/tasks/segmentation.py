@@ -61,7 +61,8 @@ class GroupSegmenter(GroupHead):
     def features(self, image: Tensor, length: Tensor | None = None) -> list[Tensor]:
         """Feature maps, each (B, C, h, w) or (B, T, C, h, w); with G before C if fusion learns.
 
-        Dates beyond *length* are not encoded, lest padding enter BatchNorm; their maps are 0.
+        Dates beyond *length* are not encoded, so that padding does not enter BatchNorm; their
+        maps are 0.
         """
         if image.ndim == 4:
             return self._fixed(self.encoder.forward_maps(image))

@@ -84,7 +84,7 @@ class SelectBands(ImageTransform):
 class SemanticGroups(ImageTransform):
     r"""Three-band groups of an image, each on its own index of a new axis.
 
-    A group that the bands cannot form is left out and listed in :attr:`skipped`; B09 stands in
+    A group that the bands cannot form is skipped and listed in :attr:`skipped`; B09 stands in
     for B10 where the image has no B10. Any dtype is kept.
 
     See :class:`~torchgeo_saco.transforms.base.ImageTransform` for the Kornia containers it works
@@ -97,7 +97,7 @@ class SemanticGroups(ImageTransform):
     Attributes:
         bands: Bands of the image.
         groups: Groups formed, in the order of the output.
-        skipped: Groups left out, with the reason.
+        skipped: Groups that are skipped, with the reason.
 
     Shape:
         - Input: :math:`(\dots, C, H, W)`, one channel for each of *bands*

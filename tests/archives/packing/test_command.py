@@ -57,7 +57,7 @@ def test_what_is_left_out_is_said(tree, tmp_path, capsys):
     store = tmp_path / 'store.zarr'
     assert f'000001/{scene.name} lacks B04' in failed(capsys, '--root', tree, '--output', store)
     run('--root', tree, '--output', store, '--on_missing', 'drop', '--quiet')
-    assert f'left out: 000001/{scene.name} lacks B04' in capsys.readouterr().out
+    assert f'skipped: 000001/{scene.name} lacks B04' in capsys.readouterr().out
 
 
 def test_neither_to_pack_nor_to_verify(tmp_path, capsys):

@@ -33,8 +33,7 @@ def test_from_points_to_an_archive(arguments, tmp_path, capsys):
     main(arguments)
     told = capsys.readouterr()
     assert told.out == (
-        '1 scenes fetched, 0 were there, 0 windows left out; the archive is in '
-        f'{tmp_path}/archive\n'
+        f'1 scenes fetched, 0 were there, 0 windows skipped; the archive is in {tmp_path}/archive\n'
     )
     assert '0 of 1 scenes are there already' in told.err
     folder = tmp_path / 'archive' / '000000' / 'S2A_31UDQ_20190415_0_L2A'
@@ -54,7 +53,7 @@ def test_what_was_left_out_is_told(arguments, tmp_path, capsys):
     assert stop.value.code == 2
     assert 'torchgeo-saco fetch: error: 1 windows have no clear scene' in capsys.readouterr().err
     main([*arguments, '--on_missing=drop'])
-    assert '1 windows left out' in (told := capsys.readouterr().out)
+    assert '1 windows skipped' in (told := capsys.readouterr().out)
     assert 'skipped.csv' in told
 
 

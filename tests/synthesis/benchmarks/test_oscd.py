@@ -19,7 +19,7 @@ from torchgeo_saco.synthesis.products import level1c
 from torchgeo_saco.synthesis.sensor import Sky
 
 CROPS = {'wheat', 'rapeseed', 'maize', 'beet'}
-CLEAR = Sky(contrast=1.0, tilt=0.0, haze=0.0, cloud=0.0, azimuth=2.7, elevation=1.0)
+CLEAR = Sky(gain=1.0, tilt=0.0, haze=0.0, cloud=0.0, azimuth=2.7, elevation=1.0)
 
 
 @pytest.fixture(scope='module')

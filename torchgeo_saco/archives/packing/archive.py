@@ -50,7 +50,7 @@ class PackReport(NamedTuple):
     #: Bytes of the array.
     size: int
 
-    #: Scenes and locations left out, with the reason.
+    #: Scenes and locations skipped, with the reason.
     skipped: tuple[str, ...]
 
 
@@ -88,7 +88,7 @@ def pack_archive(
         progress: Whether to report on standard error.
 
     Returns:
-        What was packed, was there, and was left out.
+        What was packed, was there, and was skipped.
 
     Raises:
         FileNotFoundError: If the archive is missing.
@@ -197,7 +197,7 @@ class _Packing:
         return shard_length(len(job), scene_bytes, self.description.shard)
 
     def _jobs(self) -> Iterator[ShardJob]:
-        """What each shard holds: scenes in order, location by location."""
+        """List the scenes of each shard, location by location."""
         number, scenes, room = 0, [], self.description.shard
         for location in self.archive.locations:
             start, count = 0, len(location.scenes)
@@ -241,7 +241,7 @@ _packer: list[ShardPacker] = []
 
 
 def _start(packer: ShardPacker) -> None:
-    """What a worker process is given once."""
+    """State that a worker process receives once."""
     _packer[:] = [packer]
 
 
@@ -270,7 +270,7 @@ def _packed(packer: ShardPacker, jobs: Iterator[ShardJob], workers: int) -> Iter
 def _description(
     archive: OpenArchive, tree: GeoTIFFReader, sensor: str, shard_bytes: int
 ) -> StoreDescription:
-    """What the store is to say of itself."""
+    """Make the description of the store."""
     scenes = int(archive.locations.counts.sum())
     scene_bytes = (
         len(archive.source.bands) * int(np.prod(archive.source.shape)) * tree.dtype.itemsize

@@ -50,9 +50,9 @@ def main(args: Sequence[str]) -> None:
                 f'{report.size / 1e9:.3g} GB; the store is {store}'
             )
             for reason in report.skipped[:_LISTED]:
-                console.print(f'left out: {reason}')
+                console.print(f'skipped: {reason}')
             if len(report.skipped) > _LISTED:
-                console.print(f'left out: {len(report.skipped) - _LISTED} more')
+                console.print(f'skipped: {len(report.skipped) - _LISTED} more')
         elif not verify:
             raise ValueError('give --root of an archive to pack, or --verify to read a store')
         if verify:

@@ -19,7 +19,7 @@ from ..store.shards import shard_length, write_shard
 
 
 class ShardJob(NamedTuple):
-    """What one shard holds."""
+    """Scenes of one shard."""
 
     #: Number of the shard.
     number: int

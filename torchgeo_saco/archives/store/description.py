@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a store says of itself, as attributes of a Zarr group and metadata of its array."""
+"""Description of a store: attributes of a Zarr group and metadata of its array."""
 
 import json
 import os
@@ -35,7 +35,7 @@ class StoreError(BandFileError):
 
 @dataclass(frozen=True)
 class StoreDescription:
-    """What all scenes of a store share."""
+    """Description that all scenes of a store share."""
 
     #: Sensor by name, a key of :data:`torchgeo_saco.bands.SENSORS`.
     sensor: str
@@ -132,7 +132,7 @@ def is_store(root: str | os.PathLike[str]) -> bool:
 
 
 def read_description(files: LocalFiles | RemoteFiles) -> StoreDescription:
-    """What a store says of itself.
+    """Read the description of a store.
 
     Args:
         files: Its files.

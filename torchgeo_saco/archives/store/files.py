@@ -114,7 +114,7 @@ class LocalFiles:
     def each[Item, Result](
         self, call: Callable[[Item], Result], items: Sequence[Item]
     ) -> list[Result]:
-        """What a call that reads gives for each of some items."""
+        """Apply a reading call to several items."""
         return [call(item) for item in items]
 
     def _descriptor(self, name: str) -> int:
@@ -229,7 +229,7 @@ class RemoteFiles:
     def each[Item, Result](
         self, call: Callable[[Item], Result], items: Sequence[Item]
     ) -> list[Result]:
-        """What a call that reads gives for each of some items, many at the same time."""
+        """Apply a reading call to several items concurrently."""
         if len(items) < 2:
             return [call(item) for item in items]
         if self._pool is None:
@@ -237,7 +237,7 @@ class RemoteFiles:
         return list(self._pool.map(call, items))
 
     def _called(self, name: str, call: Any, **options: Any) -> Any:
-        """What obstore gives; its errors are those of files.
+        """Call obstore, and raise its errors as those of files.
 
         Raises:
             RuntimeError: If this process was forked from one that reads, for it would hang.
@@ -306,7 +306,7 @@ _started: dict[str, int] = {}
 
 
 def _after(buffers: Sequence[memoryview], read: int) -> list[memoryview]:
-    """What of the buffers is still empty."""
+    """Return the parts of the buffers that are still empty."""
     rest = []
     for buffer in buffers:
         if read < len(buffer):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tables of a store: its places, and its scenes in the order of the array."""
+"""Tables of a store: its locations, and its scenes in the order of the array."""
 
 import json
 import os

@@ -47,7 +47,7 @@ class FetchReport(NamedTuple):
 
 
 class _Settings(NamedTuple):
-    """What all locations share."""
+    """Settings that all locations share."""
 
     root: Path
     bands: tuple[str, ...]
@@ -57,7 +57,7 @@ class _Settings(NamedTuple):
     dtype: str
 
     def shared(self, collection: str) -> dict[str, Any]:
-        """What all scenes of an archive have in common."""
+        """Return the parameters that all scenes of an archive share."""
         return {
             'collection': collection,
             'bands': list(self.bands),
@@ -97,7 +97,7 @@ def fetch_archive(
         size_m: Side of the square in metres, a multiple of 60.
         max_cloud: Share of cloud of the whole scene, in percent, below which it may be taken.
         on_missing: Whether windows without a clear scene are an error once all others are fetched,
-            or are left out. They are listed in ``skipped.csv`` at the root either way.
+            or are skipped. They are listed in ``skipped.csv`` at the root either way.
         dtype: uint16 for reflectance times 10000, or uint8 for reflectance times 255 as in SeCo.
             0 stands for no data; what is darker than 1 is stored as 1.
         max_nodata: Largest share of a band that may have no data for a scene to be taken.
@@ -109,7 +109,7 @@ def fetch_archive(
             ``planetary_computer.sign_inplace``.
 
     Returns:
-        What was fetched, was there, and was left out.
+        What was fetched, was there, and was skipped.
 
     Raises:
         ImportError: If the optional packages are missing.

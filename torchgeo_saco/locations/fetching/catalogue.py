@@ -127,7 +127,7 @@ class Catalogue:
         Args:
             location: The point.
             window: The days.
-            max_cloud: Share of cloud in percent; cloudier items are left out by servers that can.
+            max_cloud: Share of cloud in percent; cloudier items are skipped by servers that can.
 
         Returns:
             Items as they came.
@@ -198,6 +198,6 @@ def require_stac() -> None:
 
 
 def _plain(error: Exception) -> str:
-    """What went wrong, on one line of bearable length."""
+    """Shorten an error to one line."""
     text = ' '.join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f'{text[:300]}...'

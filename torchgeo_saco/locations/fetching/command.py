@@ -55,12 +55,12 @@ def main(args: Sequence[str]) -> None:
     console = Console()
     console.print(
         f'{report.fetched} scenes fetched, {report.present} were there, '
-        f'{len(report.skipped)} windows left out; the archive is in {given["root"]}',
+        f'{len(report.skipped)} windows skipped; the archive is in {given["root"]}',
         highlight=False,
         soft_wrap=True,
     )
     if report.skipped:
-        console.print(f'What was left out is in {SKIPPED} there', highlight=False)
+        console.print(f'What was skipped is in {SKIPPED} there', highlight=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--dtype', choices=tuple(UNITS), default='uint16',
         help='reflectance times 10000, or times 255 as in SeCo; default: %(default)s')  # fmt: skip
     add('--workers', type=int, default=4, metavar='N',
-        help='places fetched at the same time; default: %(default)s')  # fmt: skip
+        help='locations fetched at the same time; default: %(default)s')  # fmt: skip
     add('--tries', type=int, default=4, metavar='N',
         help='how often a request is tried; default: %(default)s')  # fmt: skip
     add('--pause', type=float, default=2.0, metavar='SECONDS',
@@ -107,7 +107,7 @@ def _names(text: str) -> list[str]:
 
 
 def _signer(name: str | None) -> Modifier | None:
-    """What signs the addresses of a catalogue."""
+    """Return the function that signs the addresses of a catalogue."""
     if name is None:
         return None
     try:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a STAC item says about a scene: time, cloud, ground, files and unit of its numbers."""
+"""STAC items of scenes: time, cloud cover, footprint, files and unit of their numbers."""
 
 import datetime
 import math
@@ -142,7 +142,7 @@ def band_files(item: Item, bands: Sequence[str]) -> dict[str, BandFile]:
         File of each band.
 
     Raises:
-        ItemError: If a band has no file, or the unit of its numbers is not told.
+        ItemError: If a band has no file, or the unit of its numbers is unknown.
     """
     files: dict[str, list[tuple[Any, str]]] = {}
     for key, asset in item.get('assets', {}).items():
@@ -168,7 +168,7 @@ def _candidate(
         raise ItemError('does not say how cloudy it is')
     if cloud >= max_cloud:
         raise ItemError(f'has {cloud:.4g} % cloud')
-    # Where the footprint is not told, the pixels will tell.
+    # Where the footprint is unknown, the pixels decide.
     ground = item.get('geometry')
     if ground and not around(shape(ground), square.longitude).covers(outline):
         raise ItemError('covers the square in part')
@@ -187,14 +187,14 @@ def _time(item: Item) -> datetime.datetime:
 
 
 def _zone(item: Item) -> int | None:
-    """Number of the coordinate reference system of a scene, if it is told."""
+    """Number of the coordinate reference system of a scene, if it is given."""
     properties = item['properties']
     code = properties.get('proj:epsg') or str(properties.get('proj:code', '')).removeprefix('EPSG:')
     return int(code) if str(code).isdigit() else None
 
 
 def _parts(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is told of each band in an asset, in STAC 1.1 or the extensions of STAC 1.0."""
+    """Metadata of each band in an asset, in STAC 1.1 or the extensions of STAC 1.0."""
     lists = [asset.get(name) or [] for name in ('bands', 'eo:bands', 'raster:bands')]
     count = max(map(len, lists))
     parts = [{**asset} for _ in range(count or 1)]

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What stands at the root of a fetched archive beside the locations."""
+"""Records at the root of a fetched archive."""
 
 import csv
 import json

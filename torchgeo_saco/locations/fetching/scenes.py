@@ -158,7 +158,7 @@ def _record(
     square: Square,
     skipped_scenes: Sequence[str],
 ) -> dict[str, Any]:
-    """What is written beside the bands."""
+    """Make the metadata that is written beside the bands."""
     return {
         'item': scene.id,
         'collection': scene.item.get('collection'),

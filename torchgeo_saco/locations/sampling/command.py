@@ -97,7 +97,7 @@ def _tell(
     windows: gpd.GeoDataFrame,
     latest: datetime.date,
 ) -> None:
-    """What was drawn, in a few lines."""
+    """Summarize the sample in a few lines."""
     console = Console(highlight=False, soft_wrap=True)
     counts = points.attrs
     console.print(

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What is land: polygons of a file, or a coarse outline of our own."""
+"""Land polygons: of a file, or a coarse outline of our own."""
 
 import os
 import warnings

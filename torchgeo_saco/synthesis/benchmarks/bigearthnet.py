@@ -132,7 +132,7 @@ the data set.
         return placed(number, '', False, longitude, latitude, _SIZE)
 
     def _moment(self, number: int) -> datetime:
-        """When a patch is seen, between June 2017 and May 2018, winter left out."""
+        """When a patch is seen, between June 2017 and May 2018, winter excluded."""
         rng = self.rng(number, _PLACE, 1)
         day = int(rng.integers(0, 240))
         # 130 days from June to early October, then from mid-February on.

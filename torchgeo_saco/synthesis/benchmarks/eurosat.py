@@ -48,7 +48,7 @@ _PLACE, _LAND, _SCENE, _ORDER, _SPLIT = range(5)
 
 
 class _Image(NamedTuple):
-    """What the lists need of an image."""
+    """Entry of an image in the lists."""
 
     #: Line in the lists of the splits.
     name: str

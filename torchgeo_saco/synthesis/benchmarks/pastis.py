@@ -68,7 +68,7 @@ class _Series(NamedTuple):
 
 
 class _Patch(NamedTuple):
-    """What the lists need of a patch."""
+    """Entry of a patch in the lists."""
 
     #: Its entry in the metadata.
     feature: dict[str, Any]

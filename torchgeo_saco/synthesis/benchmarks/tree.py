@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What the trees of all benchmarks share."""
+"""Base class of the trees of the benchmarks."""
 
 import math
 import zlib
@@ -69,7 +69,7 @@ class BenchmarkTree(ABC):
         """Write what needs all items, such as the lists of the splits."""
 
     def tree(self) -> Tree[Any]:
-        """What to publish."""
+        """Return the tree to publish."""
         parameters = {'name': self.name, 'version': VERSION, **asdict(self)}
         return Tree(
             'sample benchmark',
@@ -120,7 +120,7 @@ class Site:
 
 
 def site(rng: Generator, size: int, latitude: float) -> Site:
-    """What does not change from date to date, drawn at random.
+    """Draw what does not change from date to date.
 
     Args:
         rng: Source of randomness.
