@@ -63,7 +63,7 @@ def main() -> None:
 
     trained = load_encoder(data.bands, data.sensor, weights=arguments.weights)
     torch.manual_seed(0)
-    plan = trained.plan
+    plan = trained.config
     random = load_encoder(data.bands, data.sensor, plan.model, None, plan.groups, plan.texture)
     fit_input_statistics(random.encoder, lambda: torch.stack(images).split(32), backbone=True)
 

@@ -53,7 +53,7 @@ def test_method_of_ones_own_trains_by_its_dotted_path(archive, tmp_path, monkeyp
     ])  # fmt: skip
     (checkpoint,) = tmp_path.rglob('*.ckpt')
     assert torch.load(checkpoint, weights_only=True)['hyper_parameters']['weight'] == 0.5
-    assert list(load_encoder(BANDS, weights=str(checkpoint)).plan.groups) == ['natural_color']
+    assert list(load_encoder(BANDS, weights=str(checkpoint)).config.groups) == ['natural_color']
 
 
 @pytest.mark.parametrize('name', METHODS)

@@ -173,8 +173,10 @@ def test_any_bands_as_one_image(on_bands):
     task, last = on_bands
     assert task.model.conv1.in_channels == 5
     restored = MoCo.load_from_checkpoint(last, weights_only=True).eval()
-    encoder, plan, _, skipped, unfitted = load_encoder(BANDS[::-1], weights=last)
-    assert (plan.inputs, skipped, unfitted) == (['B11', 'B08', 'B04', 'B03', 'B02'], [], [])
+    loaded = load_encoder(BANDS[::-1], weights=last)
+    encoder, plan = loaded.encoder, loaded.config
+    skipped, unfitted = loaded.skipped, loaded.unfitted
+    assert (plan.input_bands, skipped, unfitted) == (['B11', 'B08', 'B04', 'B03', 'B02'], [], [])
     image = restored.views.original(IMAGE[:, 0])
     embedding = encoder.eval()(image.flip(1))
     assert torch.allclose(embedding, restored(image), atol=1e-5)
@@ -197,6 +199,6 @@ def test_other_bands_than_the_one_image_has_are_refused(on_bands):
 def test_groups_make_it_semantically_aware(archive, tmp_path):
     trainer, last = fit(small(MoCo, temporal=True, bands=None, **GROUPS), archive, tmp_path)
     assert {'train_nce', 'train_group_alignment'} <= set(trainer.logged_metrics)
-    plan = load_encoder(BANDS, weights=last).plan
+    plan = load_encoder(BANDS, weights=last).config
     assert plan.texture == ['urban']
     assert len(plan.groups) == 7

@@ -133,7 +133,7 @@ class GroupTask(BaseTask):
     def configure_models(self) -> None:
         """Initialize the model, if its bands are known already."""
         self.model = None
-        self.plan: EncoderConfig | None = None
+        self.config: EncoderConfig | None = None
         self._random = False
         self.register_buffer('statistics_fitted', torch.tensor(False))
         if self.hparams['bands'] is not None and self.hparams['num_classes'] is not None:
@@ -195,7 +195,7 @@ class GroupTask(BaseTask):
         Raises:
             ValueError: If bands and weights have nothing in common.
         """
-        pretrained = load_encoder(
+        loaded = load_encoder(
             bands,
             sensor or 'sentinel2_l1c',
             self.hparams['model'],
@@ -205,16 +205,16 @@ class GroupTask(BaseTask):
             self.hparams['texture_points'],
             self.hparams['texture_radius'],
         )
-        self._random = pretrained.random
-        if self.hparams['statistics'] == 'weights' and pretrained.unfitted:
+        self._random = loaded.random
+        if self.hparams['statistics'] == 'weights' and loaded.unfitted:
             raise ValueError(
                 f'statistics=weights is set, but the weights bring none of '
-                f'{", ".join(pretrained.unfitted)}; set statistics=data'
+                f'{", ".join(loaded.unfitted)}; set statistics=data'
             )
-        rank_zero_info(f'the encoder sees: {", ".join(pretrained.encoder.inputs.names)}')
-        for group in pretrained.skipped:
+        rank_zero_info(f'the encoder sees: {", ".join(loaded.encoder.inputs.names)}')
+        for group in loaded.skipped:
             rank_zero_info(f'skipped: group {group.name}, since {group.reason}')
-        self._build(pretrained.encoder, pretrained.plan)
+        self._build(loaded.encoder, loaded.config)
 
     def setup(self, stage: str) -> None:
         """Take bands and classes from the datamodule.
@@ -241,9 +241,9 @@ class GroupTask(BaseTask):
             if bands is None:
                 raise ValueError('the datamodule does not name its bands; set bands of the task')
             self.configure_bands(bands, getattr(datamodule, 'sensor', self.hparams['sensor']))
-        elif bands is not None and self.plan is not None and list(bands) != self.plan.bands:
+        elif bands is not None and self.config is not None and list(bands) != self.config.bands:
             raise ValueError(
-                f'the model was built for the bands {", ".join(self.plan.bands)}, the data have '
+                f'the model was built for the bands {", ".join(self.config.bands)}, the data have '
                 f'{", ".join(bands)}; read the same'
             )
         for split in SPLITS:
@@ -258,7 +258,7 @@ class GroupTask(BaseTask):
         Args:
             checkpoint: The checkpoint.
         """
-        checkpoint['encoder'] = self.plan._asdict() if self.plan is not None else None
+        checkpoint['encoder'] = self.config.to_dict() if self.config is not None else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the encoder that the checkpoint holds.
@@ -270,10 +270,10 @@ class GroupTask(BaseTask):
             raise CheckpointError(
                 'the checkpoint is of no downstream task; give one of pre-training as weights'
             )
-        plan = EncoderConfig(**checkpoint['encoder'])
+        config = EncoderConfig.from_dict(checkpoint['encoder'])
         # Arguments alone do not tell the groups that the weights brought.
-        if plan != self.plan:
-            self._build(plan.encoder(), plan)
+        if config != self.config:
+            self._build(config.encoder(), config)
 
     def train(self, mode: bool = True) -> 'GroupTask':
         """Set the mode of the head, and of the encoder unless that is frozen."""
@@ -447,10 +447,10 @@ class GroupTask(BaseTask):
             raise ValueError('the model is unknown; set bands and num_classes of the task')
         return self.model
 
-    def _build(self, encoder: Encoder, plan: EncoderConfig) -> None:
+    def _build(self, encoder: Encoder, config: EncoderConfig) -> None:
         """Put a head on the encoder."""
-        self.plan = plan
-        self.hparams['bands'], self.hparams['sensor'] = list(plan.bands), plan.sensor
+        self.config = config
+        self.hparams['bands'], self.hparams['sensor'] = list(config.bands), config.sensor
         self.model = self.head(encoder).to(self.device)
         if self.hparams['freeze_backbone']:
             encoder.requires_grad_(False)
@@ -477,7 +477,7 @@ class GroupTask(BaseTask):
 
     def _checked(self, batch: Sample) -> Tensor:
         """The image, if it is one of the bands that the model takes."""
-        image, bands = batch['image'], self.plan.bands if self.plan is not None else []
+        image, bands = batch['image'], self.config.bands if self.config is not None else []
         if image.shape[-3] != len(bands):
             raise ValueError(
                 f'image has {image.shape[-3]} channels where the bands {", ".join(bands)} are '

@@ -17,6 +17,13 @@ from torchgeo_saco.models import BandInputs, EncoderConfig, fit_input_statistics
 from torchgeo_saco.models.scaling import weight_scaling
 from torchgeo_saco.tasks import GroupClassification, SACo
 
+
+def parts(*arguments, **options):
+    """What loading gives, in the order of its attributes."""
+    loaded = load_encoder(*arguments, **options)
+    return loaded.encoder, loaded.config, loaded.random, loaded.skipped, loaded.unfitted
+
+
 L1C, L2A = list(SENTINEL2_L1C.bands), list(SENTINEL2_L2A.bands)
 PASTIS = ['B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12']
 
@@ -50,7 +57,7 @@ def published(tmp_path, monkeypatch):
 
 
 def test_random_encoder_sees_all_groups_and_their_textures():
-    encoder, plan, random, skipped, unfitted = load_encoder(L1C, model='test_resnet')
+    encoder, plan, random, skipped, unfitted = parts(L1C, model='test_resnet')
     assert random
     assert not skipped
     assert len(encoder.inputs.names) == len(unfitted) == 14
@@ -59,14 +66,14 @@ def test_random_encoder_sees_all_groups_and_their_textures():
 
 
 def test_groups_that_the_bands_cannot_form_are_left_out():
-    _, plan, _, skipped, _ = load_encoder(PASTIS, 'sentinel2_l2a', 'test_resnet')
+    _, plan, _, skipped, _ = parts(PASTIS, 'sentinel2_l2a', 'test_resnet')
     assert [group.name for group in skipped] == ['complementary_1', 'complementary_2']
     assert 'B01' in skipped[0].reason
     assert len(plan.groups) == 5
 
 
 def test_groups_that_the_sensor_does_not_know_are_left_out():
-    _, plan, _, skipped, _ = load_encoder(
+    _, plan, _, skipped, _ = parts(
         ['R', 'G', 'B'], 'rgb', 'test_resnet', groups=['natural_color', 'urban'], texture=['urban']
     )
     assert (plan.groups, plan.texture) == ({'natural_color': ['R', 'G', 'B']}, [])
@@ -82,7 +89,7 @@ def test_no_group_that_the_sensor_knows():
 
 def test_checkpoint_of_ours_gives_the_features_of_its_task(tmp_path):
     task, path = checkpoint(tmp_path)
-    encoder, plan, random, skipped, unfitted = load_encoder(L2A, 'sentinel2_l2a', weights=path)
+    encoder, plan, random, skipped, unfitted = parts(L2A, 'sentinel2_l2a', weights=path)
     assert (plan.model, random, skipped, unfitted) == ('test_resnet', False, [], [])
     image = torch.rand(2, 12, 16, 16)
     assert torch.equal(encoder.eval().forward_groups(image), task.eval().forward_groups(image))
@@ -97,7 +104,7 @@ def test_bands_in_another_order_give_the_same_features(tmp_path):
 
 def test_groups_are_matched_by_name_and_keep_their_statistics(tmp_path):
     task, path = checkpoint(tmp_path)
-    encoder, _plan, _, skipped, unfitted = load_encoder(PASTIS, 'sentinel2_l2a', weights=path)
+    encoder, _plan, _, skipped, unfitted = parts(PASTIS, 'sentinel2_l2a', weights=path)
     assert [group.name for group in skipped] == ['complementary_1', 'complementary_2']
     assert not unfitted
     trained = task.inputs.names
@@ -108,13 +115,13 @@ def test_groups_are_matched_by_name_and_keep_their_statistics(tmp_path):
 def test_trained_bands_are_taken_even_where_the_published_ones_are_there(tmp_path):
     # Trained on B09 for B10; level 1C has both.
     _, path = checkpoint(tmp_path)
-    plan = load_encoder(L1C, 'sentinel2_l1c', weights=path).plan
+    plan = load_encoder(L1C, 'sentinel2_l1c', weights=path).config
     assert plan.groups['complementary_2'] == ['B07', 'B08', 'B09']
 
 
 def test_group_of_another_sensor_has_no_statistics_yet(tmp_path):
     _, path = checkpoint(tmp_path, texture=['natural_color'])
-    _, plan, _, skipped, unfitted = load_encoder(['R', 'G', 'B'], 'rgb', weights=path)
+    _, plan, _, skipped, unfitted = parts(['R', 'G', 'B'], 'rgb', weights=path)
     assert plan.groups == {'natural_color': ['R', 'G', 'B']}
     assert unfitted == ['natural_color', 'natural_color_texture']
     assert len(skipped) == 6
@@ -124,7 +131,7 @@ def test_some_groups_of_a_checkpoint(tmp_path):
     _, path = checkpoint(tmp_path)
     plan = load_encoder(
         L2A, 'sentinel2_l2a', weights=path, groups=['urban', 'agriculture'], texture=False
-    ).plan
+    ).config
     assert (list(plan.groups), plan.texture) == (['urban', 'agriculture'], [])
 
 
@@ -158,7 +165,7 @@ def test_checkpoint_with_missing_tensors(tmp_path):
 def test_published_weights_see_their_own_bands(published, in_channels):
     name = 'SENTINEL2_RGB_SECO' if in_channels == 3 else 'SENTINEL2_ALL_MOCO'
     state = published(name, in_channels)
-    encoder, plan, random, _, unfitted = load_encoder(L1C, weights=f'ResNet18_Weights.{name}')
+    encoder, plan, random, _, unfitted = parts(L1C, weights=f'ResNet18_Weights.{name}')
     assert (plan.model, random, unfitted) == ('resnet18', False, [])
     assert torch.equal(encoder.backbone.conv1.weight, state['conv1.weight'])
     assert isinstance(encoder.inputs, BandInputs)
@@ -193,12 +200,12 @@ def test_plan_makes_the_same_encoder_again(published):
     published('SENTINEL2_RGB_SECO', 3)
     enum = ResNet18_Weights.SENTINEL2_RGB_SECO
     for plan in (
-        load_encoder(L1C, weights=enum).plan,
-        load_encoder(L1C, model='test_resnet', groups=['urban'], texture_points=8).plan,
+        load_encoder(L1C, weights=enum).config,
+        load_encoder(L1C, model='test_resnet', groups=['urban'], texture_points=8).config,
     ):
-        again = EncoderConfig(**plan._asdict())
+        again = EncoderConfig.from_dict(plan.to_dict())
         image = torch.rand(2, 13, 8, 8)
-        assert torch.equal(again.images()(image), plan.images()(image))
+        assert torch.equal(again.inputs()(image), plan.inputs()(image))
 
 
 def test_calibration_gives_groups_of_mean_zero_and_deviation_one():
@@ -259,8 +266,8 @@ def test_checkpoint_of_a_downstream_task_that_takes_bands(tmp_path, published):
     content = {'state_dict': task.state_dict(), 'hyper_parameters': {}}
     task.on_save_checkpoint(content)
     torch.save(content, path)
-    encoder, plan, _, skipped, unfitted = load_encoder(PASTIS, 'sentinel2_l2a', weights=path)
-    assert (plan.inputs, plan.groups, skipped, unfitted) == (['B4', 'B3', 'B2'], None, [], [])
+    encoder, plan, _, skipped, unfitted = parts(PASTIS, 'sentinel2_l2a', weights=path)
+    assert (plan.input_bands, plan.groups, skipped, unfitted) == (['B4', 'B3', 'B2'], None, [], [])
     image = torch.rand(2, 13, 16, 16)
     same = image[:, [L1C.index(band) for band in PASTIS]]
     assert torch.equal(encoder.eval()(same), task.eval().embed({'image': image}))

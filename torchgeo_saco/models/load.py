@@ -5,7 +5,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from torch import Tensor
 from torchvision.models._api import WeightsEnum
@@ -20,8 +21,9 @@ from .weights import Weights, create_backbone, known_weights, load_exactly
 Groups = Sequence[str] | Mapping[str, Sequence[str]]
 
 
-class EncoderConfig(NamedTuple):
-    """All that makes an encoder but its weights, as plain types for a checkpoint."""
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Configuration of an encoder: all that makes it again but its weights, as plain types."""
 
     #: Name of the timm model.
     model: str
@@ -32,29 +34,40 @@ class EncoderConfig(NamedTuple):
     #: Sensor of the bands.
     sensor: str
 
-    #: Three bands of each group, or None for a backbone that takes *inputs*.
+    #: Three bands of each group, or None for a backbone that takes *input_bands*.
     groups: dict[str, list[str]] | None = None
 
     #: Names of the groups that have a texture too.
     texture: list[str] | None = None
 
-    #: Neighbours on the circle of the local binary pattern.
+    #: Neighbors on the circle of the local binary pattern.
     texture_points: int = 16
 
     #: Its radius, in pixels.
     texture_radius: float = 2.0
 
-    #: Channels of a backbone that takes no groups, in its order.
-    inputs: list[str] | None = None
+    #: Bands that a backbone takes in place of groups, in its order.
+    input_bands: list[str] | None = None
 
-    #: Scaling its weights were trained with, or None for the statistics of images.
+    #: Scaling that its weights were trained with, or None for the statistics of images.
     scaling: dict[str, list[float]] | None = None
 
-    def images(self) -> GroupInputs | BandInputs:
+    @classmethod
+    def from_dict(cls, arguments: Mapping[str, Any]) -> 'EncoderConfig':
+        """Read the configuration in a checkpoint, see :meth:`to_dict`."""
+        # Checkpoints before version 0.1.0 call the bands inputs.
+        names = {'inputs': 'input_bands'}
+        return cls(**{names.get(name, name): value for name, value in arguments.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain types for a checkpoint."""
+        return asdict(self)
+
+    def inputs(self) -> GroupInputs | BandInputs:
         """Make the inputs of the backbone."""
         if self.groups is None:
             scaling = None if self.scaling is None else WeightScaling(**self.scaling)
-            return BandInputs(self.bands, self.inputs or self.bands, self.sensor, scaling)
+            return BandInputs(self.bands, self.input_bands or self.bands, self.sensor, scaling)
         return GroupInputs(
             self.bands,
             self.groups,
@@ -65,28 +78,29 @@ class EncoderConfig(NamedTuple):
         )
 
     def encoder(self, weights: Weights = None) -> Encoder:
-        """The encoder, its backbone with these weights."""
-        channels = 3 if self.groups is not None else len(self.inputs or self.bands)
-        return Encoder(self.images(), create_backbone(self.model, weights, channels))
+        """Make the encoder, its backbone with these weights."""
+        channels = 3 if self.groups is not None else len(self.input_bands or self.bands)
+        return Encoder(self.inputs(), create_backbone(self.model, weights, channels))
 
 
-class LoadedEncoder(NamedTuple):
-    """An encoder, and what to know of it."""
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder and how it was loaded."""
 
     #: The encoder.
     encoder: Encoder
 
-    #: What makes it again.
-    plan: EncoderConfig
+    #: Its configuration.
+    config: EncoderConfig
 
     #: Whether the weights are random.
     random: bool
 
-    #: Groups it was trained on, or that were asked for, but the bands cannot form.
-    skipped: list[SkippedGroup]
+    #: Groups that it was trained on or that were asked for, but that the bands cannot form.
+    skipped: list[SkippedGroup] = field(default_factory=list)
 
     #: Groups and textures whose statistics the weights do not bring.
-    unfitted: list[str]
+    unfitted: list[str] = field(default_factory=list)
 
 
 def load_encoder(
@@ -119,7 +133,7 @@ def load_encoder(
         texture_radius: Its radius in pixels, or None for that of the checkpoint, else 2.
 
     Returns:
-        The encoder, its plan, and what was skipped.
+        The encoder, its configuration, and what was skipped.
 
     Raises:
         ValueError: If bands and weights have nothing in common, or the model is another one.
@@ -127,46 +141,47 @@ def load_encoder(
     """
     asked = {'texture_points': texture_points, 'texture_radius': texture_radius}
     circle: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    plan = EncoderConfig(model or 'resnet18', list(bands), sensor)
+    config = EncoderConfig(model or 'resnet18', list(bands), sensor)
     if isinstance(weights, str) and os.path.isfile(weights):
         content = read_checkpoint(weights)
-        trained = _trained_plan(content)
+        trained = _trained_config(content)
         if trained is not None:
             if model not in (None, trained.model):
                 raise ValueError(
                     f'{weights} holds a {trained.model}, but model={model} is asked for; leave '
                     'model out'
                 )
-            return _adapted(weights, content, trained, plan, groups, texture, circle)
+            return _adapted(weights, content, trained, config, groups, texture, circle)
     elif weights and weights is not True:
-        return _published(known_weights(weights), model, plan, groups, texture, circle)
-    plan, skipped = _grouped(plan._replace(**circle), groups, texture)
-    encoder = plan.encoder(weights)
-    return LoadedEncoder(encoder, plan, not weights, skipped, list(encoder.inputs.names))
+        return _published(known_weights(weights), model, config, groups, texture, circle)
+    config, skipped = _grouped(replace(config, **circle), groups, texture)
+    encoder = config.encoder(weights)
+    return LoadedEncoder(encoder, config, not weights, skipped, list(encoder.inputs.names))
 
 
 def _grouped(
-    plan: EncoderConfig, groups: Groups | None, texture: bool | Sequence[str] | None
+    config: EncoderConfig, groups: Groups | None, texture: bool | Sequence[str] | None
 ) -> tuple[EncoderConfig, list[SkippedGroup]]:
-    """The plan with the groups that its bands form."""
-    elsewhere = _elsewhere(groups, plan.sensor)
-    reason = f'{known_sensor(plan.sensor).name} has no such group'
+    """Set the groups that its bands form."""
+    elsewhere = _elsewhere(groups, config.sensor)
+    reason = f'{known_sensor(config.sensor).name} has no such group'
     if elsewhere and groups is not None:
         if len(elsewhere) == len(groups):
             raise ValueError(
                 f'no group can be formed of {", ".join(elsewhere)}, for {reason}; name groups of '
-                f'{known_sensor(plan.sensor).name}: {", ".join(known_sensor(plan.sensor).groups)}'
+                f'{known_sensor(config.sensor).name}: '
+                f'{", ".join(known_sensor(config.sensor).groups)}'
             )
         groups = [name for name in groups if name not in elsewhere]
-    formed, skipped = available_groups(plan.bands, groups, plan.sensor)
+    formed, skipped = available_groups(config.bands, groups, config.sensor)
     texture = True if texture is None else texture
     if not isinstance(texture, bool):
         texture = [name for name in texture if name not in elsewhere]
     # Refuses textures of unknown groups.
-    textured = GroupInputs(plan.bands, groups, plan.sensor, texture).textured
+    textured = GroupInputs(config.bands, groups, config.sensor, texture).textured
     named = {name: list(of) for name, of in formed}
     skipped = [*skipped, *(SkippedGroup(name, reason) for name in elsewhere)]
-    return plan._replace(groups=named, texture=textured), skipped
+    return replace(config, groups=named, texture=textured), skipped
 
 
 def _elsewhere(groups: Groups | None, sensor: str) -> list[str]:
@@ -180,42 +195,44 @@ def _elsewhere(groups: Groups | None, sensor: str) -> list[str]:
 def _published(
     weights: WeightsEnum,
     model: str | None,
-    plan: EncoderConfig,
+    config: EncoderConfig,
     groups: Groups | None,
     texture: bool | Sequence[str] | None,
     circle: dict[str, Any],
 ) -> LoadedEncoder:
     """Encoder with weights of TorchGeo."""
-    plan = plan._replace(model=model or weights.meta.get('model') or plan.model)
+    config = replace(config, model=model or weights.meta.get('model') or config.model)
     inputs = weights.meta.get('bands') or known_sensor('rgb').bands
     if groups is None and not texture:
         scaling = weight_scaling(weights)
-        plan = plan._replace(
-            inputs=list(inputs), scaling=None if scaling is None else scaling.arguments()
+        config = replace(
+            config,
+            input_bands=list(inputs),
+            scaling=None if scaling is None else scaling.arguments(),
         )
-        encoder = plan.encoder(weights)
-        return LoadedEncoder(encoder, plan, False, [], [] if scaling else encoder.inputs.names)
+        encoder = config.encoder(weights)
+        return LoadedEncoder(encoder, config, False, [], [] if scaling else encoder.inputs.names)
     if weights.meta.get('in_chans') != 3:
         raise ValueError(
             f'{weights} takes {weights.meta.get("in_chans")} bands, not groups of three; leave out '
             'groups and texture'
         )
     groups = {'bands': list(inputs)} if groups is None else groups
-    plan, skipped = _grouped(plan._replace(**circle), groups, texture or False)
-    encoder = plan.encoder(weights)
-    return LoadedEncoder(encoder, plan, False, skipped, encoder.inputs.names)
+    config, skipped = _grouped(replace(config, **circle), groups, texture or False)
+    encoder = config.encoder(weights)
+    return LoadedEncoder(encoder, config, False, skipped, encoder.inputs.names)
 
 
-def _trained_plan(content: Mapping[str, Any]) -> EncoderConfig | None:
-    """Plan of the encoder in a checkpoint of ours, or None if it is none of ours."""
+def _trained_config(content: Mapping[str, Any]) -> EncoderConfig | None:
+    """Read the configuration of an encoder of ours; None if the checkpoint is another's."""
     if content.get('encoder'):
-        return EncoderConfig(**content['encoder'])
+        return EncoderConfig.from_dict(content['encoder'])
     arguments = content.get('hyper_parameters', {})
     if not {'model', 'groups', 'texture', 'sensor', 'bands'} <= arguments.keys():
         return None
     if arguments['bands'] is None:
         raise CheckpointError('the checkpoint was written before its bands were known; train first')
-    plan = EncoderConfig(
+    config = EncoderConfig(
         arguments['model'],
         list(arguments['bands']),
         arguments['sensor'] or 'sentinel2_l1c',
@@ -224,15 +241,15 @@ def _trained_plan(content: Mapping[str, Any]) -> EncoderConfig | None:
     )
     input_bands = arguments.get('input_bands', arguments.get('inputs'))
     if input_bands is not None:
-        return plan._replace(inputs=list(input_bands))
-    return _grouped(plan, arguments['groups'], arguments['texture'])[0]
+        return replace(config, input_bands=list(input_bands))
+    return _grouped(config, arguments['groups'], arguments['texture'])[0]
 
 
 def _adapted(
     path: str,
     content: Mapping[str, Any],
     trained: EncoderConfig,
-    plan: EncoderConfig,
+    config: EncoderConfig,
     groups: Groups | None,
     texture: bool | Sequence[str] | None,
     circle: dict[str, Any],
@@ -241,34 +258,35 @@ def _adapted(
     if trained.groups is None:
         if groups is not None or texture:
             raise ValueError(f'{path} takes bands, not groups; leave out groups and texture')
-        plan = trained._replace(bands=plan.bands, sensor=plan.sensor)
+        config = replace(trained, bands=config.bands, sensor=config.sensor)
         skipped: list[SkippedGroup] = []
     else:
-        matched, skipped = _matched(path, trained, plan, groups)
+        matched, skipped = _matched(path, trained, config, groups)
         textured = _textures(path, trained, texture)
-        plan = trained._replace(
-            bands=plan.bands,
-            sensor=plan.sensor,
+        config = replace(
+            trained,
+            bands=config.bands,
+            sensor=config.sensor,
             groups=matched,
             texture=[name for name in textured if name in matched],
         )
         differ = {name: value for name, value in circle.items() if getattr(trained, name) != value}
         if differ:
             raise ValueError(f'{path} was trained on other textures than {differ}; leave them out')
-    encoder = plan.encoder()
+    encoder = config.encoder()
     backbone = 'model.encoder.backbone.' if 'encoder' in content else 'model.'
-    load_exactly(encoder.backbone, part(content['state_dict'], backbone), plan.model, path)
+    load_exactly(encoder.backbone, part(content['state_dict'], backbone), config.model, path)
     # Checkpoints before version 0.1.0 call the inputs images.
     above = 'model.encoder.' if 'encoder' in content else ''
     statistics = part(content['state_dict'], f'{above}inputs.standardize.') or part(
         content['state_dict'], f'{above}images.standardize.'
     )
-    unfitted = _load_statistics(encoder.inputs, statistics, trained, plan)
-    return LoadedEncoder(encoder, plan, False, skipped, unfitted)
+    unfitted = _load_statistics(encoder.inputs, statistics, trained, config)
+    return LoadedEncoder(encoder, config, False, skipped, unfitted)
 
 
 def _matched(
-    path: str, trained: EncoderConfig, plan: EncoderConfig, groups: Groups | None
+    path: str, trained: EncoderConfig, config: EncoderConfig, groups: Groups | None
 ) -> tuple[dict[str, list[str]], list[SkippedGroup]]:
     """Groups the encoder was trained on that the bands at hand form, and the others."""
     known = trained.groups or {}
@@ -282,31 +300,31 @@ def _matched(
     matched: dict[str, list[str]] = {}
     skipped: list[SkippedGroup] = []
     for name in known if groups is None else groups:
-        bands = _bands_here(name, known[name], trained.sensor, plan)
+        bands = _bands_here(name, known[name], trained.sensor, config)
         if bands:
             matched[name] = bands
         else:
             skipped.append(SkippedGroup(name, f'the images lack some of {", ".join(known[name])}'))
     if not matched:
         raise ValueError(
-            f'{path} was trained on {", ".join(known)}, and the bands {", ".join(plan.bands)} form '
-            'none of these groups; read more bands'
+            f'{path} was trained on {", ".join(known)}, and the bands '
+            f'{", ".join(config.bands)} form none of these groups; read more bands'
         )
     return matched, skipped
 
 
 def _bands_here(
-    name: str, trained: Sequence[str], trained_sensor: str, plan: EncoderConfig
+    name: str, trained: Sequence[str], trained_sensor: str, config: EncoderConfig
 ) -> list[str] | None:
     """Bands of a trained group in the images at hand, or of their sensor's group of that name."""
-    published = known_sensor(plan.sensor).groups
+    published = known_sensor(config.sensor).groups
     # Sensors that share a table share the meaning of band names.
-    if known_sensor(trained_sensor).groups == published and set(trained) <= set(plan.bands):
+    if known_sensor(trained_sensor).groups == published and set(trained) <= set(config.bands):
         return list(trained)
     if name not in published:
         return None
     try:
-        (formed,), _ = available_groups(plan.bands, [name], plan.sensor)
+        (formed,), _ = available_groups(config.bands, [name], config.sensor)
     except ValueError:
         return None
     return list(formed.bands)
@@ -332,13 +350,13 @@ def _load_statistics(
     images: GroupInputs | BandInputs,
     statistics: dict[str, Tensor],
     trained: EncoderConfig,
-    plan: EncoderConfig,
+    config: EncoderConfig,
 ) -> list[str]:
     """Take over the statistics of groups of the same bands; names of the others."""
     if not isinstance(images, GroupInputs):
         images.standardize.load_state_dict(statistics, strict=False)
         return []
-    known, here = trained.groups or {}, plan.groups or {}
+    known, here = trained.groups or {}, config.groups or {}
     names = [*known, *(f'{name}_texture' for name in trained.texture or ())]
     unfitted = []
     for position, name in enumerate(images.names):
