@@ -17,7 +17,7 @@ from reporting import Target, parser, report
 #: What is imported first, and what is added to it.
 PAIRS = {
     'package': ('torchgeo', 'torchgeo_saco'),
-    'all classes and the command line': ('torchgeo.main', 'torchgeo_saco.cli'),
+    'all classes': ('torchgeo.main', 'torchgeo_saco.tasks'),
 }
 PROGRAM = """
 import importlib, json, sys, time
