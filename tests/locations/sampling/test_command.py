@@ -38,7 +38,7 @@ def test_first_run(tmp_path, capsys):
     assert f'{counts["in_water"]} were in water, {counts["too_near"]} nearer than 4 km' in said
     assert f'around {points["city"].nunique()} cities' in said
     assert f'300 windows of 15 days, {expected["start"].min()} to {expected["end"].max()}' in said
-    assert '--cities and --land not given: the coarse tables of the package' in said
+    assert '--land not given: the coarse outline of the package' in said
 
 
 def test_files_and_arguments_of_ones_own(tmp_path, capsys):
@@ -65,7 +65,7 @@ def test_files_and_arguments_of_ones_own(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ('method', 'told', 'missing'),
-    [('uniform', None, '--land not given'), ('cities', 'at the cities', '--cities and --land')],
+    [('uniform', None, '--land not given'), ('cities', 'at the cities', '--land not given')],
 )
 def test_baselines(tmp_path, capsys, method, told, missing):
     output = tmp_path / 'points.gpkg'

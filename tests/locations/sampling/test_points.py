@@ -185,13 +185,13 @@ def test_draws_leave_the_global_generator_alone():
 
 
 def test_cities_themselves_each_once():
-    cities = built_in_cities()
-    points = sample_points(len(cities), cities, built_in_land(), spacing_km=0, method='cities')
+    cities = built_in_cities().drop_duplicates('city').head(150)
+    points = sample_points(len(cities), cities, WORLD, spacing_km=0, method='cities')
     assert sorted(points['city']) == sorted(cities['city'])
     places = cities.set_index('city').geometry
     assert all(places[city].equals(point) for city, point in zip(points['city'], points.geometry))  # noqa: B905
-    few = sample_points(5, cities, built_in_land(), most_populous=5, method='cities')
-    assert set(few['city']) == {'Tokyo', 'Delhi', 'Shanghai', 'Dhaka', 'São Paulo'}
+    few = sample_points(5, cities, WORLD, most_populous=5, method='cities')
+    assert set(few['city']) == set(cities['city'].head(5))
 
 
 def test_cities_in_another_reference_system():

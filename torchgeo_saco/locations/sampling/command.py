@@ -114,15 +114,10 @@ def _tell(
         f'{windows["start"].min()} to {windows["end"].max()} (--latest {latest}), '
         f'in {options.output}'
     )
-    missing = [
-        f'--{name}'
-        for name in ('cities', 'land')
-        if getattr(options, name) is None and (name == 'land' or options.method != 'uniform')
-    ]
-    if missing:
+    if options.land is None:
         console.print(
-            f'{" and ".join(missing)} not given: the coarse tables of the package served, which '
-            'are meant for a first run alone'
+            '--land not given: the coarse outline of the package served, which lacks small islands '
+            'and bays'
         )
 
 
