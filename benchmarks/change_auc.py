@@ -46,10 +46,10 @@ def trained(seed: int, folder: Path, more: list[str]) -> CACo:
     return restored_task(str(checkpoint), 'CACo')
 
 
-def auc(scores: list[float], truth: list[bool]) -> float:
+def auc(scores: list[float], target: list[bool]) -> float:
     """Share of pairs of a changed and an unchanged location in the right order."""
     values = torch.tensor(scores, dtype=torch.float64)
-    return binary_auroc(values / values.max(), torch.tensor(truth).long()).item()
+    return binary_auroc(values / values.max(), torch.tensor(target).long()).item()
 
 
 def measured(task: CACo, data: SeasonalDataModule, changed: dict[str, bool]) -> dict[str, object]:
@@ -57,7 +57,7 @@ def measured(task: CACo, data: SeasonalDataModule, changed: dict[str, bool]) -> 
     names = [place.name for place in data.predict_dataset.locations]
     ratios, flags = task.change.ratio.mean(1), (task.change.changed == 1).any(1)
     seen = [i for i in range(len(names)) if torch.isfinite(ratios[i])]
-    truth = [changed[names[i]] for i in seen]
+    target = [changed[names[i]] for i in seen]
     decided = flags[seen].tolist()
     # Of the trained net, on all dates of every location.
     table = change_map(task, data.predict_dataset, data.reflectance).table
@@ -67,9 +67,9 @@ def measured(task: CACo, data: SeasonalDataModule, changed: dict[str, bool]) -> 
         for part in ('trained_on', 'held_out')
     }
     return {
-        'auc_training': auc(ratios[seen].tolist(), truth),
-        'found': mean(d for d, t in zip(decided, truth, strict=True) if t),
-        'false_alarms': mean(d for d, t in zip(decided, truth, strict=True) if not t),
+        'auc_training': auc(ratios[seen].tolist(), target),
+        'found': mean(d for d, t in zip(decided, target, strict=True) if t),
+        'false_alarms': mean(d for d, t in zip(decided, target, strict=True) if not t),
         'threshold': task.change.mixture.threshold,
         'decided': [names[i] for i, d in zip(seen, decided, strict=True) if d],
         **{

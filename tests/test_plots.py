@@ -119,11 +119,11 @@ def test_wrong_confusion():
         plot_confusion(torch.eye(3), ['a', 'b'])
 
 
-def maps(truth, *predictions, images=('image',)):
+def maps(target, *predictions, images=('image',)):
     """A row of maps."""
     return PredictionRow(
-        {title: torch.rand(3, *torch.as_tensor(truth).shape) for title in images},
-        torch.as_tensor(truth),
+        {title: torch.rand(3, *torch.as_tensor(target).shape) for title in images},
+        torch.as_tensor(target),
         {f'encoder_{i}': torch.as_tensor(mask) for i, mask in enumerate(predictions)},
     )
 
@@ -132,13 +132,13 @@ def test_maps_are_painted_in_the_colours_of_their_classes():
     row = maps([[0, 1], [2, -1]], [[1, 1], [1, 0]], images=('first date', 'second date'))
     figure = plot_predictions([row], ['a', 'b', 'c'], ['red', (0, 255, 0), [0, 0, 255]], 'scenes')
     assert [axis.get_title() for axis in figure.axes] == [
-        'first date', 'second date', 'truth', 'encoder 0',
+        'first date', 'second date', 'target', 'encoder 0',
     ]  # fmt: skip
-    truth, prediction = (axis.images[0].get_array() for axis in figure.axes[2:])
-    assert truth[0].tolist() == [[1, 0, 0], [0, 1, 0]]
-    assert truth[1, 0].tolist() == [0, 0, 1]
+    target, prediction = (axis.images[0].get_array() for axis in figure.axes[2:])
+    assert target[0].tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert target[1, 0].tolist() == [0, 0, 1]
     # No class is grey.
-    assert len(set(truth[1, 1].tolist())) == 1
+    assert len(set(target[1, 1].tolist())) == 1
     assert prediction[1].tolist() == [[0, 1, 0], [1, 0, 0]]
     assert figure.get_suptitle() == 'scenes'
 
@@ -154,8 +154,8 @@ def test_one_legend_names_the_classes_that_occur():
 
 
 def test_pixels_without_a_class_are_striped():
-    truth = torch.full((64, 64), -1)
-    picture = plot_predictions([maps(truth, truth)], ['a']).axes[1].images[0].get_array()
+    target = torch.full((64, 64), -1)
+    picture = plot_predictions([maps(target, target)], ['a']).axes[1].images[0].get_array()
     assert len(np.unique(picture)) == 2
 
 
@@ -166,9 +166,9 @@ def test_colours_from_zero_to_one_are_taken_as_they_are():
 
 
 def test_own_colours_are_distinct():
-    truth = torch.arange(20).view(4, 5)
+    target = torch.arange(20).view(4, 5)
     names = [str(i) for i in range(20)]
-    picture = plot_predictions([maps(truth, truth)], names).axes[1].images[0].get_array()
+    picture = plot_predictions([maps(target, target)], names).axes[1].images[0].get_array()
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 20
 
 
@@ -179,8 +179,8 @@ def test_classes_of_images_are_written_and_wrong_ones_are_red():
         {'good': torch.tensor(0), 'bad': torch.tensor(1)},
     )
     figure = plot_predictions([row], ['HerbaceousVegetation', 'town'])
-    truth, good, bad = figure.axes[1:]
-    assert truth.texts[0].get_text() == good.texts[0].get_text() == 'Herbaceous\nVegetation'
+    target, good, bad = figure.axes[1:]
+    assert target.texts[0].get_text() == good.texts[0].get_text() == 'Herbaceous\nVegetation'
     assert bad.texts[0].get_text() == 'town'
     assert good.texts[0].get_color() != bad.texts[0].get_color()
     assert good.get_facecolor() != bad.get_facecolor()
@@ -194,8 +194,8 @@ def test_labels_of_images_are_listed_with_what_is_wrong_and_missed():
         {'some': torch.tensor([1, 0, 1, 0]), 'none': torch.tensor([0, 0, 0, 0]),
          'all': torch.tensor([1, 1, 0, 0])},
     )  # fmt: skip
-    truth, some, none, right = plot_predictions([row], ['a', 'b', 'c', 'd']).axes[1:]
-    assert [text.get_text() for text in truth.texts] == ['a', 'b']
+    target, some, none, right = plot_predictions([row], ['a', 'b', 'c', 'd']).axes[1:]
+    assert [text.get_text() for text in target.texts] == ['a', 'b']
     assert [text.get_text() for text in some.texts] == ['\u2713 a', '\u2717 c', '\u2013 b']
     assert [text.get_text() for text in none.texts] == ['\u2013 a', '\u2013 b']
     assert right.get_facecolor() != some.get_facecolor() == none.get_facecolor()
@@ -213,7 +213,7 @@ def test_an_image_without_labels():
         (
             [maps([[0]], [[0]]), maps([[0]])],
             None,
-            'same panels, image, truth, encoder_0, got image',
+            'same panels, image, target, encoder_0, got image',
         ),
         ([maps([[0]], [[2]])], None, 'there is a class 2, but only 2 names'),
         ([PredictionRow({}, torch.zeros(3), {})], None, 'there is a class 2, but only 2 names'),

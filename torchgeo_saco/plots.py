@@ -37,9 +37,9 @@ class PredictionRow(NamedTuple):
     images: Mapping[str, Tensor]
 
     #: Class of every pixel, (H, W), -1 for none; or of the image, (); or its labels, (L), 0 or 1.
-    truth: Tensor
+    target: Tensor
 
-    #: Predictions by name of the encoder, in the form of the truth.
+    #: Predictions by name of the encoder, in the form of the target.
     predictions: Mapping[str, Tensor]
 
 
@@ -133,15 +133,15 @@ def plot_embeddings(
 
 
 def plot_confusion(matrix: Tensor, classes: Sequence[str], title: str | None = None) -> Figure:
-    """Plot a confusion matrix, rows truth, each cell in per cent of its row.
+    """Plot a confusion matrix, rows target, each cell in per cent of its row.
 
     Args:
-        matrix: Counts, (C, C), rows truth, columns prediction.
+        matrix: Counts, (C, C), rows target, columns prediction.
         classes: Names of the classes.
         title: Title of the figure.
 
     Returns:
-        The figure. A class that the truth lacks has an empty row.
+        The figure. A class that the target lacks has an empty row.
 
     Raises:
         ValueError: If *matrix* is not (C, C) with one row a class.
@@ -181,9 +181,9 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], title: str | None = N
     axis.tick_params(which='minor', length=0)
     axis.spines[:].set_visible(False)
     axis.set_xlabel('prediction')
-    axis.set_ylabel('truth')
+    axis.set_ylabel('target')
     bar = figure.colorbar(drawn, ax=axis, shrink=0.6, format=PercentFormatter(1), pad=0.02)
-    bar.set_label('share of the truth')
+    bar.set_label('share of the target')
     bar.outline.set_visible(False)
     if title is not None:
         axis.set_title(title, pad=12)
@@ -196,7 +196,7 @@ def plot_predictions(
     colors: Sequence[Color] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Plot samples in rows: image, truth, and one prediction an encoder.
+    """Plot samples in rows: image, target, and one prediction an encoder.
 
     Maps of classes get one legend, of the classes that occur. Classes and labels of whole
     images are written out, wrong ones in red.
@@ -216,7 +216,7 @@ def plot_predictions(
     """
     if not rows:
         raise ValueError('there is no row to plot; choose at least one sample')
-    titles = [*rows[0].images, 'truth', *rows[0].predictions]
+    titles = [*rows[0].images, 'target', *rows[0].predictions]
     palette = _palette(classes, colors)
     figure, axes = plt.subplots(
         len(rows),
@@ -227,23 +227,23 @@ def plot_predictions(
     )
     present: set[int] = set()
     for row, line in zip(rows, axes, strict=True):
-        if [*row.images, 'truth', *row.predictions] != titles:
+        if [*row.images, 'target', *row.predictions] != titles:
             raise ValueError(
                 f'rows must have the same panels, {", ".join(titles)}, got '
-                f'{", ".join([*row.images, "truth", *row.predictions])}'
+                f'{", ".join([*row.images, "target", *row.predictions])}'
             )
         for axis, image in zip(line, row.images.values(), strict=False):
             # Each band on its own: haze would tint what the sensor sees above the atmosphere.
             _show(axis, '', torch.stack([_stretched(band) for band in image]))
-        answers = [('', row.truth), *row.predictions.items()]
+        answers = [('', row.target), *row.predictions.items()]
         for axis, (name, answer) in zip(line[len(row.images) :], answers, strict=True):
-            answer, truth = answer.detach().cpu(), row.truth.detach().cpu()
+            answer, target = answer.detach().cpu(), row.target.detach().cpu()
             _require_named(answer, classes)
             if answer.ndim == 2:
                 present |= set(answer.unique().tolist())
                 _show_map(axis, answer, palette)
             else:
-                _write_classes(axis, answer, truth if name else None, classes)
+                _write_classes(axis, answer, target if name else None, classes)
     for axis, name in zip(axes[0], titles, strict=True):
         axis.set_title('\n'.join(textwrap.wrap(name.replace('_', ' '), 22)), fontsize=10)
     if present:
@@ -265,16 +265,16 @@ def _show_map(axis: Axes, mask: Tensor, palette: np.ndarray) -> None:
 
 
 def _write_classes(
-    axis: Axes, answer: Tensor, truth: Tensor | None, classes: Sequence[str]
+    axis: Axes, answer: Tensor, target: Tensor | None, classes: Sequence[str]
 ) -> None:
     """Classes of a whole image in words, and which of them are right."""
     chosen = _chosen(answer)
-    true = chosen if truth is None else _chosen(truth)
+    true = chosen if target is None else _chosen(target)
     entries = [(number, _RIGHT if number in true else _WRONG) for number in chosen]
     entries += [(number, _MISSED) for number in true if number not in chosen and answer.ndim]
     signs = {_RIGHT: '\u2713 ', _WRONG: '\u2717 ', _MISSED: '\u2013 '}
     single = answer.ndim == 0
-    if truth is None or single:
+    if target is None or single:
         signs = dict.fromkeys(signs, '')
     size = 10 if single else float(np.clip(40 / max(1, len(entries)), 5.5, 8))
     axis.set_xlim(0, 1)
@@ -290,12 +290,12 @@ def _write_classes(
             ha='center' if single else 'left',
             va='center',
             fontsize=size,
-            color='0.15' if truth is None else color,
+            color='0.15' if target is None else color,
         )
     if not entries:
         axis.text(0.5, 0.5, 'none', ha='center', va='center', fontsize=10, color='0.5')
     wrong = any(color != _RIGHT for _, color in entries)
-    frame, face = ('0.6', 'white') if truth is None else _VERDICTS[not wrong]
+    frame, face = ('0.6', 'white') if target is None else _VERDICTS[not wrong]
     axis.set_facecolor(face)
     _frame(axis, frame, 1.2)
 

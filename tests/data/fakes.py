@@ -144,9 +144,9 @@ class FakeTask(BaseTask):
         self.log('val_loss', self._loss(batch), batch_size=1)
 
     def test_step(self, batch: Sample, batch_idx: int) -> None:
-        truth = batch['label'] if 'label' in batch else batch['mask']
+        target = batch['label'] if 'label' in batch else batch['mask']
         logits = self(batch)
-        self.scores.update(logits.sigmoid() if self.hparams['kind'] == 'labels' else logits, truth)
+        self.scores.update(logits.sigmoid() if self.hparams['kind'] == 'labels' else logits, target)
 
     def on_test_epoch_end(self) -> None:
         self.log_dict({f'test_{name}': score for name, score in self.scores.compute().items()})
@@ -165,8 +165,8 @@ class FakeTask(BaseTask):
         logits = self(batch)
         if self._labels:
             return nn.functional.binary_cross_entropy_with_logits(logits, batch['label'].float())
-        truth = batch['label'] if 'label' in batch else batch['mask']
-        return nn.functional.cross_entropy(logits, truth, ignore_index=-1)
+        target = batch['label'] if 'label' in batch else batch['mask']
+        return nn.functional.cross_entropy(logits, target, ignore_index=-1)
 
 
 def benchmark(kind: Kind = 'class', **parts: Any) -> dict[str, Any]:

@@ -421,7 +421,7 @@ def test_plot(tree, classes):
     sample = dataset[0]
     sample['prediction'] = torch.zeros_like(sample['mask'])
     figure = dataset.plot(sample)
-    assert [axis.get_title() for axis in figure.axes] == ['image', 'truth', 'prediction']
+    assert [axis.get_title() for axis in figure.axes] == ['image', 'target', 'prediction']
     names = [text.get_text() for text in figure.legends[0].texts]
     present = set(sample['mask'].unique().tolist()) | {0}
     expected = [dataset.classes[number].replace('_', ' ') for number in sorted(present - {-1})]

@@ -221,7 +221,7 @@ def test_plot(tree, prediction):
     if prediction:
         sample['prediction'] = sample['mask'].clamp(min=0)[None]
     figure = dataset.plot(sample, suptitle='Mumbai')
-    titles = ['first date', 'second date', 'truth'] + ['prediction'] * prediction
+    titles = ['first date', 'second date', 'target'] + ['prediction'] * prediction
     assert [axis.get_title() for axis in figure.axes] == titles
     assert [text.get_text() for text in figure.legends[0].texts] == [
         'no change', 'change', 'no class',

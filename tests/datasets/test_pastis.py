@@ -300,7 +300,7 @@ def test_plot(tree, fold, days):
     sample['mask'] = sample['mask'].clamp(3, 5)
     sample['prediction'] = torch.full((128, 128), 19)
     figure = dataset.plot(sample)
-    assert [axis.get_title() for axis in figure.axes] == [*days, 'truth', 'prediction']
+    assert [axis.get_title() for axis in figure.axes] == [*days, 'target', 'prediction']
     legend = figure.legends[0]
     assert [text.get_text() for text in legend.texts] == [
         'corn', 'winter barley', 'winter rapeseed', 'void label',

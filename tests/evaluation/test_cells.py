@@ -58,7 +58,7 @@ def test_probes_see_the_splits_as_they_are():
 
 def test_panels_of_classes():
     result = run_cell(cell(panels=[4, 1]))
-    assert [int(panel.truth) for panel in result.panels] == [4 % 3, 1]
+    assert [int(panel.target) for panel in result.panels] == [4 % 3, 1]
     assert result.panels[0].prediction.shape == ()
     (image,) = (panel.images['image'] for panel in result.panels[:1])
     assert image.shape == (3, 8, 8)
@@ -74,7 +74,7 @@ def test_several_labels_have_no_confusion_matrix():
     assert result.metrics['linear_AverageAveragePrecision'] == 1
     assert 'test_OverallF1Score' in result.metrics
     assert 'knn5_AveragePrecision_wheat' in result.metrics
-    assert result.panels[0].truth.tolist() == [1, 0, 0]
+    assert result.panels[0].target.tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_masks_have_no_features(kind, titles):
     assert result.confusion.sum() == 12 * 7 * 8
     assert list(result.panels[0].images) == titles
     assert all(image.shape == (3, 8, 8) for image in result.panels[0].images.values())
-    assert result.panels[0].truth[0, 0] == -1
+    assert result.panels[0].target[0, 0] == -1
     assert result.panels[0].prediction.shape == (8, 8)
     assert result.colors == (['blue', [0, 128, 0], [255, 200, 0]] if kind == 'mask' else None)
 

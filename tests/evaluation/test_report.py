@@ -197,7 +197,7 @@ def test_confusion_matrices_are_summed_over_seeds(tmp_path):
 def test_panels_show_all_encoders(tmp_path):
     figures = dict(report(tmp_path, VALUES).figures())
     titles = [axis.get_title() for axis in figures['panels_Second'].axes[:4]]
-    assert titles == ['image', 'truth', 'random', 'SACo+']
+    assert titles == ['image', 'target', 'random', 'SACo+']
     assert figures['panels_Second'].get_suptitle() == 'Second · seed 0'
 
 

@@ -41,7 +41,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     np.testing.assert_array_equal(loaded.confusion, saved.confusion)
     assert len(loaded.panels) == 2
     np.testing.assert_array_equal(loaded.panels[1].images['image'], saved.panels[1].images['image'])
-    np.testing.assert_array_equal(loaded.panels[1].truth, [[0, -1]])
+    np.testing.assert_array_equal(loaded.panels[1].target, [[0, -1]])
     np.testing.assert_array_equal(loaded.panels[1].prediction, [[1, 1]])
     assert sorted(path.name for path in (tmp_path / 'cells/key').iterdir()) == [
         'arrays.npz', 'result.json',

@@ -25,22 +25,22 @@ def close(score, expected):
 
 
 def random_labels(classes, count=5000, ignored=True, seed=0):
-    """Predictions and truth that agree more often than by chance, some of it without a class."""
+    """Predictions and target that agree more often than by chance, some of it without a class."""
     generator = np.random.default_rng(seed)
-    truth = generator.integers(classes, size=count)
+    target = generator.integers(classes, size=count)
     guess = generator.integers(classes, size=count)
-    predictions = np.where(generator.random(count) < 0.4, truth, guess)
+    predictions = np.where(generator.random(count) < 0.4, target, guess)
     if ignored:
-        truth[generator.random(count) < 0.1] = -1
-    return predictions, truth
+        target[generator.random(count) < 0.1] = -1
+    return predictions, target
 
 
-def numpy_jaccard(predictions, truth, classes):
+def numpy_jaccard(predictions, target, classes):
     """IoU by sets of pixels, without a confusion matrix."""
     index = []
     for number in classes:
-        both = ((predictions == number) & (truth == number)).sum()
-        either = ((predictions == number) | (truth == number)).sum()
+        both = ((predictions == number) & (target == number)).sum()
+        either = ((predictions == number) | (target == number)).sum()
         index.append(both / either if either else np.nan)
     return np.array(index)
 
@@ -137,18 +137,18 @@ def test_void_predicted_in_a_field_is_dropped_by_utae_alone():
 
 
 def test_pastis_against_pixels():
-    predictions, truth = random_labels(20, ignored=False)
+    predictions, target = random_labels(20, ignored=False)
     metric = ConfusionScores(PASTIS.classes, 'pastis')
-    metric.update(torch.tensor(predictions), torch.tensor(truth))
+    metric.update(torch.tensor(predictions), torch.tensor(target))
     scores = metric.compute()
-    crops = (truth != 0) & (truth != 19)
-    index = numpy_jaccard(predictions[crops], truth[crops], CROPS)
-    close(scores['OverallAccuracy'], (predictions == truth)[crops].mean())
+    crops = (target != 0) & (target != 19)
+    index = numpy_jaccard(predictions[crops], target[crops], CROPS)
+    close(scores['OverallAccuracy'], (predictions == target)[crops].mean())
     close(scores['AverageJaccardIndex'], index.mean())
     close(scores['JaccardIndex_corn'], index[2])
-    known = (truth != 19) & (predictions != 19)
-    index = numpy_jaccard(predictions[known], truth[known], range(19))
-    close(scores['OverallAccuracy_UTAE'], (predictions == truth)[known].mean())
+    known = (target != 19) & (predictions != 19)
+    index = numpy_jaccard(predictions[known], target[known], range(19))
+    close(scores['OverallAccuracy_UTAE'], (predictions == target)[known].mean())
     close(scores['AverageJaccardIndex_UTAE'], index.mean())
     assert len(scores) == 4 + 18 + 19
     assert 'JaccardIndex_background' not in scores
@@ -157,30 +157,30 @@ def test_pastis_against_pixels():
 
 @pytest.mark.parametrize('protocol', ['classification', 'segmentation'])
 def test_scores_against_samples(protocol):
-    predictions, truth = random_labels(4)
+    predictions, target = random_labels(4)
     metric = ConfusionScores(['a', 'b', 'c', 'd'], protocol)
-    metric.update(torch.tensor(predictions), torch.tensor(truth))
+    metric.update(torch.tensor(predictions), torch.tensor(target))
     scores = metric.compute()
-    predictions, truth = predictions[truth >= 0], truth[truth >= 0]
-    close(scores['OverallAccuracy'], (predictions == truth).mean())
+    predictions, target = predictions[target >= 0], target[target >= 0]
+    close(scores['OverallAccuracy'], (predictions == target).mean())
     if protocol == 'classification':
-        expected = np.array([(predictions == i)[truth == i].mean() for i in range(4)])
+        expected = np.array([(predictions == i)[target == i].mean() for i in range(4)])
         name = 'Accuracy'
     else:
-        expected, name = numpy_jaccard(predictions, truth, range(4)), 'JaccardIndex'
+        expected, name = numpy_jaccard(predictions, target, range(4)), 'JaccardIndex'
     close(scores[f'Average{name}'], expected.mean())
     assert [scores[f'{name}_{label}'].item() for label in 'abcd'] == pytest.approx(expected)
     assert len(scores) == 6
 
 
 def test_change_against_pixels():
-    predictions, truth = random_labels(2)
+    predictions, target = random_labels(2)
     metric = ConfusionScores(['unchanged', 'changed'], 'change')
-    metric.update(torch.tensor(predictions), torch.tensor(truth))
+    metric.update(torch.tensor(predictions), torch.tensor(target))
     scores = metric.compute()
-    found = ((predictions == 1) & (truth == 1)).sum()
-    close(scores['Precision'], found / ((predictions == 1) & (truth >= 0)).sum())
-    close(scores['Recall'], found / (truth == 1).sum())
+    found = ((predictions == 1) & (target == 1)).sum()
+    close(scores['Precision'], found / ((predictions == 1) & (target >= 0)).sum())
+    close(scores['Recall'], found / (target == 1).sum())
     assert set(scores) == {'Precision', 'Recall', 'F1Score'}
 
 
@@ -188,21 +188,21 @@ def test_change_against_pixels():
 @pytest.mark.parametrize('right', [True, False])
 def test_perfect_is_one_and_all_wrong_is_zero(protocol, right):
     classes = {'pastis': 20, 'change': 2}.get(protocol, 5)
-    truth = torch.arange(classes).repeat(6).view(2, 3, -1)
+    target = torch.arange(classes).repeat(6).view(2, 3, -1)
     metric = ConfusionScores([str(i) for i in range(classes)], protocol)
-    metric.update(truth if right else (truth + 1) % classes, truth)
+    metric.update(target if right else (target + 1) % classes, target)
     assert [score.item() for score in metric.compute().values()] == pytest.approx(
         [float(right)] * len(metric.compute())
     )
 
 
 def test_how_a_split_is_cut_into_batches_does_not_matter():
-    predictions, truth = (torch.tensor(numbers) for numbers in random_labels(5))
+    predictions, target = (torch.tensor(numbers) for numbers in random_labels(5))
     whole, parts = (ConfusionScores('abcde', 'segmentation') for _ in range(2))
-    whole.update(predictions, truth)
+    whole.update(predictions, target)
     for size in (1, 999, 4000):
-        parts.update(predictions[:size], truth[:size])
-        predictions, truth = predictions[size:], truth[size:]
+        parts.update(predictions[:size], target[:size])
+        predictions, target = predictions[size:], target[size:]
     assert torch.equal(whole.matrix, parts.matrix)
     assert whole.compute() == parts.compute()
     parts.reset()
@@ -272,20 +272,20 @@ def test_wrong_protocol(labels, protocol, tokens):
 
 
 @pytest.mark.parametrize(
-    ('predictions', 'truth', 'tokens'),
+    ('predictions', 'target', 'tokens'),
     [
-        ([0, 1], [0, 5], 'truth holds class 5, but there are 3 classes, 0 to 2'),
-        ([0, 1], [0, -2], 'truth holds class -2'),
+        ([0, 1], [0, 5], 'target holds class 5, but there are 3 classes, 0 to 2'),
+        ([0, 1], [0, -2], 'target holds class -2'),
         ([0, 3], [0, 1], 'prediction holds class 3'),
         ([0, -1], [0, 1], 'prediction holds class -1'),
-        ([0, 1, 1], [0, 1], r'predictions \(3,\) and truth \(2,\) differ in shape'),
+        ([0, 1, 1], [0, 1], r'predictions \(3,\) and target \(2,\) differ in shape'),
         ([[0.1, 0.9]], [1], r'\(B, 3, ...\).*got \(1, 2\)'),
         ([0.1, 0.9], [1, 0], r'\(B, 3, ...\).*got \(2,\)'),
     ],
 )
-def test_wrong_batch(predictions, truth, tokens):
+def test_wrong_batch(predictions, target, tokens):
     with pytest.raises(ValueError, match=tokens):
-        ConfusionScores('abc').update(torch.tensor(predictions), torch.tensor(truth))
+        ConfusionScores('abc').update(torch.tensor(predictions), torch.tensor(target))
 
 
 def test_a_batch_without_any_class_is_no_error():

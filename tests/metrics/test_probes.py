@@ -44,9 +44,9 @@ def test_of_equals_the_nearer_class_wins_and_then_the_lower():
 
 def test_lengths_do_not_matter():
     train, labels = clusters(60, 0.4)
-    test, truth = clusters(40, 0.4, seed=1)
-    first = knn_scores(train, labels, test, truth)
-    second = knn_scores(7 * train, labels, 0.01 * test, truth)
+    test, target = clusters(40, 0.4, seed=1)
+    first = knn_scores(train, labels, test, target)
+    second = knn_scores(7 * train, labels, 0.01 * test, target)
     assert torch.equal(first['Accuracy'], second['Accuracy'])
     assert 0.5 < first['OverallAccuracy'] < 1
 
@@ -55,20 +55,20 @@ def test_lengths_do_not_matter():
 def test_neighbours_against_scikit_learn(pairs, monkeypatch):
     monkeypatch.setattr(probes, '_PAIRS', pairs)
     train, labels = clusters(60, 0.5)
-    test, truth = clusters(40, 0.5, seed=1)
+    test, target = clusters(40, 0.5, seed=1)
     # Odd votes of two classes have no ties.
-    labels, truth = labels % 2, truth % 2
+    labels, target = labels % 2, target % 2
     reference = KNeighborsClassifier(5, metric='cosine').fit(train, labels)
-    scores = knn_scores(train, labels, test, truth, 5)
+    scores = knn_scores(train, labels, test, target, 5)
     assert 0.5 < scores['OverallAccuracy'] < 1
-    assert scores['OverallAccuracy'].item() == pytest.approx(reference.score(test, truth))
+    assert scores['OverallAccuracy'].item() == pytest.approx(reference.score(test, target))
 
 
 def test_neighbours_of_several_labels():
     train = direction(0, 5, 10, 180, 185, 190)
     labels = torch.tensor([[1, 0], [1, 1], [1, 0], [0, 1], [0, 1], [1, 1]])
-    truth = torch.tensor([[1, 0], [0, 1]])
-    scores = knn_scores(train, labels, direction(4, 184), truth, 3)
+    target = torch.tensor([[1, 0], [0, 1]])
+    scores = knn_scores(train, labels, direction(4, 184), target, 3)
     # Shares: first image 1 and 1/3, second 1/3 and 1.
     assert scores['OverallAveragePrecision'] == 1
     assert scores['OverallF1Score'] == 1
@@ -142,9 +142,9 @@ def test_a_validation_split_without_labels_takes_the_strongest():
 
 def test_a_class_of_the_test_split_alone_is_wrong():
     train, labels = clusters(30, 0.05, classes=2)
-    test, truth = clusters(30, 0.05, classes=3)
-    assert linear_probe(train, labels, train, labels, test, truth).scores['Accuracy'][2] == 0
-    assert knn_scores(train, labels, test, truth)['Accuracy'].tolist() == [1, 1, 0]
+    test, target = clusters(30, 0.05, classes=3)
+    assert linear_probe(train, labels, train, labels, test, target).scores['Accuracy'][2] == 0
+    assert knn_scores(train, labels, test, target)['Accuracy'].tolist() == [1, 1, 0]
 
 
 def test_probes_are_the_same_twice():

@@ -248,9 +248,9 @@ def test_losses_that_are_not(arguments, message):
 
 def test_class_weights_weigh():
     task = GroupSegmentation(**SMALL, class_weights=[1, 0], bands=BANDS, num_classes=2)
-    scores, truth = torch.randn(1, 2, 2, 2), torch.tensor([[[0, 1], [0, 1]]])
-    wanted = torch.nn.functional.cross_entropy(scores[..., :1], truth[..., :1])
-    torch.testing.assert_close(task.loss(scores, truth), wanted)
+    scores, target = torch.randn(1, 2, 2, 2), torch.tensor([[[0, 1], [0, 1]]])
+    wanted = torch.nn.functional.cross_entropy(scores[..., :1], target[..., :1])
+    torch.testing.assert_close(task.loss(scores, target), wanted)
 
 
 @pytest.mark.filterwarnings('ignore:The dirpath has changed')
@@ -334,11 +334,11 @@ def test_batch_without_any_labelled_pixel_teaches_nothing():
 def test_pixels_without_a_class_do_not_count(loss):
     task = GroupSegmentation(**SMALL, bands=BANDS, num_classes=3, loss=loss)
     scores = torch.randn(2, 3, 8, 8)
-    truth = torch.randint(0, 3, (2, 8, 8))
-    truth[:, :4] = -1
+    target = torch.randint(0, 3, (2, 8, 8))
+    target[:, :4] = -1
     other = scores.clone()
     other[:, :, :4] = torch.randn(2, 3, 4, 8)
-    torch.testing.assert_close(task.loss(scores, truth), task.loss(other, truth))
+    torch.testing.assert_close(task.loss(scores, target), task.loss(other, target))
 
 
 def test_data_without_names(tmp_path):

@@ -18,12 +18,12 @@ SMALL = {
 }  # fmt: skip
 
 
-def scored(task, scores, truth, folder):
+def scored(task, scores, target, folder):
     """Scores of a test whose predictions are given."""
     task.forward = lambda batch: batch['scores']
     samples = [
-        {'image': torch.zeros(4, 4, 4, dtype=torch.int16), task.truth: true, 'scores': score}
-        for score, true in zip(scores, truth, strict=True)
+        {'image': torch.zeros(4, 4, 4, dtype=torch.int16), task.target: true, 'scores': score}
+        for score, true in zip(scores, target, strict=True)
     ]
     runner = trainer(folder)
     runner.test(task, Memory(samples, task.labels), verbose=False)
@@ -37,8 +37,8 @@ def one_hot(classes, count):
 
 def test_classification_by_hand(tmp_path):
     task = GroupClassification(**SMALL, num_classes=3, labels=['a', 'b', 'c'])
-    truth, predicted = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 0, 1, 1, 2])
-    scores = scored(task, one_hot(predicted, 3), truth, tmp_path)
+    target, predicted = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 0, 1, 1, 2])
+    scores = scored(task, one_hot(predicted, 3), target, tmp_path)
     assert scores['test_OverallAccuracy'] == pytest.approx(3 / 5)
     # Class c has no image: the mean is over the others.
     assert scores['test_AverageAccuracy'] == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -50,8 +50,8 @@ def test_multilabel_by_hand(tmp_path):
     task = GroupClassification(
         **SMALL, num_classes=2, labels=['a', 'b'], task='multilabel', loss='bce'
     )
-    truth = torch.tensor([[1, 0], [0, 1], [1, 0]])
-    scores = scored(task, torch.tensor([[2.0, -2], [1, 1], [-1, -1]]), truth, tmp_path)
+    target = torch.tensor([[1, 0], [0, 1], [1, 0]])
+    scores = scored(task, torch.tensor([[2.0, -2], [1, 1], [-1, -1]]), target, tmp_path)
     # Class a ranks its images first and third: (1 + 2/3) / 2; class b ranks its image first.
     assert scores['test_AverageAveragePrecision'] == pytest.approx((5 / 6 + 1) / 2)
     assert scores['test_OverallF1Score'] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
@@ -60,9 +60,9 @@ def test_multilabel_by_hand(tmp_path):
 
 def test_pastis_by_hand(tmp_path):
     task = GroupSegmentation(**SMALL, num_classes=20, protocol='pastis', void_classes=[19])
-    truth = torch.tensor([[[0, 1], [2, 19]], [[1, 1], [2, 0]]])
+    target = torch.tensor([[[0, 1], [2, 19]], [[1, 1], [2, 0]]])
     predicted = torch.tensor([[[1, 1], [1, 5]], [[1, 0], [2, 0]]])
-    scores = scored(task, one_hot(predicted, 20), truth, tmp_path)
+    scores = scored(task, one_hot(predicted, 20), target, tmp_path)
     # Of 5 crop pixels 3 are right; class 1: 2 of 1-1-1 and one 2 taken for it; class 2: 1 of 2.
     assert scores['test_OverallAccuracy'] == pytest.approx(3 / 5)
     assert scores['test_AverageJaccardIndex'] == pytest.approx((2 / 4 + 1 / 2) / 2)
@@ -73,9 +73,9 @@ def test_pastis_by_hand(tmp_path):
 
 def test_change_by_hand(tmp_path):
     task = GroupChangeDetection(**SMALL, num_classes=2)
-    truth = torch.tensor([[[1, 1], [0, -1]], [[1, 0], [0, -1]]])
+    target = torch.tensor([[[1, 1], [0, -1]], [[1, 0], [0, -1]]])
     predicted = torch.tensor([[[1, 0], [1, 1]], [[1, 0], [0, 1]]])
-    scores = scored(task, one_hot(predicted, 2), truth, tmp_path)
+    scores = scored(task, one_hot(predicted, 2), target, tmp_path)
     assert scores['test_Precision'] == pytest.approx(2 / 3)
     assert scores['test_Recall'] == pytest.approx(2 / 3)
     assert scores['test_F1Score'] == pytest.approx(2 / 3)
@@ -94,10 +94,10 @@ TASKS = {
 def test_perfect_is_one_and_all_wrong_is_zero(tmp_path, name, right):
     task_class, arguments, score, classes = TASKS[name]
     task = task_class(**SMALL, **arguments, num_classes=classes)
-    truth = torch.randint(0, 2, (4,) if name == 'classification' else (4, 5, 5))
-    truth = truth + 1 if name == 'pastis' else truth
-    wrong = 3 - truth if name == 'pastis' else 1 - truth
-    scores = scored(task, one_hot(truth if right else wrong, classes), truth, tmp_path)
+    target = torch.randint(0, 2, (4,) if name == 'classification' else (4, 5, 5))
+    target = target + 1 if name == 'pastis' else target
+    wrong = 3 - target if name == 'pastis' else 1 - target
+    scores = scored(task, one_hot(target if right else wrong, classes), target, tmp_path)
     assert scores[f'test_{score}'] == (1 if right else 0)
 
 

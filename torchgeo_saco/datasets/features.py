@@ -19,7 +19,7 @@ class Features(Dataset[Sample]):
         """Initialize a new Features instance.
 
         Args:
-            samples: ``features_0``, ``features_1``, ... and the truth of every image.
+            samples: ``features_0``, ``features_1``, ... and the target of every image.
             images: The images, for whoever needs them again.
             owner: The task whose encoder took the features.
         """
@@ -32,13 +32,13 @@ class Features(Dataset[Sample]):
         return self._owner() is task
 
     def __getitem__(self, index: int) -> Sample:
-        """Features and truth of an image.
+        """Features and target of an image.
 
         Args:
             index: index to return
 
         Returns:
-            features and truth
+            features and target
         """
         return self.samples[index]
 

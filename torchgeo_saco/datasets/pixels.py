@@ -120,11 +120,11 @@ class LabelledPixels(NonGeoDataset):
             for key in ('mask', 'prediction')
             if key in sample
         }
-        truth = maps.pop('mask')
+        target = maps.pop('mask')
         figure = plot_predictions(
-            [PredictionRow(panels, truth, maps)], self.classes, self.colors, suptitle
+            [PredictionRow(panels, target, maps)], self.classes, self.colors, suptitle
         )
-        names = len(torch.cat([truth, *maps.values()]).unique())
+        names = len(torch.cat([target, *maps.values()]).unique())
         count = len(panels) + 1 + len(maps)
         rows = math.ceil(names / max(2, 2 * count // 3))
         below = _LEGEND_ROW * rows + (0.5 if suptitle is None else 0.9)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Samples that are drawn: image, truth and prediction."""
+"""Samples that are drawn: image, target and prediction."""
 
 from typing import Any
 
@@ -43,10 +43,10 @@ def panel_sample(task: Any, datamodule: Any, number: int) -> PanelSample:
             f'predict_step of {type(task).__name__} returns no mapping with prediction; set '
             'panels: [] to draw none'
         )
-    truth = batch['mask'] if 'mask' in batch else batch['label']
+    target = batch['mask'] if 'mask' in batch else batch['label']
     return PanelSample(
         {title: image.float().cpu().numpy() for title, image in _images(batch, datamodule).items()},
-        truth[0].cpu().numpy(),
+        target[0].cpu().numpy(),
         predicted['prediction'][0].cpu().numpy(),
     )
 

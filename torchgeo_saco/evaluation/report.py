@@ -228,7 +228,7 @@ class Report:
         rows = [
             PredictionRow(
                 {title: torch.from_numpy(image) for title, image in panel.images.items()},
-                torch.from_numpy(panel.truth),
+                torch.from_numpy(panel.target),
                 {
                     encoder: torch.from_numpy(result.panels[number].prediction)
                     for encoder, result in chosen.items()

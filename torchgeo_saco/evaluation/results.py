@@ -23,9 +23,9 @@ class PanelSample:
     images: Mapping[str, np.ndarray]
 
     #: Truth: () or (L,) or (H, W).
-    truth: np.ndarray
+    target: np.ndarray
 
-    #: Prediction, in the form of the truth.
+    #: Prediction, in the form of the target.
     prediction: np.ndarray
 
 
@@ -45,7 +45,7 @@ class Result:
     #: Colour of each class, or None.
     colors: list[Any] | None
 
-    #: Counts, (C, C), rows truth, or None.
+    #: Counts, (C, C), rows target, or None.
     confusion: np.ndarray | None
 
     #: Samples to draw.
@@ -63,7 +63,7 @@ class Result:
         """
         arrays = {} if self.confusion is None else {'confusion': self.confusion}
         for number, panel in enumerate(self.panels):
-            arrays[f'truth_{number}'] = panel.truth
+            arrays[f'truth_{number}'] = panel.target
             arrays[f'prediction_{number}'] = panel.prediction
             for location, image in enumerate(panel.images.values()):
                 arrays[f'image_{number}_{location}'] = image

@@ -17,7 +17,7 @@ from ..io.configs import find_config
 
 _DESCRIPTION = """\
 Evaluate encoders on benchmarks, over seeds: one CSV, a Markdown table with mean and spread,
-confusion matrices, and panels of image, truth and predictions. Every encoder is trained and
+confusion matrices, and panels of image, target and predictions. Every encoder is trained and
 tested on every benchmark with every seed; where the task can embed images, kNN and a linear probe
 are scored too. An encoder is what the task of a benchmark starts from, or a task of its own: so
 methods of pre-training are compared. Each of these cells is kept under <output>/cells and is not

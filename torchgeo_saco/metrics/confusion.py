@@ -25,11 +25,11 @@ def accuracy_scores(matrix: Tensor) -> dict[str, Tensor]:
     """Accuracy over all samples, over classes, and of each class.
 
     Args:
-        matrix: Counts, (C, C), rows truth, columns prediction.
+        matrix: Counts, (C, C), rows target, columns prediction.
 
     Returns:
         ``OverallAccuracy``, the share of right predictions; ``Accuracy``, (C), the same by class
-        of the truth (its recall), NaN for a class that the truth lacks; and
+        of the target (its recall), NaN for a class that the target lacks; and
         ``AverageAccuracy``, the mean of those that are numbers. All NaN without samples.
 
     Raises:
@@ -53,11 +53,11 @@ def jaccard_scores(matrix: Tensor) -> dict[str, Tensor]:
     """Accuracy over all pixels, and intersection over union (IoU) of classes.
 
     Args:
-        matrix: Counts, (C, C), rows truth, columns prediction.
+        matrix: Counts, (C, C), rows target, columns prediction.
 
     Returns:
         ``OverallAccuracy``, the share of right pixels; ``JaccardIndex``, (C), the IoU of each
-        class, NaN for one that neither truth nor prediction has; and ``AverageJaccardIndex``
+        class, NaN for one that neither target nor prediction has; and ``AverageJaccardIndex``
         (mIoU), the mean of those that are numbers. All NaN without pixels.
 
     Raises:
@@ -80,12 +80,12 @@ def jaccard_scores(matrix: Tensor) -> dict[str, Tensor]:
 def pastis_scores(matrix: Tensor) -> dict[str, Tensor]:
     """Scores of PASTIS in both conventions that are in use.
 
-    SACo's counts the pixels of the 18 crops alone: whatever is predicted where the truth is
+    SACo's counts the pixels of the 18 crops alone: whatever is predicted where the target is
     background or void is ignored, and background or void predicted in a field is wrong. U-TAE's
     drops row and column of void alone; background is a class like another.
 
     Args:
-        matrix: Counts, (20, 20), rows truth, columns prediction, background first, void last.
+        matrix: Counts, (20, 20), rows target, columns prediction, background first, void last.
 
     Returns:
         ``OverallAccuracy``, ``AverageJaccardIndex`` and ``JaccardIndex`` as
@@ -118,7 +118,7 @@ def change_scores(matrix: Tensor) -> dict[str, Tensor]:
     right then, and 0 otherwise: precision is 0 where changes are missed and none is predicted.
 
     Args:
-        matrix: Counts, (2, 2), rows truth, columns prediction, unchanged first.
+        matrix: Counts, (2, 2), rows target, columns prediction, unchanged first.
 
     Returns:
         ``F1Score``, ``Precision`` and ``Recall``. All NaN without pixels.
@@ -189,7 +189,7 @@ class ConfusionScores(MulticlassConfusionMatrix):
 
     @property
     def matrix(self) -> Tensor:
-        """Counts of the epoch so far, (C, C), rows truth; on several ranks all must ask."""
+        """Counts of the epoch so far, (C, C), rows target; on several ranks all must ask."""
         merged = self._is_synced
         with self.sync_context(self.dist_sync_fn, should_sync=not merged, should_unsync=not merged):
             return self.confmat.clone()
@@ -214,10 +214,10 @@ class ConfusionScores(MulticlassConfusionMatrix):
             preds = preds.argmax(1)
         if preds.shape != target.shape:
             raise ValueError(
-                f'predictions {tuple(preds.shape)} and truth {tuple(target.shape)} differ in '
+                f'predictions {tuple(preds.shape)} and target {tuple(target.shape)} differ in '
                 'shape; bring them to the same size'
             )
-        _require_classes('truth', target[target != self.ignore_index], classes)
+        _require_classes('target', target[target != self.ignore_index], classes)
         _require_classes('prediction', preds, classes)
         super().update(preds, target)
 

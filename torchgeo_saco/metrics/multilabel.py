@@ -39,8 +39,8 @@ def multilabel_scores(scores: Tensor, target: Tensor) -> dict[str, Tensor]:
     scores, target = scores.float(), target.long()
     by_class = torch.stack(
         [
-            _average_precision(column, truth)
-            for column, truth in zip(scores.T, target.T, strict=True)
+            _average_precision(column, target)
+            for column, target in zip(scores.T, target.T, strict=True)
         ]
     )
     return {
@@ -112,11 +112,11 @@ class MultilabelScores(Metric):
         }
 
 
-def _average_precision(scores: Tensor, truth: Tensor) -> Tensor:
+def _average_precision(scores: Tensor, target: Tensor) -> Tensor:
     """Average precision of one ranking, or NaN where nothing is to be found."""
-    if not truth.any():
+    if not target.any():
         return scores.new_tensor(torch.nan)
-    return binary_average_precision(scores, truth, validate_args=False)
+    return binary_average_precision(scores, target, validate_args=False)
 
 
 def _require_pairs(scores: Tensor, target: Tensor) -> None:

@@ -103,9 +103,9 @@ def linear_probe(
         train_features: Features to train on, (N, D).
         train_labels: Class of each, (N), or its labels, (N, L), 0 or 1.
         val_features: Features to choose on, (V, D).
-        val_labels: Their truth.
+        val_labels: Their target.
         test_features: Features to report on, (M, D).
-        test_labels: Their truth.
+        test_labels: Their target.
         strengths: Inverse strengths of regularisation to try, ascending.
 
     Returns:
@@ -216,10 +216,10 @@ def _neighbourhoods(
         yield near.mean(1), (near * (1 + cosine.clamp(-1, 1))[:, :, None] / 2).mean(1)
 
 
-def _accuracies(predicted: Tensor, truth: Tensor, classes: int) -> dict[str, Tensor]:
+def _accuracies(predicted: Tensor, target: Tensor, classes: int) -> dict[str, Tensor]:
     """Accuracy of class numbers."""
     matrix = multiclass_confusion_matrix(
-        predicted.to(truth.device), truth, classes, validate_args=False
+        predicted.to(target.device), target, classes, validate_args=False
     )
     return accuracy_scores(matrix)
 

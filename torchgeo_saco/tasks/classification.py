@@ -75,7 +75,7 @@ class GroupClassification(GroupTask):
     * SACo+: https://doi.org/10.1016/j.isprsjprs.2025.02.024
     """
 
-    truth = 'label'
+    target = 'label'
 
     def __init__(
         self,

@@ -59,10 +59,10 @@ class GroupTask(BaseTask):
 
     monitor = 'val_loss'
 
-    #: Key of the truth in a batch.
-    truth = 'mask'
+    #: Key of the target in a batch.
+    target = 'mask'
 
-    #: Confusion matrix of the last test, (C, C), rows truth; None before it, or if labels overlap.
+    #: Confusion matrix of the last test, (C, C), rows target; None before it, or if labels overlap.
     test_confusion: Tensor | None = None
 
     #: Encoder and head, or None until the bands are known.
@@ -347,8 +347,8 @@ class GroupTask(BaseTask):
         Returns:
             The loss tensor.
         """
-        loss = self.loss(self(batch), self.training_target(batch[self.truth]))
-        self.log('train_loss', loss.detach(), prog_bar=True, batch_size=len(batch[self.truth]))
+        loss = self.loss(self(batch), self.training_target(batch[self.target]))
+        self.log('train_loss', loss.detach(), prog_bar=True, batch_size=len(batch[self.target]))
         return loss
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -361,7 +361,7 @@ class GroupTask(BaseTask):
         """
         scores = self._evaluate(batch, 'val')
         if batch_idx == 0 and 'image' in batch:
-            self._plot({**batch, 'prediction': self.predicted(scores)})
+            self._plot({**batch, 'prediction': self.prediction(scores)})
 
     def test_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Compute the test loss and additional metrics.
@@ -388,7 +388,7 @@ class GroupTask(BaseTask):
         """
         scores = self(batch)
         probabilities = scores.sigmoid() if self.multilabel else scores.softmax(1)
-        return {'prediction': self.predicted(scores), 'probabilities': probabilities}
+        return {'prediction': self.prediction(scores), 'probabilities': probabilities}
 
     def on_validation_epoch_end(self) -> None:
         """Log validation metrics."""
@@ -400,32 +400,32 @@ class GroupTask(BaseTask):
         self.test_confusion = None if matrix is None else matrix.detach().cpu().clone()
         self._log_metrics('test', self.test_scores)
 
-    def loss(self, scores: Tensor, truth: Tensor) -> Tensor:
+    def loss(self, scores: Tensor, target: Tensor) -> Tensor:
         """Loss of scores (B, classes, ...) against classes (B, ...)."""
         classes = self.hparams['num_classes']
-        if not self.multilabel and int(truth.max()) >= classes:
+        if not self.multilabel and int(target.max()) >= classes:
             raise ValueError(
-                f'{self.truth} holds class {int(truth.max())}, but there are {classes} classes, '
+                f'{self.target} holds class {int(target.max())}, but there are {classes} classes, '
                 'counted from 0; mend the labels, or set num_classes'
             )
-        if not self.multilabel and truth.shape != scores.shape[:1] + scores.shape[2:]:
+        if not self.multilabel and target.shape != scores.shape[:1] + scores.shape[2:]:
             raise ValueError(
-                f'{self.truth} is {tuple(truth.shape)} where one class for each of '
+                f'{self.target} is {tuple(target.shape)} where one class for each of '
                 f'{tuple(scores.shape[:1] + scores.shape[2:])} is expected; if an image has '
                 'several labels, use GroupClassification with task=multilabel and loss=bce'
             )
-        if not (truth != IGNORED).any():
+        if not (target != IGNORED).any():
             # The mean over no pixel would be NaN.
             return scores.sum() * 0
-        truth = truth.float() if self.hparams['loss'] == 'bce' else truth
-        loss: Tensor = self.criterion(scores, truth)
+        target = target.float() if self.hparams['loss'] == 'bce' else target
+        loss: Tensor = self.criterion(scores, target)
         return loss
 
-    def training_target(self, truth: Tensor) -> Tensor:
-        """The truth as far as it enters the loss."""
-        return truth
+    def training_target(self, target: Tensor) -> Tensor:
+        """The target as far as it enters the loss."""
+        return target
 
-    def predicted(self, scores: Tensor) -> Tensor:
+    def prediction(self, scores: Tensor) -> Tensor:
         """Classes from scores: the largest, or all more likely than not."""
         return (scores > 0).long() if self.multilabel else scores.argmax(1)
 
@@ -493,12 +493,12 @@ class GroupTask(BaseTask):
 
     def _evaluate(self, batch: Sample, stage: Literal['val', 'test']) -> Tensor:
         """Log the loss, and count what is right."""
-        scores, truth = self(batch), batch[self.truth]
+        scores, target = self(batch), batch[self.target]
         self.log(
-            f'{stage}_loss', self.loss(scores, self.training_target(truth)), batch_size=len(truth)
+            f'{stage}_loss', self.loss(scores, self.training_target(target)), batch_size=len(target)
         )
         metric: Any = self.val_scores if stage == 'val' else self.test_scores
-        metric.update(scores.sigmoid() if self.multilabel else self.predicted(scores), truth)
+        metric.update(scores.sigmoid() if self.multilabel else self.prediction(scores), target)
         return scores
 
     def _log_metrics(self, stage: str, metric: Any) -> None:

@@ -164,8 +164,8 @@ class GroupSegmentation(GroupTask):
         """See :meth:`GroupTask.scores_metric`."""
         return ConfusionScores(self.labels, self.hparams['protocol'])
 
-    def training_target(self, truth: Tensor) -> Tensor:
+    def training_target(self, target: Tensor) -> Tensor:
         """See :meth:`GroupTask.training_target`."""
         for void in self.hparams['void_classes']:
-            truth = truth.where(truth != void, IGNORED)
-        return truth
+            target = target.where(target != void, IGNORED)
+        return target
