@@ -10,7 +10,7 @@ import pytest
 import yaml
 from torchgeo.main import main as torchgeo
 
-from torchgeo_saco.evaluation import plan_cells, read_settings
+from torchgeo_saco.evaluation import plan_runs, read_settings
 from torchgeo_saco.synthesis.benchmarks.bigearthnet import BigEarthNetTree
 from torchgeo_saco.synthesis.benchmarks.eurosat import EuroSATTree
 from torchgeo_saco.synthesis.benchmarks.gid import GIDTree
@@ -85,6 +85,6 @@ def test_report_is_a_plan_of_every_encoder_on_every_benchmark(tmp_path, monkeypa
             given['encoders'][name] = {'model': 'resnet18'}
     path = tmp_path / 'report.yaml'
     path.write_text(yaml.safe_dump(given))
-    cells = plan_cells(read_settings([f'--config={path}']))
-    assert len(cells) == 5 * 5 * 3
-    assert len({(cell.encoder, cell.benchmark, cell.seed) for cell in cells}) == 75
+    runs = plan_runs(read_settings([f'--config={path}']))
+    assert len(runs) == 5 * 5 * 3
+    assert len({(run.encoder, run.benchmark, run.seed) for run in runs}) == 75

@@ -25,7 +25,7 @@ def test_from_configuration_to_tables_and_figures(tmp_path, capsys):
     assert '100.0 ± 0.0' in (tmp_path / 'report/results.md').read_text()
     assert f'All tables and figures are in {tmp_path / "report"}' in text.replace('\n', '')
     assert {path.name for path in (tmp_path / 'report').iterdir()} == {
-        'cells', 'results.csv', 'results.md', 'run.json', 'panels_Scenes.png', 'panels_Maps.png',
+        'runs', 'results.csv', 'results.md', 'run.json', 'panels_Scenes.png', 'panels_Maps.png',
         'confusion_Scenes_random.png', 'confusion_Scenes_other.png',
         'confusion_Maps_random.png', 'confusion_Maps_other.png',
     }  # fmt: skip

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tests of the hashes that cells are kept under."""
+"""Tests of the hashes that runs are kept under."""
 
 import shutil
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_names_of_modules_count(package):
     assert fingerprint(first) != fingerprint(second)
 
 
-def test_what_no_cell_runs_does_not_count(package):
+def test_what_no_run_runs_does_not_count(package):
     more = package(
         'more', area=SOURCE, cli='x = 1\n', locations__command='y = 2\n', plots='RED = 1\n'
     )

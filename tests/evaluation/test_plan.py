@@ -1,12 +1,12 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tests of the cells and their keys."""
+"""Tests of the runs and their keys."""
 
 import pytest
 
 from torchgeo_saco import evaluation
-from torchgeo_saco.evaluation import Settings, SettingsError, plan, plan_cells, specification
+from torchgeo_saco.evaluation import Settings, SettingsError, plan, plan_runs, specification
 
 from ..data.fakes import FakeDataModule, FakeTask, benchmark
 
@@ -18,56 +18,56 @@ def settings(encoders=None, seeds=(0, 1), **benchmarks):
 
 
 def keys(*args, **kwargs):
-    return [cell.key for cell in plan_cells(settings(*args, **kwargs))]
+    return [run.key for run in plan_runs(settings(*args, **kwargs))]
 
 
 def test_every_combination_once():
-    cells = plan_cells(settings({'a': {}, 'b': {'lr': 0.2}}, (0, 1, 2), One=benchmark(),
+    runs = plan_runs(settings({'a': {}, 'b': {'lr': 0.2}}, (0, 1, 2), One=benchmark(),
                                 Two=benchmark('mask')))  # fmt: skip
-    names = [(cell.benchmark, cell.encoder, cell.seed) for cell in cells]
+    names = [(run.benchmark, run.encoder, run.seed) for run in runs]
     assert names == [(b, e, s) for b in ('One', 'Two') for e in 'ab' for s in (0, 1, 2)]
-    assert len({cell.key for cell in cells}) == 12
-    assert cells[0].name == 'encoder a on benchmark One with seed 0'
+    assert len({run.key for run in runs}) == 12
+    assert runs[0].name == 'encoder a on benchmark One with seed 0'
 
 
 def test_arguments_of_the_encoder_win():
     spec = benchmark()
     spec['model']['init_args']['lr'] = 0.7
-    (cell,) = plan_cells(settings({'x': {'lr': 0.2, 'model': 'big'}}, (0,), Fake=spec))
-    assert cell.parts.model.init_args.lr == 0.2
-    assert cell.parts.model.init_args.model == 'big'
-    assert cell.parts.model.init_args.frozen is False
-    (cell,) = plan_cells(settings({'x': {'model': 'big'}}, (0,), Fake=spec))
-    assert cell.parts.model.init_args.lr == 0.7
+    (run,) = plan_runs(settings({'x': {'lr': 0.2, 'model': 'big'}}, (0,), Fake=spec))
+    assert run.parts.model.init_args.lr == 0.2
+    assert run.parts.model.init_args.model == 'big'
+    assert run.parts.model.init_args.frozen is False
+    (run,) = plan_runs(settings({'x': {'model': 'big'}}, (0,), Fake=spec))
+    assert run.parts.model.init_args.lr == 0.7
 
 
 def test_parts_are_made_anew():
-    (cell,) = plan_cells(settings(seeds=(0,)))
-    first, second = cell.make('data'), cell.make('data')
+    (run,) = plan_runs(settings(seeds=(0,)))
+    first, second = run.make('data'), run.make('data')
     assert isinstance(first, FakeDataModule)
     assert first is not second
-    assert isinstance(cell.make('model'), FakeTask)
-    trainer = cell.make('trainer')
+    assert isinstance(run.make('model'), FakeTask)
+    trainer = run.make('trainer')
     assert trainer.max_epochs == 2
     assert not trainer.loggers
     assert trainer.checkpoint_callback is None
 
 
 def test_the_older_name_of_jsonargparse(monkeypatch):
-    (cell,) = plan_cells(settings(seeds=(0,)))
+    (run,) = plan_runs(settings(seeds=(0,)))
     parser = specification.parser('data')
     monkeypatch.setattr(type(parser), 'instantiate', None, raising=False)
     monkeypatch.setattr(
         parser, 'instantiate_classes', lambda parts: {'data': 'made'}, raising=False
     )
-    assert cell.make('data') == 'made'
+    assert run.make('data') == 'made'
 
 
 def test_the_seed_is_put_into_texts_of_the_encoder(tmp_path):
     for seed in (3, 4):
         (tmp_path / f'seed{seed}.ckpt').write_text(str(seed))
-    cells = plan_cells(settings({'x': {'weights': str(tmp_path / 'seed{seed}.ckpt')}}, (3, 4)))
-    assert [cell.parts.model.init_args.weights for cell in cells] == [
+    runs = plan_runs(settings({'x': {'weights': str(tmp_path / 'seed{seed}.ckpt')}}, (3, 4)))
+    assert [run.parts.model.init_args.weights for run in runs] == [
         str(tmp_path / 'seed3.ckpt'), str(tmp_path / 'seed4.ckpt'),
     ]  # fmt: skip
 
@@ -161,9 +161,7 @@ def test_published_weights_are_taken_by_name():
         ({}, {'panels': [0, -1]}, r'panels must not be negative, got \[0, -1\]'),
     ],
 )  # fmt: skip
-def test_wrong_cells_are_refused_before_anything_runs(
-    encoder, parts, tokens, tmp_path, monkeypatch
-):
+def test_wrong_runs_are_refused_before_anything_runs(encoder, parts, tokens, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match=f'(?s){tokens}'):
         evaluation.evaluate(settings({'x': encoder}, Fake=benchmark(**parts)))
@@ -173,6 +171,6 @@ def test_wrong_cells_are_refused_before_anything_runs(
 def test_synthetic_data_are_known():
     spec = benchmark()
     spec['data']['init_args']['archive'] = 'sample'
-    real, made_up = plan_cells(settings(seeds=(0,), Real=benchmark(), Sample=spec))
+    real, made_up = plan_runs(settings(seeds=(0,), Real=benchmark(), Sample=spec))
     assert not real.synthetic
     assert made_up.synthetic

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tests of cells that pre-train, and of the comparison of methods."""
+"""Tests of runs that pre-train, and of the comparison of methods."""
 
 import copy
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import nn
 from tests.data.archives import write_archive, write_labels
 from torchgeo_saco import evaluation
 from torchgeo_saco.datamodules import SeasonalDataModule
-from torchgeo_saco.evaluation import Settings, cells, plan_cells, run_cell
+from torchgeo_saco.evaluation import Settings, execute_run, plan_runs, runs
 from torchgeo_saco.evaluation.features import embeddings, fit_untrained_statistics
 from torchgeo_saco.evaluation.settings import merged, read_settings
 from torchgeo_saco.tasks import MoCo, SACo
@@ -54,8 +54,8 @@ MOCO = {'class_path': 'torchgeo_saco.tasks.MoCo'}
 UNTRAINED = {**MOCO, 'trainer': {'max_steps': 0}}
 
 
-def cell(spec, encoder=MOCO, seed=0):
-    (planned,) = plan_cells(Settings('out', [seed], {'x': encoder}, {'places': spec}))
+def run(spec, encoder=MOCO, seed=0):
+    (planned,) = plan_runs(Settings('out', [seed], {'x': encoder}, {'places': spec}))
     return planned
 
 
@@ -83,7 +83,7 @@ def loaded(places, **arguments):
 
 
 def test_a_method_is_trained_tested_and_probed(spec, fitted):
-    result = run_cell(cell(spec))
+    result = execute_run(run(spec))
     assert [steps for steps, _, _ in fitted] == [2]
     metrics = result.metrics
     assert {'test_alignment', 'test_uniformity', 'linear_C'} <= set(metrics)
@@ -107,7 +107,7 @@ def test_images_that_cannot_judge_are_refused_before_training(
         write_labels(root, ['field', 'town'] * 3)
     spec['data']['init_args'] |= {'root': str(root), 'val_fraction': val_fraction}
     with pytest.raises(ValueError, match=message):
-        run_cell(cell(spec))
+        execute_run(run(spec))
     assert not fitted
 
 
@@ -128,8 +128,8 @@ def test_features_are_those_of_the_net_in_the_order_of_the_archive(places):
     ]
 
 
-def test_a_cell_is_a_function_of_its_seed(spec, fitted):
-    first, again, other = (run_cell(cell(spec, seed=seed)).metrics for seed in (3, 3, 4))
+def test_a_run_is_a_function_of_its_seed(spec, fitted):
+    first, again, other = (execute_run(run(spec, seed=seed)).metrics for seed in (3, 3, 4))
     assert first == again
     assert first['test_uniformity'] != other['test_uniformity']
     weights = [state[FIRST] for _, state, _ in fitted]
@@ -138,8 +138,8 @@ def test_a_cell_is_a_function_of_its_seed(spec, fitted):
 
 
 def test_the_net_of_a_seed_starts_equal_trained_or_not(spec, fitted):
-    run_cell(cell(spec, UNTRAINED, seed=5))
-    run_cell(cell(spec, {**MOCO, 'init_args': {'lr': 0.0}}, seed=5))
+    execute_run(run(spec, UNTRAINED, seed=5))
+    execute_run(run(spec, {**MOCO, 'init_args': {'lr': 0.0}}, seed=5))
     (_, untrained, _), (_, still, _) = fitted
     torch.testing.assert_close(untrained[FIRST], still[FIRST], rtol=0, atol=0)
 
@@ -148,7 +148,7 @@ def test_the_net_of_a_seed_starts_equal_trained_or_not(spec, fitted):
 def test_an_untrained_net_has_statistics_of_images_and_the_weights_it_started_with(
     trainer, spec, fitted
 ):
-    metrics = run_cell(cell(spec, {**MOCO, 'trainer': trainer})).metrics
+    metrics = execute_run(run(spec, {**MOCO, 'trainer': trainer})).metrics
     ((steps, before, task),) = fitted
     assert steps == 0
     assert metrics['knn5_OverallAccuracy'] >= 0
@@ -166,8 +166,8 @@ def test_an_untrained_net_has_statistics_of_images_and_the_weights_it_started_wi
 
 
 def test_a_trained_net_keeps_its_statistics(spec, fitted, monkeypatch):
-    monkeypatch.setattr(cells, 'fit_untrained_statistics', pytest.fail)
-    run_cell(cell(spec))
+    monkeypatch.setattr(runs, 'fit_untrained_statistics', pytest.fail)
+    execute_run(run(spec))
     ((_, before, task),) = fitted
     torch.testing.assert_close(task.state_dict(), before, rtol=0, atol=0)
 
@@ -226,7 +226,7 @@ def test_a_typo_of_an_encoder_is_named_with_what_was_meant(spec):
     with pytest.raises(evaluation.SettingsError, match=(
         r"^encoder x on benchmark places: .*'temporel' is not accepted; did you mean 'temporal'"
     )):  # fmt: skip
-        cell(spec, wrong)
+        run(spec, wrong)
 
 
 @pytest.fixture
@@ -267,15 +267,15 @@ def test_every_row_runs_and_is_judged_on_the_same_images(name, rows, settings, t
     assert '| encoder | knn5 OverallAccuracy | linear OverallAccuracy | seconds | seeds |' in text
     assert text.count('%') == 0
     assert 'Not comparable' not in text
-    assert all(f'| {cell.encoder} | ' in text for cell, _ in report.results)
+    assert all(f'| {run.encoder} | ' in text for run, _ in report.results)
 
 
 @pytest.mark.parametrize('name', ['compare', 'ablation'])
 def test_rows_differ_in_their_method_alone(name, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
-    planned = plan_cells(read_settings([f'--config=configs/{name}.yaml']))
-    assert {cell.seed for cell in planned} == {0, 1, 2}
-    assert all(cell.synthetic for cell in planned)
+    planned = plan_runs(read_settings([f'--config=configs/{name}.yaml']))
+    assert {run.seed for run in planned} == {0, 1, 2}
+    assert all(run.synthetic for run in planned)
     spoken = {'groups', 'texture', 'temporal', 'alignment_weight', 'change_aware'}
     shared, data, steps = [], [], set()
     for each in planned:

@@ -15,7 +15,7 @@ import pytest
 from matplotlib import pyplot as plt
 from rich.console import Console
 
-from torchgeo_saco.evaluation import Report, Settings, plan_cells
+from torchgeo_saco.evaluation import Report, Settings, plan_runs
 
 from ..data.fakes import benchmark
 from .test_results import result
@@ -37,9 +37,9 @@ def report(tmp_path, values, metrics=('test_OverallAccuracy',), archive='officia
         str(tmp_path), range(len(values['random'])), ENCODERS, {'First': first, 'Second': second}
     )
     pairs = []
-    for cell in plan_cells(settings):
-        value = values[cell.encoder][cell.seed] if cell.benchmark == 'First' else 0.25
-        pairs.append((cell, result(metrics={'test_OverallAccuracy': value, 'test_loss': 2.0,
+    for run in plan_runs(settings):
+        value = values[run.encoder][run.seed] if run.benchmark == 'First' else 0.25
+        pairs.append((run, result(metrics={'test_OverallAccuracy': value, 'test_loss': 2.0,
                                             'test_Accuracy_a': 0.1}, **parts)))  # fmt: skip
     return Report(settings, pairs)
 
@@ -96,7 +96,7 @@ def test_one_seed_has_no_spread_and_what_is_missing_is_a_dash(tmp_path):
 
 def test_one_benchmark_needs_no_overview(tmp_path):
     settings = Settings(str(tmp_path), [0], {'x': {}}, {'Only': benchmark()})
-    text = Report(settings, [(cell, result()) for cell in plan_cells(settings)]).markdown()
+    text = Report(settings, [(run, result()) for run in plan_runs(settings)]).markdown()
     assert 'All benchmarks' not in text
     assert '## Only' in text
 
@@ -105,8 +105,8 @@ def test_one_benchmark_is_shown_whole_in_a_terminal(tmp_path):
     settings = Settings(str(tmp_path), [0, 1], {'x': {}}, {'Only': benchmark()})
     metrics = [{'test_OverallAccuracy': 0.5, 'knn5_OverallAccuracy': share} for share in (0.6, 0.8)]
     pairs = [
-        (cell, result(metrics=of, seconds=seconds))
-        for cell, of, seconds in zip(plan_cells(settings), metrics, (20.0, 31.0), strict=True)
+        (run, result(metrics=of, seconds=seconds))
+        for run, of, seconds in zip(plan_runs(settings), metrics, (20.0, 31.0), strict=True)
     ]
     console = Console(file=io.StringIO(), width=100)
     console.print(Report(settings, pairs).table())
@@ -117,9 +117,9 @@ def test_one_benchmark_is_shown_whole_in_a_terminal(tmp_path):
 def test_encoders_that_were_judged_on_other_images_are_told(tmp_path):
     made = report(tmp_path, VALUES)
     counted = [
-        (cell, replace(found, metrics={**found.metrics, 'images_train': 9.0, 'images_test':
-                                       5.0 if cell.encoder == 'random' else 4.0}))
-        for cell, found in made.results
+        (run, replace(found, metrics={**found.metrics, 'images_train': 9.0, 'images_test':
+                                       5.0 if run.encoder == 'random' else 4.0}))
+        for run, found in made.results
     ]  # fmt: skip
     text = (
         'Not comparable, for the probes learned from and were judged on different numbers of '
@@ -145,15 +145,15 @@ def test_columns_are_the_overall_scores_unless_named(tmp_path):
     made = report(tmp_path, VALUES)
     assert made.columns('Second') == ['test_OverallAccuracy']
     assert made.columns('First') == ['test_OverallAccuracy']
-    of_loss = [(cell, replace(found, metrics={'test_loss': 1.0})) for cell, found in made.results]
+    of_loss = [(run, replace(found, metrics={'test_loss': 1.0})) for run, found in made.results]
     assert Report(made.settings, of_loss).columns('Second') == ['test_loss']
 
 
-def test_machines_of_all_cells_are_named(tmp_path):
+def test_machines_of_all_runs_are_named(tmp_path):
     made = report(tmp_path, VALUES)
-    cell, found = made.results[0]
+    run, found = made.results[0]
     other = replace(found, environment={'machine': 'other', 'torch': '2', 'commit': 'abc'})
-    text = Report(made.settings, [(cell, other), *made.results[1:]]).markdown()
+    text = Report(made.settings, [(run, other), *made.results[1:]]).markdown()
     assert 'Measured on other or m, 2 CPU cores, with torch 2, commit abc.' in text
 
 
@@ -203,7 +203,7 @@ def test_panels_show_all_encoders(tmp_path):
 
 def test_names_of_files_have_no_spaces(tmp_path):
     made = report(tmp_path, VALUES)
-    named = [(replace(cell, encoder='MoCo v2'), found) for cell, found in made.results]
+    named = [(replace(run, encoder='MoCo v2'), found) for run, found in made.results]
     settings = replace(made.settings, encoders={'MoCo v2': {}})
     assert 'confusion_First_MoCo_v2' in dict(Report(settings, named).figures())
 

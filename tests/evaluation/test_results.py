@@ -32,8 +32,8 @@ def result(**parts):
 
 def test_what_is_saved_is_loaded(tmp_path):
     saved = result()
-    saved.save(tmp_path / 'cells' / 'key', {'encoder': 'e'})
-    loaded = Result.load(tmp_path / 'cells' / 'key')
+    saved.save(tmp_path / 'runs' / 'key', {'encoder': 'e'})
+    loaded = Result.load(tmp_path / 'runs' / 'key')
     assert loaded.metrics['test_OverallAccuracy'] == 0.5
     assert math.isnan(loaded.metrics['test_Accuracy_b'])
     assert (loaded.seconds, loaded.classes, loaded.colors) == (1.5, ('a', 'b'), saved.colors)
@@ -43,12 +43,12 @@ def test_what_is_saved_is_loaded(tmp_path):
     np.testing.assert_array_equal(loaded.panels[1].images['image'], saved.panels[1].images['image'])
     np.testing.assert_array_equal(loaded.panels[1].target, [[0, -1]])
     np.testing.assert_array_equal(loaded.panels[1].prediction, [[1, 1]])
-    assert sorted(path.name for path in (tmp_path / 'cells/key').iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / 'runs/key').iterdir()) == [
         'arrays.npz', 'result.json',
     ]  # fmt: skip
 
 
-def test_json_is_strict_and_says_what_the_cell_is(tmp_path):
+def test_json_is_strict_and_says_what_the_run_is(tmp_path):
     result().save(tmp_path, {'encoder': 'SACo+', 'seed': 3})
     record = json.loads((tmp_path / 'result.json').read_text(), parse_constant=pytest.fail)
     assert (record['encoder'], record['seed']) == ('SACo+', 3)

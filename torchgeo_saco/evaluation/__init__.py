@@ -3,24 +3,24 @@
 
 """Evaluation of encoders on benchmarks, as a table and figures."""
 
-from .cells import run_cell
-from .command import CellError, evaluate, main
-from .plan import Cell, plan_cells
+from .command import RunError, evaluate, main
+from .plan import Run, plan_runs
 from .report import Report
 from .results import PanelSample, Result
+from .runs import execute_run
 from .settings import Settings, SettingsError, read_settings
 
 __all__ = (
-    'Cell',
-    'CellError',
     'PanelSample',
     'Report',
     'Result',
+    'Run',
+    'RunError',
     'Settings',
     'SettingsError',
     'evaluate',
+    'execute_run',
     'main',
-    'plan_cells',
+    'plan_runs',
     'read_settings',
-    'run_cell',
 )

@@ -23,18 +23,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from .cells import run_cell
-from .plan import Cell, plan_cells
+from .plan import Run, plan_runs
 from .report import Report
 from .results import Result
+from .runs import execute_run
 from .settings import Settings, SettingsError, read_settings
 
-# The estimate needs cells that took hours, not those of the last seconds alone.
+# The estimate needs runs that took hours, not those of the last seconds alone.
 _MEMORY = 30 * 24 * 3600.0
 
 
-class CellError(RuntimeError):
-    """A cell that failed; the message names it."""
+class RunError(RuntimeError):
+    """A run that failed; the message names it."""
 
 
 def main(args: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ def main(args: Sequence[str]) -> None:
     except SettingsError as error:
         sys.stderr.write(f'torchgeo-saco evaluate: error: {error}\n')
         sys.exit(2)
-    except CellError as error:
+    except RunError as error:
         sys.stderr.write(f'torchgeo-saco evaluate: error: {error}\n')
         sys.exit(1)
     console = Console()
@@ -60,7 +60,7 @@ def main(args: Sequence[str]) -> None:
 def evaluate(settings: Settings, console: Console | None = None) -> Report:
     """Evaluate every encoder on every benchmark with every seed, and write the report.
 
-    Cells that are there from an earlier run are not run again.
+    Finished runs of an earlier call are not repeated.
 
     Args:
         settings: What to evaluate.
@@ -71,77 +71,77 @@ def evaluate(settings: Settings, console: Console | None = None) -> Report:
 
     Raises:
         SettingsError: If the settings are wrong; nothing has run then. Or if no score has the
-            name of a column; the first cell of the benchmark has run then.
-        CellError: If a cell fails. Finished cells stay.
+            name of a column; the first run of the benchmark is finished then.
+        RunError: If a run fails. Finished runs stay.
     """
     console = console or Console(stderr=True)
-    cells = plan_cells(settings)
+    runs = plan_runs(settings)
     results: dict[str, Result] = {}
-    for cell in cells:
-        result = Result.load(_folder(settings, cell))
+    for run in runs:
+        result = Result.load(_folder(settings, run))
         if result is not None:
-            _require_metrics(cell, result)
-            results[cell.key] = result
-    # Encoders of other names but equal arguments share a cell.
-    missing = list({cell.key: cell for cell in cells if cell.key not in results}.values())
+            _require_metrics(run, result)
+            results[run.key] = result
+    # Encoders of other names but equal arguments share a run.
+    missing = list({run.key: run for run in runs if run.key not in results}.values())
     if results:
-        console.print(f'{len(results)} cells are there already, {len(missing)} are not')
+        console.print(f'{len(results)} runs are there already, {len(missing)} are not')
     _prepare(missing)
     with _progress(console) as progress, _messages(console):
         bar = progress.add_task('', total=len(missing), visible=bool(missing))
-        for cell in missing:
-            progress.update(bar, description=_label(cell))
-            result = results[cell.key] = _run(cell)
-            identity = {'encoder': cell.encoder, 'benchmark': cell.benchmark, 'seed': cell.seed}
-            result.save(_folder(settings, cell), identity)
-            _require_metrics(cell, result)
+        for run in missing:
+            progress.update(bar, description=_label(run))
+            result = results[run.key] = _run(run)
+            identity = {'encoder': run.encoder, 'benchmark': run.benchmark, 'seed': run.seed}
+            result.save(_folder(settings, run), identity)
+            _require_metrics(run, result)
             progress.advance(bar)
             if not console.is_terminal:
-                console.print(f'{_label(cell)}: {result.seconds:.0f} s', highlight=False)
-    report = Report(settings, [(cell, results[cell.key]) for cell in cells])
+                console.print(f'{_label(run)}: {result.seconds:.0f} s', highlight=False)
+    report = Report(settings, [(run, results[run.key]) for run in runs])
     report.write()
     return report
 
 
-def _label(cell: Cell) -> str:
-    """A cell in the progress bar."""
-    return f'{cell.benchmark} · {cell.encoder} · seed {cell.seed}'
+def _label(run: Run) -> str:
+    """A run in the progress bar."""
+    return f'{run.benchmark} · {run.encoder} · seed {run.seed}'
 
 
-def _folder(settings: Settings, cell: Cell) -> Path:
-    """Folder of the result of a cell."""
-    return Path(settings.output) / 'cells' / cell.key
+def _folder(settings: Settings, run: Run) -> Path:
+    """Folder of the result of a run."""
+    return Path(settings.output) / 'runs' / run.key
 
 
-def _prepare(cells: Sequence[Cell]) -> None:
+def _prepare(runs: Sequence[Run]) -> None:
     """Download or generate all data that differ, which may report on their own."""
-    for cell in {str(cell.parts.data): cell for cell in cells}.values():
-        cell.make('data').prepare_data()
+    for run in {str(run.parts.data): run for run in runs}.values():
+        run.make('data').prepare_data()
 
 
-def _run(cell: Cell) -> Result:
-    """Result of a cell, or an error that names it."""
+def _run(run: Run) -> Result:
+    """Result of a run, or an error that names it."""
     try:
-        return run_cell(cell)
+        return execute_run(run)
     except Exception as error:
-        raise CellError(
-            f'{cell.name} failed: {error}; finished cells are kept, and the same command goes on '
+        raise RunError(
+            f'{run.name} failed: {error}; finished runs are kept, and the same command goes on '
             'with this one'
         ) from error
 
 
-def _require_metrics(cell: Cell, result: Result) -> None:
-    """Refuse columns that no cell will fill."""
-    for name in cell.metrics:
+def _require_metrics(run: Run, result: Result) -> None:
+    """Refuse columns that no run will fill."""
+    for name in run.metrics:
         if name not in result.metrics:
             close = difflib.get_close_matches(name, result.metrics, n=1, cutoff=0.0)[0]
             raise SettingsError(
-                f'benchmark {cell.benchmark} has no score {name!r}; did you mean {close!r}?'
+                f'benchmark {run.benchmark} has no score {name!r}; did you mean {close!r}?'
             )
 
 
 def _progress(console: Console) -> Progress:
-    """Progress bar over cells."""
+    """Progress bar over runs."""
     return Progress(
         TextColumn('{task.description}'),
         BarColumn(),

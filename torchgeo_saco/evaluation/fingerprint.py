@@ -14,7 +14,7 @@ from torchgeo.models import get_weight
 
 _CHECKPOINTS = ('.ckpt', '.pth', '.pt', '.safetensors')
 
-# No cell runs these.
+# No run of an evaluation imports these.
 _ASIDE = ('callbacks', 'change', 'cli.py', 'locations', 'plots.py')
 
 
@@ -71,7 +71,7 @@ def source_fingerprint() -> str:
 
 
 def fingerprint(package: Path) -> str:
-    """Hash of all that a package runs in a cell.
+    """Hash the code that a run of an evaluation depends on.
 
     Args:
         package: Folder of the package.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The cells of the table: one training and test each, and the key of its result."""
+"""The runs of the table: one training and test each, and the key of its result."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from .specification import parsed, parser, require_parts, specification
 
 
 @dataclass(frozen=True)
-class Cell:
+class Run:
     """An encoder on a benchmark with a seed."""
 
     #: Name of the encoder.
@@ -44,7 +44,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The cell in words."""
+        """The run in words."""
         return f'encoder {self.encoder} on benchmark {self.benchmark} with seed {self.seed}'
 
     @property
@@ -60,14 +60,14 @@ class Cell:
         return instantiate(Namespace({part: self.parts[part]}))[part]
 
 
-def plan_cells(settings: Settings) -> list[Cell]:
-    """All cells, by benchmark, encoder and seed.
+def plan_runs(settings: Settings) -> list[Run]:
+    """All runs, by benchmark, encoder and seed.
 
     Args:
         settings: What to evaluate.
 
     Returns:
-        The cells.
+        The runs.
 
     Raises:
         SettingsError: If an argument or class is unknown or of the wrong type, a checkpoint is
@@ -75,17 +75,15 @@ def plan_cells(settings: Settings) -> list[Cell]:
     """
     checksums = Checksums()
     return [
-        _cell(settings, encoder, benchmark, seed, checksums)
+        _run(settings, encoder, benchmark, seed, checksums)
         for benchmark in settings.benchmarks
         for encoder in settings.encoders
         for seed in settings.seeds
     ]
 
 
-def _cell(
-    settings: Settings, encoder: str, benchmark: str, seed: int, checksums: Checksums
-) -> Cell:
-    """One cell, its parts checked."""
+def _run(settings: Settings, encoder: str, benchmark: str, seed: int, checksums: Checksums) -> Run:
+    """One run, its parts checked."""
     spec = settings.benchmarks[benchmark]
     try:
         require_parts(spec)
@@ -111,14 +109,14 @@ def _cell(
     except ValueError as error:
         raise SettingsError(f'encoder {encoder} on benchmark {benchmark}: {error}') from error
     text = json.dumps(identity, sort_keys=True, default=str)
-    return Cell(
+    return Run(
         encoder,
         benchmark,
         seed,
         parts,
         tuple(shown.metrics),
         tuple(shown.panels),
-        # Half of the digits tell any number of cells apart.
+        # Half of the digits tell any number of runs apart.
         hashlib.sha256(text.encode()).hexdigest()[:32],
     )
 

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tables and figures of all cells."""
+"""Tables and figures of all runs."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from rich.table import Table
 
 from ..plots import PredictionRow, plot_confusion, plot_predictions
 from .environment import environment
-from .plan import Cell
+from .plan import Run
 from .results import Result, replace
 from .settings import Settings
 
@@ -32,14 +32,14 @@ _SHARES = re.compile('Accuracy|Precision|Recall|F1Score|JaccardIndex')
 
 
 class Report:
-    """Cells with their results, and what is written of them."""
+    """Runs with their results, and what is written of them."""
 
-    def __init__(self, settings: Settings, results: Sequence[tuple[Cell, Result]]) -> None:
+    def __init__(self, settings: Settings, results: Sequence[tuple[Run, Result]]) -> None:
         """Initialize a new Report instance.
 
         Args:
             settings: What was evaluated.
-            results: Cells and their results, in the order of the plan.
+            results: Runs and their results, in the order of the plan.
         """
         self.settings = settings
         self.results = results
@@ -62,15 +62,15 @@ class Report:
         return paths
 
     def csv(self) -> str:
-        """All scores, one a line; a score that a cell does not have is empty."""
+        """All scores, one a line; a score that a run does not have is empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator='\n')
         writer.writerow(_COLUMNS)
-        for cell, result in self.results:
+        for run, result in self.results:
             for name, value in result.metrics.items():
                 number = '' if math.isnan(value) else repr(value)
                 seconds = f'{result.seconds:.1f}'
-                line = (cell.encoder, cell.benchmark, cell.seed, name, number, seconds, cell.key)
+                line = (run.encoder, run.benchmark, run.seed, name, number, seconds, run.key)
                 writer.writerow(line)
         return text.getvalue()
 
@@ -129,9 +129,9 @@ class Report:
 
     def columns(self, benchmark: str) -> list[str]:
         """Scores that the table of a benchmark shows: those asked for, or all overall ones."""
-        cell, result = next(pair for pair in self.results if pair[0].benchmark == benchmark)
-        if cell.metrics:
-            return list(cell.metrics)
+        run, result = next(pair for pair in self.results if pair[0].benchmark == benchmark)
+        if run.metrics:
+            return list(run.metrics)
         classwise = tuple(f'_{label}' for label in result.classes)
         shares = [name for name in result.metrics if _SHARES.search(name)]
         return [name for name in shares if not name.endswith(classwise)] or list(result.metrics)
@@ -150,7 +150,7 @@ class Report:
 
     def title(self, benchmark: str) -> str:
         """Name of a benchmark, and whether its data are made up."""
-        synthetic = any(cell.synthetic for cell, _ in self.results if cell.benchmark == benchmark)
+        synthetic = any(run.synthetic for run, _ in self.results if run.benchmark == benchmark)
         return f'{benchmark} (synthetic sample)' if synthetic else benchmark
 
     def _overview(self) -> Iterable[list[str]]:
@@ -183,25 +183,25 @@ class Report:
         text = 'Not comparable, for the probes learned from and were judged on different numbers of'
         return [f'{text} images: {"; ".join(parts)}.']
 
-    def _of(self, benchmark: str, encoder: str) -> list[tuple[Cell, Result]]:
-        """Cells of one entry of the table."""
+    def _of(self, benchmark: str, encoder: str) -> list[tuple[Run, Result]]:
+        """Runs of one entry of the table."""
         return [
-            (cell, result)
-            for cell, result in self.results
-            if (cell.benchmark, cell.encoder) == (benchmark, encoder)
+            (run, result)
+            for run, result in self.results
+            if (run.benchmark, run.encoder) == (benchmark, encoder)
         ]
 
     def _header(self) -> str:
         """Describe how and on which machine the numbers were measured."""
         environments = [result.environment for _, result in self.results]
-        # Cells of earlier runs may come from elsewhere.
+        # Runs of earlier runs may come from elsewhere.
         used = {
             name: ' or '.join(dict.fromkeys(each[name] for each in environments if name in each))
             for name in dict.fromkeys(name for each in environments for name in each)
         }
         machine = used.pop('machine', '')
         spread = 'Mean ± sample standard deviation over seeds, in per cent.'
-        if any(cell.synthetic for cell, _ in self.results):
+        if any(run.synthetic for run, _ in self.results):
             spread += ' Synthetic samples are generated; their numbers say nothing of real data.'
         versions = ', '.join(f'{name} {number}' for name, number in used.items())
         return f'{spread}\n\nMeasured on {machine}, with {versions}.'
@@ -220,9 +220,9 @@ class Report:
         """Samples with the predictions of all encoders, of the first seed."""
         seed = self.settings.seeds[0]
         chosen = {
-            cell.encoder: result
-            for cell, result in self.results
-            if (cell.benchmark, cell.seed) == (benchmark, seed)
+            run.encoder: result
+            for run, result in self.results
+            if (run.benchmark, run.seed) == (benchmark, seed)
         }
         first = next(iter(chosen.values()))
         rows = [
@@ -250,11 +250,11 @@ def _words(metric: str) -> str:
     return metric.replace('_', ' ', 1)
 
 
-def _table_head(cells: Sequence[str]) -> list[str]:
+def _table_head(texts: Sequence[str]) -> list[str]:
     """Head of a Markdown table, numbers to the right."""
-    return [_table_row(cells), _table_row([':--', *['--:'] * (len(cells) - 1)])]
+    return [_table_row(texts), _table_row([':--', *['--:'] * (len(texts) - 1)])]
 
 
-def _table_row(cells: Sequence[str]) -> str:
+def _table_row(texts: Sequence[str]) -> str:
     """Line of a Markdown table."""
-    return f'| {" | ".join(cells)} |'
+    return f'| {" | ".join(texts)} |'

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Results of single cells, on disk."""
+"""Results of single runs, on disk."""
 
 import io
 import json
@@ -31,7 +31,7 @@ class PanelSample:
 
 @dataclass(frozen=True)
 class Result:
-    """Result of a cell."""
+    """Result of a run."""
 
     #: Scores by name; NaN where a class is absent.
     metrics: Mapping[str, float]
@@ -58,8 +58,8 @@ class Result:
         """Write the result; it exists once its JSON does.
 
         Args:
-            folder: Folder of the cell.
-            identity: What the cell is, for people who look.
+            folder: Folder of the run.
+            identity: What the run is, for people who look.
         """
         arrays = {} if self.confusion is None else {'confusion': self.confusion}
         for number, panel in enumerate(self.panels):
@@ -90,7 +90,7 @@ class Result:
         """The result in a folder, or None where there is none.
 
         Args:
-            folder: Folder of the cell.
+            folder: Folder of the run.
 
         Returns:
             The result.
@@ -132,7 +132,7 @@ class Result:
         except Exception as error:
             raise ValueError(
                 f'the result in {folder} is damaged ({error}); remove the folder to run the '
-                'cell again'
+                'run again'
             ) from error
 
 

@@ -20,7 +20,7 @@ Evaluate encoders on benchmarks, over seeds: one CSV, a Markdown table with mean
 confusion matrices, and panels of image, target and predictions. Every encoder is trained and
 tested on every benchmark with every seed; where the task can embed images, kNN and a linear probe
 are scored too. An encoder is what the task of a benchmark starts from, or a task of its own: so
-methods of pre-training are compared. Each of these cells is kept under <output>/cells and is not
+methods of pre-training are compared. Each of these runs is kept under <output>/runs and is not
 run again unless its arguments, its checkpoint or the source of this package change; remove the
 folder if the data do. An interrupted command goes on where it was.
 """
@@ -48,7 +48,7 @@ Several files are merged in order. Any value can be set by an argument that spel
 place, such as --benchmarks.EuroSAT.trainer.max_epochs=1 or --encoders.SACo+.model=resnet50.
 """
 
-# Names become file names and cells of a Markdown table.
+# Names become file names and runs of a Markdown table.
 _NAME = re.compile(r'[\w+(][\w +,()=-]*')
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Specification of a cell: the encoder merged over the benchmark, checked before anything runs."""
+"""Specification of a run: the encoder merged over the benchmark, checked before anything runs."""
 
 import argparse
 import difflib

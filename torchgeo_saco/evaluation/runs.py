@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Training and test of one cell."""
+"""Training and test of one run."""
 
 import math
 import time
@@ -19,14 +19,14 @@ from ..tasks import ContrastiveTask
 from .environment import environment
 from .features import embeddings, fit_untrained_statistics
 from .panels import panel_sample
-from .plan import Cell
+from .plan import Run
 from .results import Result
 
 _NEIGHBOURS = 5
 
 
-def run_cell(cell: Cell) -> Result:
-    """Train the task of a cell, test it, and probe its features.
+def execute_run(run: Run) -> Result:
+    """Train the task of a run, test it, and probe its features.
 
     The task is trained and tested by Lightning. A frozen task puts features in place of the
     images of its datamodule, so the probes cost no encoding, and panels come from a new one. The
@@ -34,7 +34,7 @@ def run_cell(cell: Cell) -> Result:
     step takes the statistics of its BatchNorm from the training images first.
 
     Args:
-        cell: What to run.
+        run: What to run.
 
     Returns:
         ``test_*`` of the task; and where the task has ``embed``, ``knn5_*`` of
@@ -47,8 +47,8 @@ def run_cell(cell: Cell) -> Result:
             classes, or the images of a pre-training have no labels to judge it by.
     """
     start = time.perf_counter()
-    seed_everything(cell.seed, workers=True, verbose=False)
-    datamodule, task, trainer = (cell.make(part) for part in ('data', 'model', 'trainer'))
+    seed_everything(run.seed, workers=True, verbose=False)
+    datamodule, task, trainer = (run.make(part) for part in ('data', 'model', 'trainer'))
     if isinstance(task, ContrastiveTask):
         _require_judges(datamodule)
     trainer.fit(task, datamodule=datamodule)
@@ -72,11 +72,11 @@ def run_cell(cell: Cell) -> Result:
             f'{type(task).__name__} logs no score test_* in its test; log at least one'
         )
     confusion = getattr(task, 'test_confusion', None)
-    fresh = cell.make('data')
+    fresh = run.make('data')
     fresh.prepare_data()
     fresh.setup('test')
     with _evaluating(task, trainer):
-        panels = [panel_sample(task, fresh, number) for number in cell.panels]
+        panels = [panel_sample(task, fresh, number) for number in run.panels]
     if hasattr(task, 'embed'):
         with _evaluating(task, trainer):
             splits = [embeddings(task, datamodule, split) for split in ('train', 'val', 'test')]

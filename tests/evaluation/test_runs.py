@@ -1,29 +1,29 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tests of a cell that really trains."""
+"""Tests of a run that really trains."""
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from torchgeo_saco.evaluation import Settings, cells, plan_cells, run_cell
-from torchgeo_saco.evaluation.cells import _plain_colors
+from torchgeo_saco.evaluation import Settings, execute_run, plan_runs, runs
 from torchgeo_saco.evaluation.panels import panel_sample
+from torchgeo_saco.evaluation.runs import _plain_colors
 from torchgeo_saco.metrics.probes import knn_scores, linear_probe
 
 from ..data.fakes import CLASSES, FakeDataModule, FakeTask, benchmark
 
 
-def cell(kind='class', seed=0, encoder=None, **parts):
+def run(kind='class', seed=0, encoder=None, **parts):
     spec = benchmark(kind, **parts)
-    (planned,) = plan_cells(Settings('out', [seed], {'x': encoder or {}}, {'Fake': spec}))
+    (planned,) = plan_runs(Settings('out', [seed], {'x': encoder or {}}, {'Fake': spec}))
     return planned
 
 
 def test_classification_is_tested_and_probed():
-    result = run_cell(cell())
+    result = execute_run(run())
     metrics = result.metrics
     for kind in ('test', 'knn5', 'linear'):
         named = {f'{kind}_{name}' for name in ('OverallAccuracy', 'AverageAccuracy')}
@@ -51,13 +51,13 @@ def test_probes_see_the_splits_as_they_are():
         batch = torch.utils.data.default_collate(samples)
         splits.append((task.embed({'image': batch['image'] / 100}), batch['label']))
     train, val, test = splits
-    metrics = run_cell(cell()).metrics
+    metrics = execute_run(run()).metrics
     assert metrics['knn5_AverageAccuracy'] == knn_scores(*train, *test)['AverageAccuracy']
     assert metrics['linear_C'] == linear_probe(*train, *val, *test).C
 
 
 def test_panels_of_classes():
-    result = run_cell(cell(panels=[4, 1]))
+    result = execute_run(run(panels=[4, 1]))
     assert [int(panel.target) for panel in result.panels] == [4 % 3, 1]
     assert result.panels[0].prediction.shape == ()
     (image,) = (panel.images['image'] for panel in result.panels[:1])
@@ -68,7 +68,7 @@ def test_panels_of_classes():
 
 
 def test_several_labels_have_no_confusion_matrix():
-    result = run_cell(cell('labels'))
+    result = execute_run(run('labels'))
     assert result.confusion is None
     assert result.metrics['knn5_OverallAveragePrecision'] == 1
     assert result.metrics['linear_AverageAveragePrecision'] == 1
@@ -86,7 +86,7 @@ def test_several_labels_have_no_confusion_matrix():
     ],
 )
 def test_masks_have_no_features(kind, titles):
-    result = run_cell(cell(kind, trainer={'max_epochs': 20, 'accelerator': 'cpu'}))
+    result = execute_run(run(kind, trainer={'max_epochs': 20, 'accelerator': 'cpu'}))
     assert not [name for name in result.metrics if not name.startswith('test_')]
     assert result.metrics['test_AverageJaccardIndex'] > 0.5
     assert result.confusion.sum() == 12 * 7 * 8
@@ -97,11 +97,11 @@ def test_masks_have_no_features(kind, titles):
     assert result.colors == (['blue', [0, 128, 0], [255, 200, 0]] if kind == 'mask' else None)
 
 
-def test_a_cell_is_a_function_of_its_seed_and_not_of_what_ran_before():
-    first = run_cell(cell(seed=3)).metrics
-    run_cell(cell(seed=5))
+def test_a_run_is_a_function_of_its_seed_and_not_of_what_ran_before():
+    first = execute_run(run(seed=3)).metrics
+    execute_run(run(seed=5))
     torch.rand(7)
-    assert run_cell(cell(seed=3)).metrics == first
+    assert execute_run(run(seed=3)).metrics == first
 
 
 def test_panels_come_from_a_new_datamodule(monkeypatch):
@@ -117,8 +117,8 @@ def test_panels_come_from_a_new_datamodule(monkeypatch):
         return panel_sample(task, datamodule, number)
 
     monkeypatch.setattr(Trainer, 'fit', spoiling)
-    monkeypatch.setattr(cells, 'panel_sample', sample)
-    assert len(run_cell(cell()).panels) == 3
+    monkeypatch.setattr(runs, 'panel_sample', sample)
+    assert len(execute_run(run()).panels) == 3
 
 
 def test_frozen_features_of_the_test_are_kept_before_it(monkeypatch):
@@ -128,49 +128,49 @@ def test_frozen_features_of_the_test_are_kept_before_it(monkeypatch):
     )
     test = Trainer.test
     monkeypatch.setattr(Trainer, 'test', lambda *a, **k: (calls.append('tested'), test(*a, **k)))
-    assert run_cell(cell()).metrics['knn5_OverallAccuracy'] == 1
+    assert execute_run(run()).metrics['knn5_OverallAccuracy'] == 1
     assert calls == ['test', 'tested']
 
 
 def test_data_without_band_names_are_shown_by_their_first_channels(monkeypatch):
     monkeypatch.setattr(FakeDataModule, 'bands', ('B11', 'B12', 'B8A', 'B08'))
-    result = run_cell(cell(panels=[2]))
+    result = execute_run(run(panels=[2]))
     assert result.panels[0].images['image'].mean((1, 2)).argmax() == 2
     monkeypatch.setattr(FakeDataModule, 'bands', None)
-    other = run_cell(cell(panels=[2]))
+    other = execute_run(run(panels=[2]))
     np.testing.assert_array_equal(other.panels[0].images['image'], result.panels[0].images['image'])
 
 
 def test_classes_that_no_split_has_get_no_number(monkeypatch):
     monkeypatch.setattr(FakeDataModule, 'classes', (*CLASSES, 'snow'))
-    metrics = run_cell(cell()).metrics
+    metrics = execute_run(run()).metrics
     assert np.isnan(metrics['knn5_Accuracy_snow'])
     assert metrics['knn5_AverageAccuracy'] == 1
 
 
 def test_a_panel_beyond_the_split():
     with pytest.raises(ValueError, match='panel 12 is beyond the 12 test samples; choose smaller'):
-        run_cell(cell(panels=[0, 12]))
+        execute_run(run(panels=[0, 12]))
 
 
 def test_a_task_that_predicts_no_classes(monkeypatch):
     monkeypatch.setattr(FakeTask, 'predict_step', lambda self, batch, number: torch.zeros(3))
     with pytest.raises(ValueError, match=r'predict_step of FakeTask .* set panels: \[\] to draw'):
-        run_cell(cell())
-    assert run_cell(cell(panels=[])).panels == []
+        execute_run(run())
+    assert execute_run(run(panels=[])).panels == []
 
 
 def test_a_task_that_logs_nothing(monkeypatch):
     monkeypatch.setattr(FakeTask, 'on_test_epoch_end', lambda self: None)
     with pytest.raises(ValueError, match=r'FakeTask logs no score test_\* in its test'):
-        run_cell(cell())
+        execute_run(run())
 
 
 def test_an_interrupted_training_is_not_tested(monkeypatch):
     monkeypatch.setattr(Trainer, 'interrupted', True)
     monkeypatch.setattr(Trainer, 'test', pytest.fail)
     with pytest.raises(KeyboardInterrupt):
-        run_cell(cell())
+        execute_run(run())
 
 
 def test_colors_of_any_kind_are_plain():
