@@ -312,21 +312,73 @@ def peak(ours: Ours, stored: Tensor, location: Tensor) -> float:
     return memory.most / 2**20
 
 
-def ceilings(device: torch.device, batch: int, quick: bool) -> dict[str, float]:
-    """Largest rate of products and of convolutions as in the net, in FLOP/s, by precision."""
-    side = 512 if quick else 2048
-    rates = {}
-    for name, dtype in (('float32', torch.float32), ('bf16', torch.bfloat16)):
-        square = torch.randn(side, side, device=device, dtype=dtype)
-        rates[name] = 2 * side**3 / min(seconds(lambda x=square: x @ x))
-        layer = nn.Conv2d(64, 64, 3, padding=1, bias=False).to(device, dtype)
-        layer.to(memory_format=torch.channels_last)
-        image = torch.randn(11 * batch, 64, 16, 16, device=device, dtype=dtype)
-        image = image.to(memory_format=torch.channels_last)
-        with torch.no_grad():
-            least = min(seconds(lambda f=layer, x=image: f(x)))
-        rates[f'{name} convolution'] = 2 * 9 * 64 * 64 * image[:, 0].numel() / least
-    return rates
+def convolution_calls(ours: Ours, stored: Tensor, location: Tensor) -> list[tuple[Any, ...]]:
+    """Convolutions of a step: layer, shape of the input, and whether it is trained."""
+    calls: list[tuple[Any, ...]] = []
+    hooks = [
+        layer.register_forward_pre_hook(
+            lambda layer, inputs: calls.append(
+                (layer, tuple(inputs[0].shape), torch.is_grad_enabled())
+            )
+        )
+        for net in (ours.task.model, ours.task.model_momentum)
+        for layer in net.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    ours.step(stored, location)
+    for hook in hooks:
+        hook.remove()
+    return calls
+
+
+def least_seconds(
+    calls: list[tuple[Any, ...]], device: torch.device, dtype: torch.dtype, repeats: int
+) -> float:
+    """Time that the convolutions of a step take by themselves, each at its own best.
+
+    Args:
+        calls: See :func:`convolution_calls`.
+        device: Device of the step.
+        dtype: Type that it multiplies in.
+        repeats: Trials of each distinct convolution, of which the fastest counts.
+    """
+    known: dict[tuple[Any, ...], float] = {}
+    total = 0.0
+    for layer, shape, trained in calls:
+        key = (tuple(layer.weight.shape), layer.stride, shape, trained)
+        if key not in known:
+            image = torch.randn(shape, device=device, dtype=dtype)
+            image = image.to(memory_format=torch.channels_last).requires_grad_(trained)
+            weight = layer.weight.detach().to(device, dtype)
+            weight = weight.to(memory_format=torch.channels_last).requires_grad_(trained)
+
+            def multiply(
+                image: Tensor = image, weight: Tensor = weight, layer: Any = layer,
+                trained: bool = trained,
+            ) -> None:  # fmt: skip
+                with torch.set_grad_enabled(trained):
+                    result = F.conv2d(image, weight, None, layer.stride, layer.padding)
+                if trained:
+                    torch.autograd.grad(result, (image, weight), torch.ones_like(result))
+
+            known[key] = min(seconds(multiply, repeats))
+        total += known[key]
+    return total
+
+
+def profile(ours: Ours, stored: Tensor, location: Tensor, most: int = 15) -> dict[str, float]:
+    """Share of the time of a step that each operation takes itself, the largest first."""
+    ours.step(stored, location)
+    with torch.profiler.profile() as found:
+        ours.step(stored, location)
+    cuda = ours.device.type == 'cuda'
+    spent = {
+        event.key: float(event.self_device_time_total if cuda else event.self_cpu_time_total)
+        for event in found.key_averages()
+    }
+    whole = sum(spent.values())
+    largest = sorted(spent, key=lambda name: -spent[name])[:most]
+    return {name: spent[name] / whole for name in largest}
 
 
 def busy(call: Callable[[], None], steps: int) -> float:
@@ -392,17 +444,22 @@ def main() -> None:
     with FlopCounterMode(display=False) as counter:
         ours['ours'].step(stored, location)
     flops = counter.get_total_flops()
-    rates = ceilings(device, batch, arguments.quick)
+    calls = convolution_calls(ours['ours'], stored, location)
+    trials = 1 if arguments.quick else 5
+    limits = {
+        'float32': least_seconds(calls, device, torch.float32, trials),
+        'bf16': least_seconds(calls, device, torch.bfloat16, trials),
+    }
 
-    rows = [row('original', theirs, theirs, batch, flops, rates['float32'])]
+    rows = [row('original', theirs, theirs, batch, limits['float32'])]
     if keeping:
         name = 'original, freed memory kept'
-        rows.append(row(name, theirs, helped, batch, flops, rates['float32']))
+        rows.append(row(name, theirs, helped, batch, limits['float32']))
     times = {}
     for name, form in ours.items():
         times[name] = seconds(lambda f=form: f.step(stored, location), repeats, warmup=2)
-        ceiling = rates['bf16' if form.bf16 else 'float32']
-        rows.append(row(name, theirs, times[name], batch, flops, ceiling))
+        least = limits['bf16' if form.bf16 else 'float32']
+        rows.append(row(name, theirs, times[name], batch, least))
     best = min(times, key=lambda name: median(times[name]))
     ratio, spread = ratios(theirs, times[best])
     wanted = 20.0 if device.type == 'cuda' else 2.5
@@ -423,7 +480,8 @@ def main() -> None:
         parts={'original': parts}
         | {name: ours[name].parts(stored, location, repeats) for name in ('ours', best)},
         peak_mebibytes=memory,
-        limit={'flop_per_step': flops, 'ceiling_flop_per_second': rates},
+        limit={'flop_per_step': flops, 'convolutions_s': limits},
+        profile={name: profile(ours[name], stored, location) for name in ('ours', 'ours, bf16')},
         batch=batch,
         side=side,
         model=model,
@@ -431,10 +489,9 @@ def main() -> None:
 
 
 def row(
-    name: str, theirs: list[float], ours: list[float], batch: int, flops: float, ceiling: float
+    name: str, theirs: list[float], ours: list[float], batch: int, least: float
 ) -> dict[str, Any]:
-    """A form of the step in the table."""
-    least = flops / ceiling
+    """A form of the step in the table; the limit is that of its convolutions alone."""
     return {
         'step': name,
         's': median(ours),
