@@ -9,19 +9,18 @@ writes ``benchmarks/results/sample_seeds.json``. The sample is synthetic.
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, stdev
 
 from rich.console import Console
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from torchgeo_saco.evaluation.environment import environment
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,24 +38,6 @@ def accuracies(seed: int, more: list[str]) -> list[float]:
     return [scalar.value for scalar in scalars]
 
 
-def machine() -> dict[str, object]:
-    """Class of the machine, versions and commit."""
-    commit = subprocess.run(
-        ['git', 'describe', '--always', '--dirty'],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    packages = ('torch', 'torchgeo', 'lightning', 'kornia', 'timm')
-    return {
-        'commit': commit,
-        'machine': f'{platform.machine()}, {os.cpu_count()} CPU cores',
-        'python': platform.python_version(),
-        **{package: version(package) for package in packages},
-    }
-
-
 def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -64,7 +45,7 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='a few steps, to try the command')
     arguments = parser.parse_args()
     more = ['--trainer.max_epochs=1', '--trainer.limit_train_batches=2'] if arguments.quick else []
-    measured_on = machine()
+    measured_on = environment()
     rows = {}
     for seed in arguments.seeds:
         start = time.perf_counter()

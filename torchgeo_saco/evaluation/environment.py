@@ -35,14 +35,20 @@ def environment() -> dict[str, str]:
 
 
 def _commit(folder: Path) -> str | None:
-    """Commit of a checkout, or None; a package inside another project's folder has none."""
+    """Commit of a checkout, or None; a package inside another project's folder has none.
+
+    Results of benchmarks do not make it dirty, since several are written one after the other.
+    """
     git = shutil.which('git')
     if git is None or not (folder / '.git').exists():
         return None
-    answer = subprocess.run(  # noqa: S603
-        [git, '-C', str(folder), 'describe', '--always', '--dirty'],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return answer.stdout.strip() or None
+
+    def answer(*words: str) -> str:
+        run = subprocess.run(  # noqa: S603
+            [git, '-C', str(folder), *words], capture_output=True, text=True, check=False
+        )
+        return run.stdout.strip()
+
+    commit = answer('describe', '--always')
+    changes = answer('status', '--porcelain', '-uno', '--', '.', ':!benchmarks/results')
+    return f'{commit}-dirty' if commit and changes else commit or None
