@@ -43,9 +43,7 @@ def features(size):
         [
             {'features_0': torch.full((index + 1, 2), index + 1.0), 'label': torch.tensor(index)}
             for index in range(size)
-        ],
-        Numbers(size),
-        features,
+        ]
     )
 
 
@@ -233,13 +231,12 @@ def test_unit_follows_from_the_type_unless_given():
 
 
 def test_features_pass_as_they_are():
-    # Features are in memory, so workers would only copy them.
     data = Plain(augment=True, num_workers=2)
-    data.images = features
+    for split in ('train', 'val'):
+        data.cache_features(split, features(SIZES[split]), owner=data)
     seen = fitted(data)
     assert data.train_dataloader().num_workers == 0
     assert labels(seen['val']) == [[0, 1, 2, 3], [4]]
-    assert data.plot({}) is None
     for batch in seen['train'] + seen['val']:
         longest = int(batch['label'].max()) + 1
         assert batch['features_0'].shape == (len(batch['label']), longest, 2)

@@ -124,7 +124,7 @@ def test_panels_come_from_a_new_datamodule(monkeypatch):
 def test_frozen_features_of_the_test_are_kept_before_it(monkeypatch):
     calls = []
     monkeypatch.setattr(
-        FakeTask, 'keep_features', lambda self, data, split: calls.append(split), raising=False
+        FakeTask, 'cache_features', lambda self, data, split: calls.append(split), raising=False
     )
     test = Trainer.test
     monkeypatch.setattr(Trainer, 'test', lambda *a, **k: (calls.append('tested'), test(*a, **k)))

@@ -15,7 +15,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import DataLoader
 from torchgeo.datasets import RGBBandsMissingError
 
-from torchgeo_saco.datasets.features import Features
 from torchgeo_saco.models import load_encoder
 from torchgeo_saco.tasks import (
     GroupChangeDetection,
@@ -94,7 +93,7 @@ def test_features_are_taken_once(tmp_path, name):
     trainer(tmp_path, epochs=5).fit(task_class(**SMALL, **arguments), data)
     # Twice for the statistics of a random encoder, once for the features.
     assert read.reads == 3 * len(read)
-    assert isinstance(data.train_dataset, Features)
+    assert set(data.features) == {'train', 'val'}
 
 
 @pytest.mark.parametrize('name', TASKS)
@@ -118,25 +117,22 @@ def test_kept_features_give_the_scores_of_images(tmp_path, name, fusion):
 def test_features_of_another_task_are_not_taken_for_its_own(tmp_path, frozen):
     data = Memory(labelled())
     trainer(tmp_path).fit(GroupClassification(**SMALL), data)
-    read = data.train_dataset.images
     torch.manual_seed(5)
     task = GroupClassification(**(SMALL | {'groups': ['near_infrared']}), freeze_backbone=frozen)
     trainer(tmp_path).fit(task, data)
     if not frozen:
-        assert data.train_dataset is read
+        assert not data.features
         return
-    assert data.train_dataset.belongs_to(task)
     batch = {'image': torch.stack([s['image'] for s in labelled()]).float() / 10000}
-    kept = torch.stack([sample['features_0'] for sample in data.train_dataset.samples])
+    kept = torch.stack([sample['features_0'] for sample in data.features['train'].samples])
     torch.testing.assert_close(kept.float(), task.features(batch)[0], atol=2e-2, rtol=2e-2)
 
 
 def test_validation_of_another_task_sees_its_own_features(tmp_path):
     data = Memory(labelled())
     trainer(tmp_path).fit(GroupClassification(**SMALL), data)
-    images = data.val_dataset.images
     trainer(tmp_path).validate(GroupClassification(**SMALL), data, verbose=False)
-    assert data.val_dataset is images
+    assert not data.features
 
 
 def test_padded_dates_are_not_encoded():
@@ -168,14 +164,14 @@ def test_features_too_large_for_memory_are_taken_anew(tmp_path):
     data.setup('fit')
     read = data.train_dataset
     trainer(tmp_path, epochs=2).fit(GroupClassification(**SMALL, cache_gib=1e-9), data)
-    assert data.train_dataset is read
+    assert not data.features
     assert read.reads > 3 * len(read)
 
 
 def test_augmented_images_are_encoded_anew(tmp_path):
     data = Memory(labelled(), augment=True)
     trainer(tmp_path).fit(GroupClassification(**SMALL), data)
-    assert not isinstance(data.train_dataset, Features)
+    assert not data.features
 
 
 def test_statistics_are_those_of_the_training_images(tmp_path):

@@ -3,6 +3,8 @@
 
 """Nearest-neighbour accuracy on held-out locations while an encoder trains."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from ..losses import l2_normalize
 from ..plots import plot_embeddings
+from ..runtime.modes import evaluation_mode
 from .figures import save_figure
 
 
@@ -89,7 +92,7 @@ class KNNProbe(Callback):
             rank_zero_info(f'no kNN accuracy: {reason}')
             return
         if not self.rows:
-            with _calibrated(pl_module, self._loaders[0], trainer):
+            with _fitted_statistics(trainer, pl_module, self._loaders[0]):
                 self._probe(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -152,34 +155,26 @@ def _embeddings(
     trainer: Trainer, pl_module: LightningModule, loader: DataLoader, train: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Embeddings and labels of all images of a loader; the mode of the net is kept."""
-    modes = {module: module.training for module in pl_module.modules()}
-    pl_module.train(train)
     features, labels = [], []
-    for batch in loader:
-        batch = trainer.strategy.batch_to_device(batch)
-        image = batch['image'].flatten(0, 1)
-        embedding = pl_module(image)
-        features.append(embedding[-1] if isinstance(embedding, tuple) else embedding)
-        labels.append(batch['label'].repeat_interleave(len(image) // len(batch['label'])))
-    for module, mode in modes.items():
-        module.training = mode
+    with evaluation_mode(pl_module):
+        pl_module.train(train)
+        for batch in loader:
+            batch = trainer.strategy.batch_to_device(batch)
+            image = batch['image'].flatten(0, 1)
+            embedding = pl_module(image)
+            features.append(embedding[-1] if isinstance(embedding, tuple) else embedding)
+            labels.append(batch['label'].repeat_interleave(len(image) // len(batch['label'])))
     return torch.cat(features), torch.cat(labels)
 
 
-class _calibrated:
-    """Within the block, BatchNorm knows the images of the loader; afterwards nothing is changed."""
-
-    def __init__(self, pl_module: LightningModule, loader: DataLoader, trainer: Trainer) -> None:
-        """Remember what to fit_input_statistics."""
-        self.task, self.loader, self.trainer = pl_module, loader, trainer
-
-    def __enter__(self) -> None:
-        """Run all images through the net in training mode."""
-        self.kept = {name: buffer.clone() for name, buffer in self.task.named_buffers()}
-        _embeddings(self.trainer, self.task, self.loader, train=True)
-
-    def __exit__(self, *error: object) -> None:
-        """Put the statistics back."""
-        with torch.no_grad():
-            for name, buffer in self.task.named_buffers():
-                buffer.copy_(self.kept[name])
+@contextmanager
+def _fitted_statistics(
+    trainer: Trainer, pl_module: LightningModule, loader: DataLoader
+) -> Iterator[None]:
+    """Fit the statistics of BatchNorm to the images of a loader, and restore them afterwards."""
+    kept = {name: buffer.clone() for name, buffer in pl_module.named_buffers()}
+    _embeddings(trainer, pl_module, loader, train=True)
+    yield
+    with torch.no_grad():
+        for name, buffer in pl_module.named_buffers():
+            buffer.copy_(kept[name])

@@ -22,6 +22,7 @@ from ..datasets import SeasonalArchive
 from ..losses import l2_normalize
 from ..losses.change import change_ratio
 from ..models.change import Mixture, two_gaussians
+from ..runtime.modes import evaluation_mode
 from ..samplers.collate import collate
 from ..tasks import ContrastiveTask
 from ..transforms import Reflectance
@@ -183,18 +184,13 @@ def _embeddings(
         collate_fn=collate,
         multiprocessing_context=part.worker_context if num_workers else None,
     )
-    modes = {module: module.training for module in task.modules()}
-    task.eval()
-    try:
+    with evaluation_mode(task):
         for batch in loader:
             image = reflectance(batch['image'].to(task.device)).flatten(0, 1)
             with torch.inference_mode():
                 projections = task.query(task.views.original(image))[task.season_space]
                 found = l2_normalize(projections.mean(1)).cpu().double()
             yield from found
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _row(

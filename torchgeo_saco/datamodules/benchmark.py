@@ -6,6 +6,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
+from weakref import ref
 
 import torch
 from matplotlib.figure import Figure
@@ -101,6 +102,9 @@ class BenchmarkDataModule(NonGeoDataModule):
         self.train_dataset: Dataset[Sample] | None = None
         self.val_dataset: Dataset[Sample] | None = None
         self.test_dataset: Dataset[Sample] | None = None
+        #: Features that are loaded in place of the images of a split.
+        self.features: dict[Split, Features] = {}
+        self._owner: ref[Any] | None = None
 
     @abstractmethod
     def make_dataset(self, split: Split) -> NonGeoDataset:
@@ -134,6 +138,27 @@ class BenchmarkDataModule(NonGeoDataModule):
                 if not len(dataset):
                     raise ValueError(f'{self.root} has no image in split {split!r}')
                 setattr(self, f'{split}_dataset', dataset)
+
+    def cache_features(self, split: Split, features: Features, owner: object) -> None:
+        """Load features in place of the images of a split.
+
+        Args:
+            split: One of 'train', 'val', or 'test'.
+            features: Features of all of its images, in their order.
+            owner: What computed them.
+        """
+        self.keep_features_of(owner)
+        self._owner = ref(owner)
+        self.features[split] = features
+
+    def keep_features_of(self, owner: object) -> None:
+        """Discard the features of any other owner.
+
+        Args:
+            owner: What computes features of its own.
+        """
+        if self._owner is not None and self._owner() is not owner:
+            self.features.clear()
 
     def ordered_dataloader(self, split: Split) -> DataLoader[Sample]:
         """Loader of every image of a split once, in the order of the dataset.
@@ -177,7 +202,7 @@ class BenchmarkDataModule(NonGeoDataModule):
                 return dataset.plot(*args, **kwargs)
         return None
 
-    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
+    def _dataloader_factory(self, split: Any) -> DataLoader[Sample]:
         """Loader of a split, in seeded order for training; of the test split for prediction."""
         if split == 'predict':
             return self._loader('test')
@@ -190,20 +215,20 @@ class BenchmarkDataModule(NonGeoDataModule):
         options = self._loading('train') | {'sampler': order, 'drop_last': drop_last}
         return ResumableLoader(trainer=lambda: self.trainer, **options)
 
-    def _loader(self, split: str, **options: Any) -> DataLoader[Sample]:
+    def _loader(self, split: Split, **options: Any) -> DataLoader[Sample]:
         """Loader of a split in its order, or as the options say."""
         return DataLoader(**(self._loading(split) | options))
 
-    def _loading(self, split: str) -> dict[str, Any]:
+    def _loading(self, split: Split) -> dict[str, Any]:
         """Arguments of all loaders."""
-        dataset = self._valid_attribute(f'{split}_dataset')
-        in_memory = isinstance(dataset, Features)
-        workers = 0 if in_memory else self.num_workers
+        features = self.features.get(split)
+        # Features are in memory, so workers would only copy them.
+        workers = 0 if features else self.num_workers
         return {
-            'dataset': dataset,
+            'dataset': features or self._valid_attribute(f'{split}_dataset'),
             'batch_size': self.batch_size,
             'num_workers': workers,
-            'collate_fn': collate_features if in_memory else self.collate_fn,
+            'collate_fn': collate_features if features else self.collate_fn,
             'pin_memory': self.pin_memory,
             'persistent_workers': workers > 0,
         }

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import update_bn
 from torchgeo.datasets.utils import Sample
 
 from ..models import fit_input_statistics
+from ..runtime.modes import evaluation_mode
 from ..tasks import ContrastiveTask
 
 
@@ -65,13 +66,11 @@ def fit_untrained_statistics(task: ContrastiveTask, datamodule: Any) -> None:
         ValueError: If the groups of the task are unknown.
     """
     encoder = task.encoder
-    training = task.training
-    task.eval()
     rank_zero_info('no step was made: statistics of BatchNorm are taken from the training images')
-    fit_input_statistics(encoder, lambda: _images(task, datamodule), backbone=not task.weights)
-    features = (encoder.forward_groups(images) for images in _images(task, datamodule))
-    update_bn(features, task.projector)
-    task.train(training)
+    with evaluation_mode(task):
+        fit_input_statistics(encoder, lambda: _images(task, datamodule), backbone=not task.weights)
+        features = (encoder.forward_groups(images) for images in _images(task, datamodule))
+        update_bn(features, task.projector)
 
 
 def _images(task: ContrastiveTask, datamodule: Any) -> Iterator[Tensor]:

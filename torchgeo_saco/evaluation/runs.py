@@ -28,10 +28,10 @@ _NEIGHBOURS = 5
 def execute_run(run: Run) -> Result:
     """Train the task of a run, test it, and probe its features.
 
-    The task is trained and tested by Lightning. A frozen task puts features in place of the
-    images of its datamodule, so the probes cost no encoding, and panels come from a new one. The
-    test split decides nothing: the last weights are tested. A task that pre-trains and made no
-    step takes the statistics of its BatchNorm from the training images first.
+    The task is trained and tested by Lightning. The datamodule caches the features of a frozen
+    task, so the probes cost no encoding, and panels come from a new one. The test split decides
+    nothing: the last weights are tested. A task that pre-trains and made no step takes the
+    statistics of its BatchNorm from the training images first.
 
     Args:
         run: What to run.
@@ -56,11 +56,11 @@ def execute_run(run: Run) -> Result:
         raise KeyboardInterrupt
     if isinstance(task, ContrastiveTask) and trainer.global_step == 0:
         fit_untrained_statistics(task.to(trainer.strategy.root_device), datamodule)
-    if hasattr(task, 'keep_features') and hasattr(task, 'embed'):
+    if hasattr(task, 'cache_features') and hasattr(task, 'embed'):
         # For the test and the probes, which ask for the same images.
         datamodule.setup('test')
         with _evaluating(task, trainer):
-            task.keep_features(datamodule, 'test')
+            task.cache_features(datamodule, 'test')
     trainer.test(task, datamodule=datamodule, verbose=False)
     metrics = {
         name: float(value)

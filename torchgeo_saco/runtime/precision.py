@@ -9,6 +9,8 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
+from .modes import evaluation_mode
+
 
 def require_bfloat16(device: torch.device, backbone: nn.Module, channels: int, side: int) -> None:
     """Warn of a device that emulates bfloat16, and refuse what a CPU computes wrongly in it.
@@ -82,13 +84,11 @@ def single_pixel_layer(backbone: nn.Module, channels: int, side: int) -> str | N
 
     layers = [(name, m) for name, m in backbone.named_modules() if isinstance(m, nn.Conv2d)]
     hooks = [layer.register_forward_pre_hook(looking(name, layer)) for name, layer in layers]
-    modes = {module: module.training for module in backbone.modules()}
     weight = next(backbone.parameters())
     try:
-        backbone.eval()(weight.new_zeros(1, channels, side, side))
+        with evaluation_mode(backbone):
+            backbone(weight.new_zeros(1, channels, side, side))
     finally:
-        for module, mode in modes.items():
-            module.training = mode
         for hook in hooks:
             hook.remove()
     return found[0] if found else None

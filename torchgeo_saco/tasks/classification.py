@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchgeo.datasets.utils import Sample
 from torchmetrics import Metric
 
-from ..datasets.features import kept_features
+from ..datasets.features import cached_features
 from ..metrics import ConfusionScores, MultilabelScores
 from ..models import Encoder, Fusion, GroupFusion
 from ..transforms import LBPHistogram
@@ -133,7 +133,7 @@ class GroupClassification(GroupTask):
         Returns:
             Embeddings, (B, D).
         """
-        groups, *_ = kept_features(batch) or [
+        groups, *_ = cached_features(batch) or [
             self._model.encoder.forward_groups(self._checked(batch))
         ]
         return groups.mean(1)

@@ -21,11 +21,10 @@ from torchgeo.tasks import BaseTask
 from torchmetrics import Metric
 from torchvision.models._api import WeightsEnum
 
-from ..datamodules.benchmark import IGNORED, SPLITS, BenchmarkDataModule, Split
-from ..datasets.features import Features, kept_features
+from ..datamodules.benchmark import IGNORED, BenchmarkDataModule, Split
+from ..datasets.features import cached_features, extract_features
 from ..io.checkpoint import CheckpointError
 from ..models import Encoder, EncoderConfig, Fusion, fit_input_statistics, load_encoder
-from .features import extract_features
 
 
 class GroupHead(nn.Module):
@@ -246,11 +245,9 @@ class GroupTask(BaseTask):
                 f'the model was built for the bands {", ".join(self.config.bands)}, the data have '
                 f'{", ".join(bands)}; read the same'
             )
-        for split in SPLITS:
-            dataset = getattr(datamodule, f'{split}_dataset', None)
-            # Of another task that used the datamodule before.
-            if isinstance(dataset, Features) and not dataset.belongs_to(self):
-                setattr(datamodule, f'{split}_dataset', dataset.images)
+        if isinstance(datamodule, BenchmarkDataModule):
+            # Another task may have used the datamodule before.
+            datamodule.keep_features_of(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the encoder again.
@@ -302,21 +299,30 @@ class GroupTask(BaseTask):
             )
             self.statistics_fitted.fill_(True)
         if not datamodule.augment:
-            self.keep_features(datamodule, 'train')
-            self.keep_features(datamodule, 'val')
+            self.cache_features(datamodule, 'train')
+            self.cache_features(datamodule, 'val')
 
-    def keep_features(self, datamodule: BenchmarkDataModule, split: Split) -> None:
-        """Put the features of a frozen encoder in place of the images, if they fit in memory.
+    def cache_features(self, datamodule: BenchmarkDataModule, split: Split) -> None:
+        """Compute the features of a frozen encoder once, if they fit in memory.
 
         Args:
-            datamodule: The data, set up.
+            datamodule: The data, set up, which yield the features from then on.
             split: Which part of them. Its loader must not have been asked for yet.
         """
-        if not self.hparams['freeze_backbone']:
+        if not self.hparams['freeze_backbone'] or split in datamodule.features:
             return
-        dataset = extract_features(self, datamodule, split, self.hparams['cache_gib'])
-        if dataset is not None:
-            setattr(datamodule, f'{split}_dataset', dataset)
+        gib = self.hparams['cache_gib']
+        count = len(getattr(datamodule, f'{split}_dataset'))
+        loader = datamodule.ordered_dataloader(split)
+        batches = map(self.trainer.strategy.batch_to_device, loader)
+        features = extract_features(self.features, batches, count, gib * 2**30)
+        if features is None:
+            rank_zero_info(
+                f'features of {split} take more than cache_gib={gib}; '
+                'they are computed anew in every epoch'
+            )
+        else:
+            datamodule.cache_features(split, features, self)
 
     def features(self, batch: Sample) -> list[Tensor]:
         """All that the head needs of a batch; without gradient if the encoder is frozen."""
@@ -334,7 +340,7 @@ class GroupTask(BaseTask):
         Returns:
             Scores, (B, classes, ...).
         """
-        return self._model.scores(kept_features(batch) or self.features(batch), batch)
+        return self._model.scores(cached_features(batch) or self.features(batch), batch)
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the training loss.
