@@ -23,8 +23,8 @@ from statistics import median
 import torch
 from matplotlib import pyplot as plt
 from reporting import RESULTS, Target, device, device_name, parser, report, seconds
+from store_index import write_index
 
-from torchgeo_saco.archives.packing import write_index
 from torchgeo_saco.bands import SENTINEL2_L1C
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.models.change import ChangeEstimate

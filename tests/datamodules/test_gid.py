@@ -13,7 +13,6 @@ from torchgeo.datasets import GID15, DatasetNotFoundError
 from torchgeo_saco.datamodules import benchmark
 from torchgeo_saco.datamodules.gid import GIDWindowsDataModule
 
-from ..data.archives import write_tif
 from ..data.benchmark_trees import (
     GID_NAMES,
     GID_SHAPE,
@@ -62,14 +61,13 @@ def test_arguments_of_the_windows(tree):
     assert len(data.val_dataset) == 2 * 5 * 6
 
 
-def test_masks_and_images_are_copied_before_the_stages(tmp_path, caplog):
+def test_masks_are_copied_before_the_stages(tmp_path, caplog):
     root = write_gid(tmp_path / 'root')
     cache = tmp_path / 'cache'
-    data = GIDWindowsDataModule(root, size=32, tile_images=True, cache=cache)
+    data = GIDWindowsDataModule(root, size=32, cache=cache)
     with caplog.at_level('INFO'):
         data.prepare_data()
-    assert f'{root}: copied 8 files to tiles, once' in caplog.text
-    assert len(list(cache.glob('img_tiled/*/*.tif'))) == 4
+    assert f'{root}: copied 4 masks to GeoTIFFs of tiles, once' in caplog.text
     assert len(list(cache.glob('ann_tiled/*/*.tif'))) == 4
     assert sorted(path.name for path in (root / 'GID').iterdir()) == ['ann_dir', 'img_dir']
     caplog.clear()
@@ -79,22 +77,6 @@ def test_masks_and_images_are_copied_before_the_stages(tmp_path, caplog):
     assert not caplog.records
     (tmp_path / 'root' / 'GID' / 'ann_dir').chmod(0o755)
     assert len(data.train_dataset) == 18
-
-
-def test_images_that_are_slow_to_read_are_named(tmp_path, caplog):
-    root = write_gid(tmp_path, GID_NAMES[:2])
-    for number, name in enumerate(sorted(GID_NAMES[:2])):
-        image = gid_files(root, 'train', name)[0]
-        write_tif(image, gid_image(number), compress='lzw', interleave='pixel', blockysize=70)
-    with caplog.at_level('INFO'):
-        GIDWindowsDataModule(root, size=8).prepare_data()
-    share = round(70 / 8 * 90 / 8)
-    assert f'is compressed so that a window decodes {share} times its own pixels' in caplog.text
-    caplog.clear()
-    with caplog.at_level('INFO'):
-        GIDWindowsDataModule(root, size=8, tile_images=True).prepare_data()
-        GIDWindowsDataModule(root, size=64).prepare_data()
-    assert 'decodes' not in caplog.text
 
 
 def test_windows_left_out_are_counted(tmp_path, caplog):

@@ -8,13 +8,12 @@ import zlib
 
 import numpy as np
 import pytest
-import rasterio
 import torch
 from matplotlib import pyplot as plt
 from torchgeo.datasets import GID15, DatasetNotFoundError
 
 from torchgeo_saco.datasets.gid import GIDWindows
-from torchgeo_saco.datasets.gid_layout import copy_image, copy_labels, listed_tiles
+from torchgeo_saco.datasets.gid_layout import copy_labels, listed_tiles
 from torchgeo_saco.io.raster import BandFileError, read_bands
 
 from ..data.archives import write_tif
@@ -224,21 +223,6 @@ def test_copies_that_cannot_be_written(small):
         ValueError, match=r'L1A01-MSS1\.tif cannot be written .* set cache to a fol'
     ):
         read_small(small)
-
-
-def test_copy_of_an_image_is_read_in_its_location(small):
-    tile = listed_tiles(small, 'train', 'gid15')[0]
-    assert copy_image(tile)
-    assert not copy_image(tile)
-    with rasterio.Env(), pytest.warns(rasterio.errors.NotGeoreferencedWarning):
-        blocks = rasterio.open(tile.image_copy).block_shapes
-    assert blocks == [(256, 256)] * 3
-    # Of the same age and size, but black: to see that it is read.
-    write_tif(gid_files(small, 'train', GID_NAMES[0])[0], 0 * gid_image(0))
-    os.utime(tile.image, ns=(0, 0))
-    assert np.array_equal(read_small(small)[0]['image'], gid_image(0)[:, :32, :32])
-    os.utime(tile.image)
-    assert not read_small(small)[0]['image'].any()
 
 
 def test_labels_are_copied_where_asked(small):

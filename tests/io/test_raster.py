@@ -17,7 +17,6 @@ from rasterio.transform import from_origin
 from torchgeo_saco.io import raster as io
 from torchgeo_saco.io.raster import (
     BandFileError,
-    decoded_share,
     open_array,
     read_bands,
     read_mask,
@@ -224,20 +223,6 @@ def test_size_from_the_header(tmp_path):
     assert read_size(path, 3) == (80, 100)
     with pytest.raises(BandFileError, match=r'rgb\.tif has 3 bands where 1 is expected'):
         read_size(path)
-
-
-@pytest.mark.parametrize(
-    ('profile', 'share'),
-    [
-        ({'blockysize': 80}, 1),
-        ({'compress': 'lzw', 'blockysize': 80}, 8 * 10),
-        ({'compress': 'lzw', 'blockysize': 1}, 10),
-        ({'compress': 'lzw', 'tiled': True, 'blockxsize': 16, 'blockysize': 16}, 2.5**2),
-    ],
-)
-def test_how_much_is_decoded_for_a_window(tmp_path, profile, share):
-    write_tif(tmp_path / 'rgb.tif', NUMBERS, **profile)
-    assert decoded_share(tmp_path / 'rgb.tif', 3, 10) == share
 
 
 CLASSES = np.random.default_rng(0).integers(0, 16, (40, 50), dtype='uint8')

@@ -11,12 +11,8 @@ from torchgeo.datasets.utils import Path
 
 from ..bands import RGB
 from ..datasets.gid import GIDWindows, gid_classes
-from ..datasets.gid_layout import CHANNELS, Part, Release, copy_image, copy_labels, listed_tiles
-from ..io.raster import decoded_share
+from ..datasets.gid_layout import Part, Release, copy_labels, listed_tiles
 from .benchmark import BenchmarkDataModule, Split
-
-# Compressed strips as wide as a tile decode some 28 times what a window of 256 px holds.
-_SLOW = 8.0
 
 _PARTS: tuple[Part, Part] = ('train', 'val')
 
@@ -43,7 +39,6 @@ class GIDWindowsDataModule(BenchmarkDataModule):
         stride: int | None = None,
         val_fraction: float = 0.2,
         keep_unlabelled: bool = False,
-        tile_images: bool = False,
         cache: Path | None = None,
         batch_size: int = 32,
         **kwargs: Any,
@@ -59,11 +54,8 @@ class GIDWindowsDataModule(BenchmarkDataModule):
             stride: Pixels from one training window to the next, or None for *size*.
             val_fraction: Share of the official training tiles held out for validation.
             keep_unlabelled: Keep training windows without any labelled pixel.
-            tile_images: Copy the images to files of tiles as well, about 140 MB each at full
-                size. Where the release compresses them in strips, windows are read several times
-                faster.
-            cache: Folder for copies in tiles, one for each data set, or None to have them beside
-                the release.
+            cache: Folder for copies of the masks, one for each data set, or None to have them
+                beside the release.
             batch_size: Size of each mini-batch.
             **kwargs: See :class:`BenchmarkDataModule`.
 
@@ -83,7 +75,6 @@ class GIDWindowsDataModule(BenchmarkDataModule):
         self.stride = stride
         self.val_fraction = val_fraction
         self.keep_unlabelled = keep_unlabelled
-        self.tile_images = tile_images
         self.cache = cache
 
     def make_dataset(self, split: Split) -> GIDWindows:
@@ -120,16 +111,8 @@ class GIDWindowsDataModule(BenchmarkDataModule):
         listed = [tile for part in found for tile in part]
         stored = 15 if self.release == 'gid15' else len(self.classes)
         copied = sum(copy_labels(tile, stored) for tile in listed)
-        if self.tile_images:
-            copied += sum(copy_image(tile) for tile in listed)
         if copied:
-            rank_zero_info(f'{self.root}: copied {copied} files to tiles, once')
-        share = decoded_share(listed[0].image, CHANNELS, self.size)
-        if share > _SLOW and not self.tile_images:
-            rank_zero_info(
-                f'{listed[0].image} is compressed so that a window decodes {share:.0f} times its '
-                'own pixels; set tile_images to copy the images once to files that are read faster'
-            )
+            rank_zero_info(f'{self.root}: copied {copied} masks to GeoTIFFs of tiles, once')
 
     def setup(self, stage: str) -> None:
         """Make the datasets of a stage, and say what is skipped.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Files of the releases of GID, and copies of them of which windows are read fast."""
+"""Files of the releases of GID, and copies of the masks of which windows are read fast."""
 
 import os
 from typing import Literal, NamedTuple
@@ -41,9 +41,6 @@ class GIDTile(NamedTuple):
     #: Released classes: numbers in a PNG file, or colours in a GeoTIFF.
     labels: str
 
-    #: Copy of the image in tiles, which need not be there.
-    image_copy: str
-
     #: Copy of the classes in tiles, as numbers from 1, 0 where there is none.
     labels_copy: str
 
@@ -69,24 +66,21 @@ def listed_tiles(
     below: str
     if release == 'gid15':
         base, below, suffix = os.path.join(root, GID15.directory), part, '_15label.png'
-        folders, copies = ('img_dir', 'ann_dir'), ('img_tiled', 'ann_tiled')
+        folders, copies = ('img_dir', 'ann_dir'), 'ann_tiled'
     else:
         base, below, suffix = os.fspath(root), '', '_label.tif'
-        folders, copies = ('image_RGB', 'label_5classes'), ('image_tiled', 'label_tiled')
+        folders, copies = ('image_RGB', 'label_5classes'), 'label_tiled'
     images, labels = (os.path.join(base, folder, below) for folder in folders)
     for folder in (images, labels):
         if not os.path.isdir(folder):
             raise FileNotFoundError(f'{folder} is missing')
-    image_copies, label_copies = (
-        os.path.join(base if cache is None else cache, folder, below) for folder in copies
-    )
+    label_copies = os.path.join(base if cache is None else cache, copies, below)
     names = _names_in(images) if release == 'gid15' else _names_listed(base)[part]
     return [
         GIDTile(
             name,
             os.path.join(images, f'{name}.tif'),
             os.path.join(labels, f'{name}{suffix}'),
-            os.path.join(image_copies, f'{name}.tif'),
             os.path.join(label_copies, f'{name}.tif'),
         )
         for name in sorted(names)
@@ -116,26 +110,6 @@ def copy_labels(tile: GIDTile, classes: int) -> bool:
     else:
         numbers = _numbers_of_colors(tile.labels, shape, tile.image)
     _write_copy(tile.labels_copy, numbers[None])
-    return True
-
-
-def copy_image(tile: GIDTile) -> bool:
-    """Copy the image of a tile to a GeoTIFF of tiles, unless that is done.
-
-    Args:
-        tile: The tile.
-
-    Returns:
-        Whether a copy had to be written.
-
-    Raises:
-        BandFileError: If the image is missing or damaged.
-        ValueError: If the copy cannot be written.
-    """
-    shape = read_size(tile.image, CHANNELS)
-    if is_current(tile.image_copy, tile.image, CHANNELS, shape):
-        return False
-    _write_copy(tile.image_copy, read_bands(tile.image, CHANNELS))
     return True
 
 

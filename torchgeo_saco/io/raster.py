@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Reading of bands, masks and arrays: the only location that opens a raster."""
+"""Reading of bands, masks and arrays: the only place that opens a raster."""
 
 import os
 import stat
@@ -118,28 +118,6 @@ def read_size(path: Path, count: int = 1) -> tuple[int, int]:
     with opened_raster(path, count) as file:
         height, width = file.shape
     return height, width
-
-
-def decoded_share(path: Path, count: int, size: int) -> float:
-    """How many pixels are decoded for one pixel of a window.
-
-    Args:
-        path: GeoTIFF file.
-        count: Bands that the file must have.
-        size: Side of the window, in pixels.
-
-    Returns:
-        The mean over the locations that the window can have; 1 for files that are not compressed.
-
-    Raises:
-        BandFileError: If the header shows the file to be wrong, see :func:`read_bands`.
-    """
-    with opened_raster(path, count) as file:
-        if file.compression is None:
-            return 1.0
-        sides = zip(file.block_shapes[0], file.shape, strict=True)
-        share = [min(size + block - 1, max(whole, size)) / size for block, whole in sides]
-    return share[0] * share[1]
 
 
 def read_mask(

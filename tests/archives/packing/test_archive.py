@@ -3,6 +3,7 @@
 
 """Tests of packed archives: the same samples, whatever happened on the way."""
 
+import importlib
 import pickle
 import shutil
 import signal
@@ -20,7 +21,7 @@ from affine import Affine
 from torch.utils.data import DataLoader
 
 from torchgeo_saco.archives.packing import archive as packing
-from torchgeo_saco.archives.packing import pack_archive, verify_store, write_index
+from torchgeo_saco.archives.packing import pack_archive, verify_store
 from torchgeo_saco.archives.packing.shards import ShardPacker
 from torchgeo_saco.archives.store import StoreError
 from torchgeo_saco.datamodules import SeasonalDataModule
@@ -226,7 +227,14 @@ def test_loaders_give_the_same(store, workers):
         assert torch.equal(found, torch.stack([sample[name] for sample in expected]))
 
 
-def test_what_travels_to_processes_is_small(tmp_path):
+@pytest.fixture
+def write_index(monkeypatch):
+    """Writer of a store without images, of the benchmarks."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / 'benchmarks'))
+    return importlib.import_module('store_index').write_index
+
+
+def test_what_travels_to_processes_is_small(tmp_path, write_index):
     data = SeasonalArchive(write_index(tmp_path / 'store', 10_000, classes=3), dates=2)
     part = data.part(np.arange(0, 10_000, 2))
     assert len(part) == 25_000
@@ -271,7 +279,7 @@ def test_damaged_tables(store, tmp_path, table):
         SeasonalArchive(copied)
 
 
-def test_tables_of_another_store(store, tmp_path):
+def test_tables_of_another_store(store, tmp_path, write_index):
     copied = tmp_path / 'copy.zarr'
     shutil.copytree(store, copied)
     write_index(tmp_path / 'other', 6, 3)
@@ -500,12 +508,3 @@ def test_places_without_georeference(tmp_path):
     pack(tmp_path / 'tree', tmp_path / 'store')
     data = SeasonalArchive(tmp_path / 'store')
     assert data.footprint(data.locations[0]) is None
-
-
-def test_index_without_images(tmp_path):
-    data = SeasonalArchive(write_index(tmp_path / 'store', 5, 3), dates=2)
-    assert (len(data), data.locations[4].name) == (15, '000004')
-    assert data.locations[0].scenes[1].name == '20180416'
-    assert data.footprint(data.locations[0]) is None
-    with pytest.raises(StoreError, match='at 000000/20180115'):
-        data[0]

@@ -4,7 +4,6 @@
 """Packing of seasonal archives into one store."""
 
 from .archive import PackReport, pack_archive
-from .index import write_index
 from .verification import verify_store
 
-__all__ = ('PackReport', 'pack_archive', 'verify_store', 'write_index')
+__all__ = ('PackReport', 'pack_archive', 'verify_store')

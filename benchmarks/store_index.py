@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""All of a store but its images: metadata and tables, to plan and to measure with."""
+"""A packed store without images: metadata and tables, to measure how archives grow."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from torchgeo.datasets.utils import Path as AnyPath
 
-from ..store import StoreDescription, write_tables
+from torchgeo_saco.archives.store import StoreDescription, write_tables
 
 _BANDS = ('B01', 'B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B09', 'B11', 'B12')
 
