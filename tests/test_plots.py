@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
+from skimage.color import rgb2lab
 
+from torchgeo_saco.datasets.gid import FIFTEEN_COLORS
+from torchgeo_saco.datasets.gid_layout import FIVE_COLORS
+from torchgeo_saco.datasets.oscd import OSCDTiles
+from torchgeo_saco.datasets.pastis import PASTISFolds
 from torchgeo_saco.plots import (
+    PALETTE,
     PredictionRow,
     plot_confusion,
     plot_embeddings,
@@ -22,6 +29,17 @@ from torchgeo_saco.plots import (
 def closed():
     yield
     plt.close('all')
+
+
+@pytest.mark.parametrize(
+    'colors', [PALETTE, PASTISFolds.colors, OSCDTiles.colors, FIFTEEN_COLORS, FIVE_COLORS]
+)
+def test_classes_have_distinct_colors(colors):
+    rgb = [to_rgb(c) if isinstance(c, str) else np.array(c) / 255 for c in colors]
+    lab = rgb2lab(np.array([rgb]))[0]
+    first, second = np.triu_indices(len(lab), 1)
+    # CIE76 difference, of which 2.3 is just noticeable side by side.
+    assert np.linalg.norm(lab[first] - lab[second], axis=1).min() > 20
 
 
 def test_one_panel_a_group_under_its_name():
@@ -172,7 +190,7 @@ def test_own_colours_are_distinct():
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 20
 
 
-def test_classes_of_images_are_written_and_wrong_ones_are_red():
+def test_classes_of_images_are_written_and_wrong_ones_are_marked():
     row = PredictionRow(
         {'image': torch.rand(3, 4, 4)},
         torch.tensor(0),
@@ -180,8 +198,8 @@ def test_classes_of_images_are_written_and_wrong_ones_are_red():
     )
     figure = plot_predictions([row], ['HerbaceousVegetation', 'town'])
     target, good, bad = figure.axes[1:]
-    assert target.texts[0].get_text() == good.texts[0].get_text() == 'Herbaceous\nVegetation'
-    assert bad.texts[0].get_text() == 'town'
+    texts = [axis.texts[0].get_text() for axis in (target, good, bad)]
+    assert texts == ['Herbaceous\nVegetation', '✓ Herbaceous\nVegetation', '✗ town']
     assert good.texts[0].get_color() != bad.texts[0].get_color()
     assert good.get_facecolor() != bad.get_facecolor()
     assert not figure.legends

@@ -275,6 +275,21 @@ def band_groups(
     return [_published_group(name, sensor) for name in groups]
 
 
+def natural_color(bands: Sequence[str], sensor: Sensor) -> list[int] | None:
+    """Return the channels of red, green and blue.
+
+    Args:
+        bands: Names of the channels.
+        sensor: Their sensor.
+
+    Returns:
+        Three positions in *bands*, or None if one is missing.
+    """
+    wanted = sensor.groups.get('natural_color')
+    missing = wanted is None or not set(wanted) <= set(bands)
+    return None if wanted is None or missing else band_index(bands, wanted)
+
+
 def _published_group(name: str, sensor: Sensor) -> BandGroup:
     """Group of the published table."""
     if name in sensor.groups:

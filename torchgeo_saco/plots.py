@@ -24,6 +24,13 @@ from .losses import l2_normalize
 #: Any colour that Matplotlib takes, or red, green and blue from 0 to 255.
 Color = str | Sequence[float]
 
+#: Twenty colours that differ clearly, the strongest first.
+PALETTE = (
+    '#e6194b', '#3cb44b', '#ffe119', '#4363d8', '#f58231', '#911eb4', '#46f0f0', '#f032e6',
+    '#bcf60c', '#fabebe', '#008080', '#e6beff', '#9a6324', '#800000', '#aaffc3', '#808000',
+    '#ffd8b1', '#000075', '#808080', '#003c14',
+)  # fmt: skip
+
 # Stripes of pixels without a class, and frames of right and wrong predictions.
 _STRIPES = ((0.93, 0.93, 0.93), (0.78, 0.78, 0.78))
 _RIGHT, _WRONG, _MISSED = '#2e7d32', '#c62828', '#8a8a8a'
@@ -117,10 +124,9 @@ def plot_embeddings(
     shares = strengths.square() / strengths.square().sum().clamp_min(1e-12)
     scores = (scores * strengths)[:, :2].numpy()
     figure, axis = plt.subplots(figsize=(7, 5), layout='constrained')
-    colors = plt.get_cmap('tab20')
     for number, name in enumerate(classes):
         chosen = (labels == number).cpu().numpy()
-        color = colors(number % 20)
+        color = PALETTE[number % len(PALETTE)]
         points = scores[chosen]
         label = f'{name} ({chosen.sum()})'
         axis.scatter(points[:, 0], points[:, 1], s=14, color=color, label=label)
@@ -274,7 +280,7 @@ def _write_classes(
     entries += [(number, _MISSED) for number in true if number not in chosen and answer.ndim]
     signs = {_RIGHT: '\u2713 ', _WRONG: '\u2717 ', _MISSED: '\u2013 '}
     single = answer.ndim == 0
-    if target is None or single:
+    if target is None:
         signs = dict.fromkeys(signs, '')
     size = 10 if single else float(np.clip(40 / max(1, len(entries)), 5.5, 8))
     axis.set_xlim(0, 1)
@@ -286,7 +292,7 @@ def _write_classes(
         axis.text(
             0.5 if single else 0.04,
             height,
-            '\n'.join(textwrap.wrap(name, 14)) if single else signs[color] + name,
+            '\n'.join(textwrap.wrap(signs[color] + name, 14)) if single else signs[color] + name,
             ha='center' if single else 'left',
             va='center',
             fontsize=size,
@@ -342,10 +348,7 @@ def _add_legend(
 def _palette(classes: Sequence[str], colors: Sequence[Any] | None) -> np.ndarray:
     """Colours from 0 to 1, (C, 3)."""
     if colors is None:
-        table = plt.get_cmap('tab20')
-        # Strong colours before their pale twins.
-        order = [*range(0, 20, 2), *range(1, 20, 2)]
-        return np.array([table(order[i % 20])[:3] for i in range(len(classes))])
+        colors = [PALETTE[i % len(PALETTE)] for i in range(len(classes))]
     if len(colors) != len(classes):
         raise ValueError(
             f'there are {len(classes)} classes and {len(colors)} colours; give one each'

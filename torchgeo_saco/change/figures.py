@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..archives.dates import season_distance
 from ..archives.layout import Location
-from ..bands import band_index
+from ..bands import natural_color
 from ..datasets import SeasonalArchive
 from ..models.change import Mixture
 from ..plots import plot_panels
@@ -163,8 +163,5 @@ def _pair(archive: SeasonalArchive, location: Location, ratio: float) -> list[tu
 def _visible(archive: SeasonalArchive, location: Location, scene: int) -> Tensor:
     """Three channels of a date: natural colour, else what comes first."""
     image = archive.read_scene(location, scene).float()
-    try:
-        channels = band_index(archive.bands, archive.sensor.groups['natural_color'])
-    except (KeyError, ValueError):
-        channels = list(range(3)) if len(image) >= 3 else [0] * 3
-    return image[channels]
+    first = list(range(3)) if len(image) >= 3 else [0] * 3
+    return image[natural_color(archive.bands, archive.sensor) or first]

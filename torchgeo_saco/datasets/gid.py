@@ -33,7 +33,7 @@ _FIVE = {
 }
 
 # https://captain-whu.github.io/GID15/
-_FIFTEEN_COLORS = (
+FIFTEEN_COLORS = (
     (200, 0, 0),
     (250, 0, 150),
     (200, 150, 150),
@@ -48,7 +48,7 @@ _FIFTEEN_COLORS = (
     (200, 200, 0),
     (0, 0, 200),
     (0, 150, 200),
-    (0, 200, 250),
+    (0, 230, 250),
 )
 
 
@@ -126,7 +126,7 @@ class GIDWindows(LabelledPixels):
         require_steps(size, stride)
         #: Names of the classes.
         self.classes = gid_classes(classes, release)
-        self.colors = _FIFTEEN_COLORS if classes == 15 else FIVE_COLORS
+        self.colors = FIFTEEN_COLORS if classes == 15 else FIVE_COLORS
         self._numbers = torch.tensor(_class_numbers(classes, release))
         self.split = split
         self.size = size

@@ -19,6 +19,7 @@ from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import band_index
 from ..io.raster import BandFileError, open_array
+from ..plots import PALETTE
 from .pixels import LabelledPixels
 
 #: Official folds, https://github.com/VSainteuf/pastis-benchmark
@@ -62,7 +63,8 @@ class PASTISFolds(LabelledPixels):
     """
 
     classes = PASTIS.classes
-    colors = tuple(PASTIS.cmap(number)[:3] for number in range(len(PASTIS.classes)))
+    # TorchGeo's colours hold three greys, which a legend does not tell apart.
+    colors = ('#000000', *PALETTE[: len(PASTIS.classes) - 2], '#ffffff')
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path, Sample
 
-from ..bands import band_index, band_names, known_sensor
+from ..bands import band_names, known_sensor, natural_color
 from ..plots import Color, PredictionRow, plot_predictions
 
 #: Value of pixels without a class, in every mask that a dataset of ours yields.
@@ -108,10 +108,9 @@ class LabelledPixels(NonGeoDataset):
         Raises:
             RGBBandsMissingError: If the bands of natural colour were not read.
         """
-        try:
-            channels = band_index(self.bands, self.sensor.groups['natural_color'])
-        except ValueError as error:
-            raise RGBBandsMissingError() from error
+        channels = natural_color(self.bands, self.sensor)
+        if channels is None:
+            raise RGBBandsMissingError()
         image = sample['image'].float()[..., channels, :, :]
         panels = self.panels(sample, image)
         height, width = sample['mask'].shape[-2:]

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path, Sample, quantile_normalization
 
-from ..bands import band_index, band_names, known_sensor
+from ..bands import band_names, known_sensor, natural_color
 from ..io.raster import BandFileError
 
 _TITLE_WIDTH = 45
@@ -118,10 +118,9 @@ class LabelledScenes(NonGeoDataset):
         Raises:
             RGBBandsMissingError: If the bands of natural colour were not read.
         """
-        try:
-            channels = band_index(self.bands, self.sensor.groups['natural_color'])
-        except ValueError as error:
-            raise RGBBandsMissingError() from error
+        channels = natural_color(self.bands, self.sensor)
+        if channels is None:
+            raise RGBBandsMissingError()
         # Each band on its own: haze would tint what the sensor sees above the atmosphere.
         image = torch.stack(
             [quantile_normalization(band) for band in sample['image'].float()[channels]]

@@ -24,7 +24,7 @@ from ..archives.layout import Location
 from ..archives.opening import open_archive, read_options
 from ..archives.readers import DateRule
 from ..archives.store import is_store
-from ..bands import band_index, known_sensor
+from ..bands import known_sensor, natural_color
 from ..runtime.checks import check_choice
 from ..runtime.seeding import mixed_seed, run_seed
 from ..samplers.collate import Batch, empty_images
@@ -327,11 +327,9 @@ class SeasonalArchive(NonGeoDataset):
         Raises:
             RGBBandsMissingError: If the bands of natural colour were not read.
         """
-        rgb = self.sensor.groups['natural_color']
-        try:
-            channels = band_index(self.bands, rgb)
-        except ValueError as error:
-            raise RGBBandsMissingError() from error
+        channels = natural_color(self.bands, self.sensor)
+        if channels is None:
+            raise RGBBandsMissingError()
         images = sample['image'].float()[..., channels, :, :].flatten(0, -4)
         days = sample['date'].reshape(-1).tolist()
         figure, axes = plt.subplots(ncols=len(images), squeeze=False, figsize=(3 * len(images), 3))

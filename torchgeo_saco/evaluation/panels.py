@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchgeo.datasets.utils import Sample
 
-from ..bands import band_index, known_sensor
+from ..bands import known_sensor, natural_color
 from .results import PanelSample
 
 
@@ -67,8 +67,7 @@ def _visible(datamodule: Any, channels: int) -> list[int]:
     bands = getattr(datamodule, 'bands', None)
     sensor = getattr(datamodule, 'sensor', None)
     if bands is not None and sensor is not None:
-        try:
-            return band_index(bands, known_sensor(sensor).groups['natural_color'])
-        except ValueError:
-            pass
+        visible = natural_color(bands, known_sensor(sensor))
+        if visible is not None:
+            return visible
     return torch.arange(3).clamp(max=channels - 1).tolist()
