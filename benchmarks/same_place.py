@@ -86,7 +86,7 @@ def main() -> None:
                 axis.hist(values[kind].numpy(), 40, density=True, alpha=0.6, label=label)
             axis.set_title(f'{name} encoder, locations {part}: AUC {auc:.2f}')
             axis.set_xlabel('cosine distance')
-            axis.set_yticks([])
+            axis.set_ylabel('density of pairs')
     axes[0, 0].legend(frameon=False)
     figure.savefig(arguments.figure, dpi=110)
     Console().print(table)

@@ -22,6 +22,7 @@ from statistics import median
 
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullLocator
 from reporting import RESULTS, Target, device, device_name, parser, report, seconds
 from store_index import write_index
 
@@ -218,7 +219,10 @@ def draw(curves: dict[str, list[dict[str, float]]]) -> str:
                 panel.plot(values, line, ':', color='grey', zorder=0)
             panel.set(xscale='log', yscale='log', ylabel='seconds' if ending == ', s' else 'MiB')
             panel.set_xticks(values, [str(int(row['value'])) for row in curve], rotation=45)
-            panel.minorticks_off()
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter('{x:g}')
+            panel.yaxis.set_minor_locator(NullLocator())
             panel.legend(fontsize=7)
         axes[0, column].set_title({'patch': 'side of a patch, px'}.get(axis, axis))
     figure.suptitle('Measured; dotted: linear growth through the last point')

@@ -286,8 +286,8 @@ def _write_classes(
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
     axis.set_box_aspect(1)
-    locations = np.linspace(0, 1, len(entries) + 2)[-2:0:-1]
-    for (number, color), height in zip(entries, locations, strict=True):
+    heights = np.linspace(0, 1, len(entries) + 2)[-2:0:-1]
+    for (number, color), height in zip(entries, heights, strict=True):
         name = _readable(classes[number], 40 if single else 26)
         axis.text(
             0.5 if single else 0.04,

@@ -225,6 +225,37 @@ def test_size_from_the_header(tmp_path):
         read_size(path)
 
 
+def scaled(file):
+    file.scales = (1e-4,)
+
+
+def palette(file):
+    file.write_colormap(1, {0: (0, 0, 0), 1: (255, 0, 0)})
+
+
+def masked(file):
+    file.write_mask(np.eye(40, 50, dtype=bool))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (scaled, r'plain\.tif says that its numbers are to be multiplied by 0\.0001 and raised'),
+        (palette, r'plain\.tif holds numbers of a colour table, not values; expand it'),
+        (masked, r'plain\.tif has a mask of its own, which is not read; mark missing pixels'),
+    ],
+)
+def test_numbers_that_are_not_the_values(tmp_path, change, message):
+    path = tmp_path / 'plain.tif'
+    profile = {'count': 1, 'height': 40, 'width': 50, 'dtype': 'uint8'}
+    profile['transform'] = from_origin(1, 1, 2, 2)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, 'w', **profile) as file:
+        file.write(CLASSES[None])
+        change(file)
+    with pytest.raises(BandFileError, match=message):
+        read_bands(path)
+
+
 CLASSES = np.random.default_rng(0).integers(0, 16, (40, 50), dtype='uint8')
 
 

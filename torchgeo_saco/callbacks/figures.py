@@ -84,10 +84,12 @@ class ContrastiveFigures(Callback):
             bands = raw[0].unsqueeze(1).expand(-1, 3, -1, -1)
             save_figure(trainer, 'bands', plot_groups(bands, list(images.bands)))
         else:
-            count = len(images.spectral.groups)
-            save_figure(trainer, 'groups', plot_groups(raw[:count], images.names[:count]))
+            titles = {g.name: f'{g.name}\n{" ".join(g.bands)}' for g in images.spectral.groups}
+            count = len(titles)
+            save_figure(trainer, 'groups', plot_groups(raw[:count], list(titles.values())))
             if images.textured:
-                save_figure(trainer, 'textures', plot_groups(raw[count:], images.names[count:]))
+                textured = [titles[name] for name in images.textured]
+                save_figure(trainer, 'textures', plot_groups(raw[count:], textured))
         with torch_seeded(run_seed(), 0, trainer.global_rank, device=pl_module.device):
             views = [
                 ('cropped', pl_module.views.cropped(image[:, 0])),

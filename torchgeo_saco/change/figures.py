@@ -17,11 +17,15 @@ from ..archives.dates import season_distance
 from ..archives.layout import Location
 from ..bands import natural_color
 from ..datasets import SeasonalArchive
+from ..locations.sampling.land import built_in_land
 from ..models.change import Mixture
 from ..plots import plot_panels
 
 _LOWER, _UPPER = '#3b6fb6', '#c8501e'
 _BINS = 60
+
+# The built-in coast is right to a degree, so a map of fewer degrees goes without.
+_COAST_DEGREES = 10.0
 
 # A location that lies far out would leave one bar at the left; what lies beyond is counted in
 # words.
@@ -126,6 +130,10 @@ def plot_change_map(table: GeoDataFrame, axis: Axes) -> None:
         east, north, c=placed.ratio, s=28, cmap='viridis', edgecolors=edges, linewidths=0.9
     )
     axis.figure.colorbar(dots, ax=axis, label='change ratio', shrink=0.8)
+    limits = axis.get_xlim(), axis.get_ylim()
+    if max(high - low for low, high in limits) > _COAST_DEGREES:
+        built_in_land().boundary.plot(ax=axis, color='0.6', linewidth=0.6, zorder=0, aspect=None)
+        axis.set(xlim=limits[0], ylim=limits[1])
     axis.set_xlabel('longitude (degrees)')
     axis.set_ylabel('latitude (degrees)')
     axis.set_title('locations; changed ones framed')

@@ -181,7 +181,7 @@ def _numbers_of_colors(path: str, shape: tuple[int, int], image: str) -> np.ndar
             part[codes == _codes(np.array(color, np.uint8))] = number
         wrong = np.argwhere((part == 0) & (codes > 0))
         if len(wrong):
-            line, column = (int(location) for location in wrong[0])
+            line, column = (int(number) for number in wrong[0])
             red, green, blue = colors[:, line, column].tolist()
             raise BandFileError(
                 f'{path} has the colour {red}, {green}, {blue} of no class at row {row + line}, '

@@ -65,8 +65,8 @@ class Result:
         for number, panel in enumerate(self.panels):
             arrays[f'truth_{number}'] = panel.target
             arrays[f'prediction_{number}'] = panel.prediction
-            for location, image in enumerate(panel.images.values()):
-                arrays[f'image_{number}_{location}'] = image
+            for position, image in enumerate(panel.images.values()):
+                arrays[f'image_{number}_{position}'] = image
         record = {
             **identity,
             'seconds': self.seconds,
@@ -107,8 +107,8 @@ class Result:
                 panels = [
                     PanelSample(
                         {
-                            title: arrays[f'image_{number}_{location}']
-                            for location, title in enumerate(titles)
+                            title: arrays[f'image_{number}_{position}']
+                            for position, title in enumerate(titles)
                         },
                         arrays[f'truth_{number}'],
                         arrays[f'prediction_{number}'],

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Reading of checkpoints: the only location that unpacks one."""
+"""Reading of checkpoints: the only place that unpacks one."""
 
 import os
 import pickle

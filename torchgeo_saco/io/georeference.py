@@ -69,8 +69,8 @@ def read_footprint(path: Path, count: int = 1) -> BaseGeometry | None:
     if crs is None or transform.is_identity:
         return None
     a, b, c, d, e, f, *_ = transform
-    locations = ((0, 0), (width, 0), (width, height), (0, height))
-    corners = [(a * x + b * y + c, d * x + e * y + f) for x, y in locations]
+    pixels = ((0, 0), (width, 0), (width, height), (0, height))
+    corners = [(a * x + b * y + c, d * x + e * y + f) for x, y in pixels]
     _require_on_earth(path, crs, corners)
     ring = {'type': 'Polygon', 'coordinates': [[*corners, corners[0]]]}
     # Cuts what crosses the antimeridian, other than pyproj.
@@ -87,7 +87,7 @@ def _require_on_earth(path: Path, crs: CRS, corners: list[tuple[float, float]]) 
             f'{path} has a coordinate system without longitude and latitude ({error}); correct its '
             'georeference'
         ) from error
-    # Degrees beyond 180 are another name of a location, latitudes beyond 90 of none.
+    # Longitudes beyond 180 degrees wrap around; latitudes beyond 90 do not exist.
     if not (np.abs(longitudes) <= 360).all() or not (np.abs(latitudes) <= 90).all():
         raise BandFileError(
             f'{path} lies nowhere on Earth, with a corner at {corners[0]} in {crs}; correct its '

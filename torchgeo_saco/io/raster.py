@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import rasterio
 from PIL import Image
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 from torchgeo.datasets.utils import Path
@@ -88,6 +88,7 @@ def read_bands(
     channels = range(count) if channels is None else channels
     with opened_raster(path, count) as file:
         _require_grid(path, file.shape, shape)
+        _require_plain_numbers(path, file)
         masked = file.nodata is not None
         exact = not masked and resampling in EXACT_METHODS and file.dtypes[0] in EXACT_KINDS
         image = file.read(
@@ -334,6 +335,26 @@ def _require_header(path: Path, file: rasterio.DatasetReader, count: int) -> Non
             f'{path} holds {file.dtypes[0]}; store integers or floats: {", ".join(_KINDS)}'
         )
     _require_side(path, file.width, file.height)
+
+
+def _require_plain_numbers(path: Path, file: rasterio.DatasetReader) -> None:
+    """Refuse bands whose stored numbers are not the values."""
+    if set(file.scales) != {1.0} or set(file.offsets) != {0.0}:
+        raise BandFileError(
+            f'{path} says that its numbers are to be multiplied by {file.scales[0]:g} and raised '
+            f'by {file.offsets[0]:g}, which is not done here; write the numbers without scale and '
+            'offset, and set unit and offset of the data'
+        )
+    if ColorInterp.palette in file.colorinterp:
+        raise BandFileError(
+            f'{path} holds numbers of a colour table, not values; expand it, such as by '
+            'gdal_translate -expand rgb'
+        )
+    if any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums):
+        raise BandFileError(
+            f'{path} has a mask of its own, which is not read; mark missing pixels by a nodata '
+            'value instead'
+        )
 
 
 def _require_side(path: Path, width: int, height: int) -> None:

@@ -26,7 +26,8 @@ _KNOWN = {
 
 # Description, resolution, georeference and metadata, which say nothing of pixels.
 _PASSED_OVER = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33550, 33922, 34264}
-_PASSED_OVER |= {34735, 34736, 34737, 42112}
+_METADATA = 42112
+_PASSED_OVER |= {34735, 34736, 34737, _METADATA}
 
 _NONE, _LZW, _DEFLATE, _OLD_DEFLATE = 1, 5, 8, 32946
 
@@ -80,6 +81,10 @@ def _header(content: bytes) -> _Plain | None:
     (start,) = struct.unpack_from('<I', content, 4)
     (number,) = struct.unpack_from('<H', content, start)
     entries = content[start + 2 : start + 2 + 12 * number]
+    (following,) = struct.unpack_from('<I', content, start + 2 + 12 * number)
+    if following:
+        # A second image may be the mask of the first.
+        return None
     tags: dict[int, tuple[int, ...]] = {}
     directory = b''
     for position, (tag, kind, count, value) in enumerate(struct.iter_unpack('<HHI4s', entries)):
@@ -88,7 +93,7 @@ def _header(content: bytes) -> _Plain | None:
         if tag in _KNOWN:
             tags[tag] = _numbers(content, kind, count, value)
             directory += entries[12 * position : 12 * position + 12]
-        elif tag not in _PASSED_OVER:
+        elif tag not in _PASSED_OVER or (tag == _METADATA and _is_scaled(content, count, value)):
             return None
     bits, kinds = tags.get(_BITS, (1,)), tags.get(_KIND, (1,))
     (rows,) = tags.get(_ROWS, (0xFFFFFFFF,))
@@ -108,8 +113,8 @@ def _header(content: bytes) -> _Plain | None:
     (height,), (width,) = tags[_HEIGHT], tags[_WIDTH]
     dtype = np.dtype(f'<u{bits[0] // 8}')
     rows = min(rows, height)
-    locations = tags[_OFFSETS], tags[_COUNTS]
-    return _Plain((height, width), dtype, compression, predictor, rows, *locations, directory)
+    strips = tags[_OFFSETS], tags[_COUNTS]
+    return _Plain((height, width), dtype, compression, predictor, rows, *strips, directory)
 
 
 def _numbers(content: bytes, kind: int, count: int, value: bytes) -> tuple[int, ...]:
@@ -123,13 +128,20 @@ def _numbers(content: bytes, kind: int, count: int, value: bytes) -> tuple[int, 
     return struct.unpack_from(form, content, int.from_bytes(value, 'little'))
 
 
+def _is_scaled(content: bytes, count: int, value: bytes) -> bool:
+    """Whether the metadata of GDAL may give the numbers a scale or an offset."""
+    start = int.from_bytes(value, 'little')
+    text = content[start : start + count]
+    return b'role="scale"' in text or b'role="offset"' in text
+
+
 def _is_whole(plain: _Plain, size: int) -> bool:
     """Whether the file holds all strips."""
     strips = -(-plain.shape[0] // plain.rows) if min(plain.shape) else 0
     return (
         strips > 0
         and len(plain.offsets) == len(plain.counts) == strips
-        # GDAL takes a strip without a location in the file as empty.
+        # GDAL takes a strip at offset 0 as empty.
         and min(plain.offsets) > 0
         and min(plain.counts) > 0
         and all(o + c <= size for o, c in zip(plain.offsets, plain.counts, strict=True))

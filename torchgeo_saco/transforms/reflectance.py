@@ -13,7 +13,7 @@ UNITS = {torch.uint8: 255.0, torch.uint16: 10000.0, torch.int16: 10000.0, torch.
 class Reflectance(nn.Module):
     """Reflectance (0-1, float32) from stored numbers: ``(dn + offset) / unit``.
 
-    This is the only location that divides by 255 or 10000. Values above 1, as of bright cloud,
+    This is the only place that divides by 255 or 10000. Values above 1, as of bright cloud,
     and below 0 are kept.
     """
 
