@@ -3,9 +3,11 @@
 
 """Command-line interface of TorchGeo, with the classes and the further commands of this package."""
 
+import inspect
 import sys
+from argparse import ArgumentError, RawDescriptionHelpFormatter
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__
 from .io.configs import resolve_configs
@@ -13,10 +15,10 @@ from .io.configs import resolve_configs
 if TYPE_CHECKING:
     from lightning.pytorch.cli import ArgsType
 
-#: Module of each further command, and what the command does.
+#: Module of each further command, a function of that name there, and what it does.
 COMMANDS = {
     'evaluate': (
-        'evaluation',
+        'evaluation.command',
         'Evaluate encoders on benchmarks, or compare methods: tables, figures.',
     ),
     'changes': ('change.command', 'Say which locations of an archive have changed, by an encoder.'),
@@ -73,16 +75,14 @@ def main(args: 'ArgsType' = None) -> None:
     if words in (['--help'], ['-h'], []):
         sys.stdout.write(usage())
         sys.exit(0)
-    if isinstance(words, list) and words[0] in COMMANDS:
-        module, _ = COMMANDS[words[0]]
-        import_module(f'torchgeo_saco.{module}').main(words[1:])
-        return
     if isinstance(words, list):
+        if words[0] in COMMANDS:
+            _run_command(words[0], words[1:])
+            return
         try:
             words = resolve_configs(words)
         except FileNotFoundError as error:
-            sys.stderr.write(f'torchgeo-saco: error: {error}\n')
-            sys.exit(2)
+            _refuse('torchgeo-saco', error)
     # Importing PyTorch, Lightning and TorchGeo takes seconds.
     sys.stderr.write(f'torchgeo_saco {__version__}\n')
     # Allows classes to be referenced using only the class name.
@@ -93,3 +93,44 @@ def main(args: 'ArgsType' = None) -> None:
     if args is None:
         sys.argv[1:] = words
     torchgeo_main(None if args is None else words)
+
+
+def _run_command(name: str, args: list[str]) -> None:
+    """Run a further command with the arguments of its function, or exit with one sentence."""
+    # Takes a second, which the help of the command line itself does without.
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+        """Keeps the lines of an example."""
+
+    prog = f'torchgeo-saco {name}'
+    try:
+        module = import_module(f'torchgeo_saco.{COMMANDS[name][0]}')
+        if name == 'evaluate':
+            # Its files merge names of encoders and benchmarks that no signature knows.
+            module.main(args)
+            return
+        function = getattr(module, name)
+        parser = ArgumentParser(
+            prog=prog,
+            description=inspect.cleandoc(function.__doc__).split('\nArgs:\n')[0],
+            formatter_class=Formatter,
+            exit_on_error=False,
+            allow_abbrev=False,
+        )
+        parser.add_argument('--config', action='config', help='YAML file of arguments')
+        parser.add_function_arguments(function, as_group=False)
+        options = parser.instantiate_classes(parser.parse_args(resolve_configs(args)))
+        del options['config']
+        function(**options)
+    except (ArgumentError, ImportError, OSError, ValueError) as error:
+        _refuse(prog, error)
+    except KeyboardInterrupt:
+        sys.stderr.write('interrupted; run the same command again to go on\n')
+        sys.exit(130)
+
+
+def _refuse(prog: str, error: Exception) -> NoReturn:
+    """Say in one line why a command cannot run."""
+    sys.stderr.write(f'{prog}: error: {" ".join(str(error).split())}\n')
+    sys.exit(2)

@@ -12,8 +12,9 @@ import rasterio
 import torch
 
 from torchgeo_saco.bands import SENTINEL2_L2A
-from torchgeo_saco.change.command import main, restored_task
+from torchgeo_saco.change.command import restored_task
 from torchgeo_saco.change.map import change_map
+from torchgeo_saco.cli import main
 from torchgeo_saco.datasets import SeasonalArchive
 from torchgeo_saco.io.checkpoint import CheckpointError
 from torchgeo_saco.tasks import CACo, MoCo
@@ -55,7 +56,9 @@ def weights(tmp_path):
 
 
 def run(weights, root, output, *more):
-    main(['--weights', str(weights), '--root', str(root), '--output', str(output), *more])
+    main(
+        ['changes', '--weights', str(weights), '--root', str(root), '--output', str(output), *more]
+    )
 
 
 def refused(capsys, *arguments):
@@ -227,7 +230,10 @@ def test_checkpoint_without_a_task(tmp_path, content):
         (['--root', 'absent'], 'absent does not exist; set root to a folder laid out as'),
         (['--weights', 'absent.ckpt'], 'absent.ckpt is not a file'),
         (['--device', 'quantum'], 'device quantum is not there'),
-        (['--year_rule', 'lunar'], "year_rule must be one of calendar, halves, got 'lunar'"),
+        (
+            ['--year_rule', 'lunar'],
+            "Expected a typing.Literal['calendar', 'halves']. Got value: lunar",
+        ),
         (['--unit', '0'], 'unit must be positive, got 0'),
         (['--size', '99'], 'too small for a window of size=99'),
         (['--batch_size', '0'], 'batch_size must be at least 1, got 0'),
@@ -260,8 +266,8 @@ def test_archive_of_one_year(weights, tmp_path, capsys):
 
 def test_help(capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(['--help'])
+        main(['changes', '--help'])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    assert 'Which locations of a seasonal archive have changed for good' in text
+    assert 'Say which locations of an archive have changed for good' in text
     assert 'torchgeo-saco changes --weights logs/saco/last.ckpt' in text

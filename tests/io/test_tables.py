@@ -8,9 +8,9 @@ import pytest
 
 from torchgeo_saco.io.tables import write_table
 from torchgeo_saco.locations.sampling import (
+    DateWindows,
     built_in_cities,
     built_in_land,
-    date_windows,
     sample_points,
 )
 
@@ -18,7 +18,7 @@ from torchgeo_saco.locations.sampling import (
 @pytest.fixture(scope='module')
 def windows():
     points = sample_points(6, built_in_cities(), built_in_land(), seed=2)
-    return date_windows(points, '2025-06-01')
+    return DateWindows('2025-06-01')(points)
 
 
 @pytest.mark.parametrize('name', ['points.geojson', 'points.gpkg', 'points.parquet', 'P.GeoJSON'])

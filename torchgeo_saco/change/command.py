@@ -5,13 +5,10 @@
 
 import inspect
 import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser, Namespace
 from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.table import Table
@@ -24,38 +21,98 @@ from ..transforms import Reflectance
 from .figures import plot_change_histogram, plot_change_locations, plot_change_map
 from .map import ChangeMap, change_map
 
-_DESCRIPTION = """\
-Which locations of a seasonal archive have changed for good, by a pre-trained encoder and without
-labels. The change ratio of a location is the mean distance between its images of two years over the
-mean distance between images of one year; a mixture of two Gaussians over all locations tells which
-have changed. Writes one row a location with its ratio and footprint.
-"""
-
-_EPILOG = """\
-For example:
-
-  torchgeo-saco changes --weights logs/saco/last.ckpt --root data/sample/seasonal \\
-    --output changes.parquet --figure changes.png --images locations.png
-"""
-
 _LISTED = 20
 
 
-def main(args: Sequence[str]) -> None:
-    """Run the command.
+def changes(
+    weights: str,
+    root: str,
+    output: str,
+    figure: str | None = None,
+    images: str | None = None,
+    pairs: int = 4,
+    task: str | None = None,
+    sensor: str | None = None,
+    unit: float | None = None,
+    offset: float = 0.0,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    device: str = 'auto',
+    top: int = 10,
+    **kwargs: Any,
+) -> None:
+    r"""Say which locations of an archive have changed for good, without labels.
+
+    The change ratio of a location is the mean distance between its images of two years over the
+    mean distance between images of one year, in the embedding of a pre-trained encoder; a mixture
+    of two Gaussians over all locations tells which have changed. Writes one row a location with its
+    ratio and footprint.
+
+    For example:
+
+      torchgeo-saco changes --weights logs/saco/last.ckpt --root data/sample/seasonal \
+          --output changes.parquet --figure changes.png --images locations.png
 
     Args:
-        args: Arguments after ``changes``.
+        weights: Checkpoint of a contrastive task.
+        root: Archive, laid out as <location>/<date>/<band>.tif.
+        output: New table, ending in .parquet, .geojson or .gpkg.
+        figure: Histogram of the ratio, and map of the locations.
+        images: Images of the most and the least changed locations.
+        pairs: Locations of either kind in them.
+        task: Class of the task, where the checkpoint does not say.
+        sensor: Sensor of the archive, if not that of training.
+        unit: Stored number of reflectance 1; by file type as default.
+        offset: Added to stored numbers before that.
+        batch_size: Images embedded at a time.
+        num_workers: Processes that read.
+        device: cpu, cuda, or auto.
+        top: Locations in the table on screen.
+        **kwargs: Further arguments of :class:`~torchgeo_saco.datasets.SeasonalArchive`.
+
+    Raises:
+        ValueError: If an argument is out of range, or the checkpoint does not fit the archive.
+        OSError: If a file cannot be read or written.
     """
-    options = _parser().parse_args(list(args))
+    for name, number in {'batch_size': batch_size, 'pairs': pairs, 'top': top}.items():
+        if number < 1:
+            raise ValueError(f'{name} must be at least 1, got {number}')
+    _require_writable(output)
+    for path in (figure, images):
+        if path is not None:
+            _require_writable(path, '.png', '.pdf', '.svg', '.jpg')
+    restored = restored_task(weights, task).to(_device(device))
+    archive = SeasonalArchive(
+        root,
+        _needed_bands(restored),
+        dates=1,
+        item='date',
+        other_dates='any',
+        same_season=True,
+        sensor=sensor or restored.hparams['sensor'],
+        on_missing='drop',
+        cache=False,
+        transforms=None,
+        **kwargs,
+    )
+    restored.configure_bands(archive.bands, archive.sensor_name)
+    result = change_map(
+        restored, archive, Reflectance(unit, offset), batch_size, num_workers, Console(stderr=True)
+    )
+    result = result._replace(skipped=[*archive.skipped, *result.skipped])
+    if images is not None and len(result.table) < 2:
+        raise ValueError(
+            'a most and a least changed location need two locations with two years, and there is '
+            'one; leave out --images'
+        )
+    write_table(result.table, output)
+    if figure is not None:
+        _write_figure(result, figure)
+    if images is not None:
+        _write_images(result, archive, pairs, images)
     console = Console(soft_wrap=True, highlight=False)
-    try:
-        changes = _changes(options)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f'torchgeo-saco changes: error: {error}\n')
-        sys.exit(2)
-    console.print(_summary(changes, options.top))
-    console.print(_report(changes, options.output))
+    console.print(_summary(result, top))
+    console.print(_report(result, output))
 
 
 def restored_task(path: str, name: str | None = None) -> ContrastiveTask:
@@ -106,50 +163,6 @@ def restored_task(path: str, name: str | None = None) -> ContrastiveTask:
     return task
 
 
-def _changes(options: Namespace) -> ChangeMap:
-    """Everything but the words."""
-    for name in ('batch_size', 'pairs', 'top'):
-        if options[name] < 1:
-            raise ValueError(f'{name} must be at least 1, got {options[name]}')
-    _require_writable(options.output)
-    for path in (options.figure, options.images):
-        if path is not None:
-            _require_writable(path, '.png', '.pdf', '.svg', '.jpg')
-    task = restored_task(options.weights, options.task).to(_device(options.device))
-    bands = _needed_bands(task)
-    sensor = options.sensor or task.hparams['sensor']
-    archive = SeasonalArchive(
-        options.root,
-        bands,
-        sensor=sensor,
-        previews=options.previews,
-        year_rule=options.year_rule,
-        size=options.size,
-        resampling=options.resampling,
-        max_nodata=options.max_nodata,
-        on_missing='drop',
-    )
-    task.configure_bands(archive.bands, 'rgb' if options.previews else sensor)
-    changes = change_map(
-        task,
-        archive,
-        Reflectance(options.unit, options.offset),
-        options.batch_size,
-        options.num_workers,
-        Console(stderr=True),
-    )
-    changes = changes._replace(skipped=[*archive.skipped, *changes.skipped])
-    if options.images is not None and len(changes.table) < 2:
-        raise ValueError(
-            'a most and a least changed location need two locations with two years, and there is '
-            'one; '
-            'leave out --images'
-        )
-    write_table(changes.table, options.output)
-    _write_figures(changes, archive, options)
-    return changes
-
-
 def _needed_bands(task: ContrastiveTask) -> list[str]:
     """Bands that the groups of the task are formed of, so that no other is read."""
     used = {band for bands in task.inputs.channels.values() for band in bands}  # type: ignore[union-attr]
@@ -174,28 +187,36 @@ def _require_writable(path: str, *endings: str) -> None:
         raise ValueError(f'{path} cannot be written; make the folder {folder} first')
 
 
-def _write_figures(changes: ChangeMap, archive: SeasonalArchive, options: Namespace) -> None:
-    """Figures that are asked for."""
+def _title(changes: ChangeMap) -> str:
+    """How many locations have changed."""
+    return f'{int(changes.table.changed.sum())} of {len(changes.table)} locations changed'
+
+
+def _write_figure(changes: ChangeMap, path: str) -> None:
+    """Histogram of the ratio, and map of the locations that have a footprint."""
     table = changes.table
-    title = f'{int(table.changed.sum())} of {len(table)} locations changed'
-    if options.figure is not None:
-        placed = bool((~table.geometry.isna()).any())
-        figure, axes = plt.subplots(
-            1, 1 + placed, squeeze=False, figsize=(7 + 6 * placed, 4), layout='constrained'
-        )
-        plot_change_histogram(table['ratio'], changes.mixture, title, axes[0, 0])
-        if placed:
-            plot_change_map(table, axes[0, 1])
-        figure.savefig(options.figure, dpi=110)
-        plt.close(figure)
-    if options.images is not None:
-        ratios = dict(zip(table['location'], table['ratio'], strict=True))
-        part = archive.subset(list(ratios), 2, 'years')
-        figure = plot_change_locations(
-            part, ratios, options.pairs, 'most changed locations (left) and least changed ones'
-        )
-        figure.savefig(options.images, dpi=110)
-        plt.close(figure)
+    placed = bool((~table.geometry.isna()).any())
+    figure, axes = plt.subplots(
+        1, 1 + placed, squeeze=False, figsize=(7 + 6 * placed, 4), layout='constrained'
+    )
+    plot_change_histogram(table['ratio'], changes.mixture, _title(changes), axes[0, 0])
+    if placed:
+        plot_change_map(table, axes[0, 1])
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _write_images(changes: ChangeMap, archive: SeasonalArchive, pairs: int, path: str) -> None:
+    """Images of the most and the least changed locations."""
+    ratios = dict(zip(changes.table['location'], changes.table['ratio'], strict=True))
+    figure = plot_change_locations(
+        archive.subset(list(ratios), 2, 'years'),
+        ratios,
+        pairs,
+        'most changed locations (left) and least changed ones',
+    )
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def _summary(changes: ChangeMap, top: int) -> Table:
@@ -222,7 +243,7 @@ def _summary(changes: ChangeMap, top: int) -> Table:
 def _report(changes: ChangeMap, output: str) -> str:
     """Summarize decisions and what is missing."""
     table = changes.table
-    lines = [f'{output}: {int(table.changed.sum())} of {len(table)} locations changed']
+    lines = [f'{output}: {_title(changes)}']
     if changes.mixture is None:
         lines[0] += ', for two kinds of locations need two different ratios'
     else:
@@ -251,31 +272,3 @@ def _first_lines(error: Exception) -> str:
     """Beginning of a message that can be very long, in one line."""
     text = ' '.join(str(error).split())
     return text if len(text) <= 200 else f'{text[:200]}...'
-
-
-def _parser() -> ArgumentParser:
-    """Arguments of the command."""
-    parser = ArgumentParser(
-        prog='torchgeo-saco changes', description=_DESCRIPTION, epilog=_EPILOG, default_env=False
-    )
-    add = parser.add_argument
-    add('--weights', required=True, help='checkpoint of a contrastive task')
-    add('--root', required=True, help='archive, laid out as <location>/<date>/<band>.tif')
-    add('--output', required=True, help='new table, ending in .parquet, .geojson or .gpkg')
-    add('--figure', type=str | None, help='histogram of the ratio, and map of the locations')
-    add('--images', type=str | None, help='images of the most and the least changed locations')
-    add('--pairs', type=int, default=4, help='locations of either kind in them')
-    add('--task', type=str | None, help='class of the task, where the checkpoint does not say')
-    add('--sensor', type=str | None, help='sensor of the archive, if not that of training')
-    add('--previews', type=bool, default=False, help='read 3-band previews, not band files')
-    add('--year_rule', default='calendar', help='which two years: calendar, or halves of all dates')
-    add('--unit', type=float | None, help='stored number of reflectance 1; default by file type')
-    add('--offset', type=float, default=0.0, help='added to stored numbers before that')
-    add('--size', type=int | None, help='side in pixels of a centred window; default the whole')
-    add('--resampling', default='bilinear', help='how coarser bands are brought to 10 m')
-    add('--max_nodata', type=float, default=0.0, help='largest share of nodata in a band')
-    add('--batch_size', type=int, default=64, help='images embedded at a time')
-    add('--num_workers', type=int, default=0, help='processes that read')
-    add('--device', default='auto', help='cpu, cuda, or auto')
-    add('--top', type=int, default=10, help='locations in the table on screen')
-    return parser

@@ -42,13 +42,14 @@ def main(args: Sequence[str]) -> None:
 
     Args:
         args: Arguments after ``evaluate``.
+
+    Raises:
+        SettingsError: If the settings are wrong.
+        SystemExit: With status 1, if a run fails.
     """
     try:
         settings = read_settings(args)
         report = evaluate(settings)
-    except SettingsError as error:
-        sys.stderr.write(f'torchgeo-saco evaluate: error: {error}\n')
-        sys.exit(2)
     except RunError as error:
         sys.stderr.write(f'torchgeo-saco evaluate: error: {error}\n')
         sys.exit(1)

@@ -29,14 +29,36 @@ def failed(capsys, *arguments) -> str:
 
 def test_packs_verifies_and_goes_on(tree, tmp_path, capsys):
     store = tmp_path / 'store.zarr'
-    run('--root', tree, '--output', store, '--bands', 'B3', '--shard_bytes', '200', '--verify')
+    run(
+        '--root',
+        tree,
+        '--output',
+        store,
+        '--bands',
+        '[B3]',
+        '--shard_bytes',
+        '200',
+        '--verify',
+        'true',
+    )
     printed = capsys.readouterr()
     assert '12 scenes, 0 of them packed before' in printed.out
     assert f'12 scenes of {store} are sound' in printed.out
     assert '12 scenes in 3 shards' in printed.err
     assert 'free' in printed.err
     assert SeasonalArchive(store).bands == ('B03',)
-    run('--root', tree, '--output', store, '--bands', 'B3', '--shard_bytes', '200', '--quiet')
+    run(
+        '--root',
+        tree,
+        '--output',
+        store,
+        '--bands',
+        '[B3]',
+        '--shard_bytes',
+        '200',
+        '--progress',
+        'false',
+    )
     printed = capsys.readouterr()
     assert '12 scenes, 12 of them packed before' in printed.out
     assert printed.err == ''
@@ -44,10 +66,10 @@ def test_packs_verifies_and_goes_on(tree, tmp_path, capsys):
 
 def test_damage_is_said(tree, tmp_path, capsys):
     store = tmp_path / 'store.zarr'
-    run('--root', tree, '--output', store, '--quiet')
+    run('--root', tree, '--output', store, '--progress', 'false')
     path = store / 'images/c/0/0/0/0'
     path.write_bytes(b'x' + path.read_bytes()[1:])
-    error = failed(capsys, '--output', store, '--verify', '--quiet')
+    error = failed(capsys, '--output', store, '--verify', 'true', '--progress', 'false')
     assert f'torchgeo-saco pack: error: {store} is damaged at 000000/{DATES[0]}' in error
 
 
@@ -56,11 +78,11 @@ def test_what_is_left_out_is_said(tree, tmp_path, capsys):
     (scene / 'B4.tif').unlink()
     store = tmp_path / 'store.zarr'
     assert f'000001/{scene.name} lacks B04' in failed(capsys, '--root', tree, '--output', store)
-    run('--root', tree, '--output', store, '--on_missing', 'drop', '--quiet')
+    run('--root', tree, '--output', store, '--on_missing', 'drop', '--progress', 'false')
     assert f'skipped: 000001/{scene.name} lacks B04' in capsys.readouterr().out
 
 
 def test_neither_to_pack_nor_to_verify(tmp_path, capsys):
     assert 'give --root of an archive' in failed(capsys, '--output', tmp_path / 'store')
-    error = failed(capsys, '--output', tmp_path / 'store', '--verify')
+    error = failed(capsys, '--output', tmp_path / 'store', '--verify', 'true')
     assert 'store holds no store; pack one by torchgeo-saco pack' in error

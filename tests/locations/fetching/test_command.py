@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from torchgeo_saco.locations.fetching import command, main
+from torchgeo_saco.cli import main
+from torchgeo_saco.locations.fetching import archive
 
 from ...data.location_tables import SPRING_2019, SUMMER_2019, points
 
@@ -25,8 +26,9 @@ def arguments(catalogue, tmp_path) -> list[str]:
     """Arguments that fetch one small scene."""
     catalogue.add_scene('S2A_31UDQ_20190415_0_L2A', '2019-04-15T10:30:21Z', bands=['B02', 'B04'])
     points(('000000', SPRING_2019, HERE)).to_file(tmp_path / 'points.geojson')
-    return [f'--points={tmp_path}/points.geojson', f'--root={tmp_path}/archive', '--pause=0',
-            f'--catalogue={catalogue.url}', '--bands=B2, b04', '--size_m=120']  # fmt: skip
+    return ['fetch', f'--points={tmp_path}/points.geojson', f'--root={tmp_path}/archive',
+            f'--catalogue={catalogue.url}', '--pause=0',
+            '--bands=[B2,b04]', '--size_m=120']  # fmt: skip
 
 
 def test_from_points_to_an_archive(arguments, tmp_path, capsys):
@@ -38,7 +40,7 @@ def test_from_points_to_an_archive(arguments, tmp_path, capsys):
     assert '0 of 1 scenes are there already' in told.err
     folder = tmp_path / 'archive' / '000000' / 'S2A_31UDQ_20190415_0_L2A'
     assert sorted(path.name for path in folder.iterdir()) == ['B02.tif', 'B04.tif', 'metadata.json']
-    main([*arguments, '--quiet'])
+    main([*arguments, '--progress=false'])
     told = capsys.readouterr()
     assert told.out.startswith('0 scenes fetched, 1 were there')
     assert told.err == ''
@@ -60,8 +62,8 @@ def test_what_was_left_out_is_told(arguments, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('more', 'message'),
     [
-        ('--dtype=float32', 'invalid choice'),
-        ('--bands=B02,B10', "error: Sentinel-2 L2A has no band 'B10'"),
+        ('--dtype=float32', "Expected a typing.Literal['uint16', 'uint8']. Got value: float32"),
+        ('--bands=[B02,B10]', "error: Sentinel-2 L2A has no band 'B10'"),
         ('--points=lost.geojson', r'error: lost\.geojson does not exist'),
         ('--cloud=3', 'unrecognized arguments: --cloud=3'),
     ],
@@ -92,18 +94,18 @@ def test_addresses_are_signed_by_the_package_named(arguments, catalogue, monkeyp
 
 
 def test_an_interrupt_ends_with_a_word(arguments, monkeypatch, capsys):
-    def interrupted(**_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, 'fetch_archive', interrupted)
+    monkeypatch.setattr(archive, 'read_locations', interrupted)
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 130
-    assert 'the same command goes on' in capsys.readouterr().err
+    assert 'run the same command again' in capsys.readouterr().err
 
 
 def test_help_shows_an_example(capsys):
     with pytest.raises(SystemExit) as stop:
-        main(['--help'])
+        main(['fetch', '--help'])
     assert stop.value.code == 0
     assert 'torchgeo-saco fetch --points points.geojson' in capsys.readouterr().out

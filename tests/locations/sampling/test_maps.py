@@ -9,9 +9,9 @@ from matplotlib import pyplot as plt
 from shapely.geometry import Point, box
 
 from torchgeo_saco.locations.sampling import (
+    DateWindows,
     built_in_cities,
     built_in_land,
-    date_windows,
     plot_points,
     sample_points,
 )
@@ -29,7 +29,7 @@ def drawn(figure):
 
 def test_map_of_the_world():
     points = sample_points(6, built_in_cities(), built_in_land(), seed=2)
-    windows = date_windows(points, '2025-06-01')
+    windows = DateWindows('2025-06-01')(points)
     figure = plot_points(windows, built_in_land(), built_in_cities(), title='sample')
     assert figure.axes[0].get_title() == 'sample'
     offsets = figure.axes[0].collections[-2].get_offsets()

@@ -3,7 +3,7 @@
 
 """Tests of windows of dates."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 
 import geopandas as gpd
 import numpy as np
@@ -12,10 +12,14 @@ import pytest
 from scipy.stats import kstest
 from shapely.geometry import box
 
-from torchgeo_saco.locations.sampling import date_windows, sample_points
+from torchgeo_saco.locations.sampling import DateWindows, sample_points
 
 WORLD = gpd.GeoDataFrame(geometry=[box(-180, -90, 180, 90)], crs='EPSG:4326')
 COLUMNS = ['location', 'city', 'year', 'season', 'start', 'end', 'geometry']
+
+
+def date_windows(points, latest, seed=0, **steps):
+    return DateWindows(latest, **steps)(points, seed)
 
 
 @pytest.fixture(scope='module')
@@ -50,7 +54,7 @@ def test_windows_of_one_location_by_hand(points):
 
 def test_rows_are_sorted_and_carry_their_location(points):
     named = points.assign(city=[f'c{number}' for number in range(500)])
-    windows = date_windows(named, date(2025, 6, 1), seasons=4, years=3, gap_years=2)
+    windows = date_windows(named, '2025-06-01', seasons=4, years=3, gap_years=2)
     keys = windows[['location', 'year', 'season']]
     assert len(windows) == 500 * 12
     assert keys.equals(keys.sort_values(['location', 'year', 'season']))

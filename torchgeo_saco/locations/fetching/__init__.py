@@ -5,7 +5,6 @@
 
 from .archive import FetchReport, MissingScenesError, fetch_archive
 from .catalogue import FetchError
-from .command import main
 from .points import DateWindow, TargetLocation, read_locations
 from .records import SkippedScene
 
@@ -17,6 +16,5 @@ __all__ = (
     'SkippedScene',
     'TargetLocation',
     'fetch_archive',
-    'main',
     'read_locations',
 )

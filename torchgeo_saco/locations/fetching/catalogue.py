@@ -21,7 +21,7 @@ _PASSING = (408, 425, 429)
 Modifier = Callable[[Any], None]
 
 
-class FetchError(RuntimeError):
+class FetchError(OSError):
     """Imagery that could not be fetched; the message says which, and how to go on."""
 
 

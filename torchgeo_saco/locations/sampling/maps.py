@@ -24,7 +24,7 @@ def plot_points(
     """Plot where locations are, on a map of longitude and latitude.
 
     Args:
-        points: As :func:`sample_points` or :func:`date_windows` gives.
+        points: As :func:`sample_points` or :class:`DateWindows` gives.
         land: As :func:`read_land` gives.
         cities: Cities to mark, too.
         title: Title of the figure.

@@ -44,7 +44,7 @@ def sample_points(
     method: Method = 'gaussian',
     max_tries: int | None = None,
     latitudes: tuple[float, float] = (-56.0, 84.0),
-    progress: bool = False,
+    progress: bool = True,
 ) -> gpd.GeoDataFrame:
     """Places to fetch images of.
 
