@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from torchgeo_saco.evaluation import PanelSample, Result
-from torchgeo_saco.evaluation.results import replace
 
 
 def result(**parts):
@@ -77,17 +76,3 @@ def test_damage_is_told(name, tmp_path):
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:40])
     with pytest.raises(ValueError, match=f'{tmp_path} is damaged .*; remove the folder'):
         Result.load(tmp_path)
-
-
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / 'file'
-    replace(path, b'old')
-
-    def full(descriptor):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr('os.fsync', full)
-    with pytest.raises(OSError, match='No space left'):
-        replace(path, b'new')
-    assert path.read_bytes() == b'old'
-    assert [path.name for path in tmp_path.iterdir()] == ['file']

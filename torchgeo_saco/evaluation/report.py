@@ -19,10 +19,11 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from ..io.files import write_file
 from ..plots import PredictionRow, plot_confusion, plot_predictions
 from .environment import environment
 from .plan import Run
-from .results import Result, replace
+from .results import Result
 from .settings import Settings
 
 _COLUMNS = ('encoder', 'benchmark', 'seed', 'metric', 'value', 'seconds', 'key')
@@ -53,7 +54,7 @@ class Report:
         folder = Path(self.settings.output)
         texts = {'results.csv': self.csv(), 'results.md': self.markdown(), 'run.json': self.json()}
         for name, text in texts.items():
-            replace(folder / name, text.encode())
+            write_file(folder / name, text.encode())
         paths = [folder / name for name in texts]
         for name, figure in self.figures():
             paths.append(folder / f'{name}.png')

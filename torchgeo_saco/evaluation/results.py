@@ -6,13 +6,14 @@
 import io
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..io.files import write_file
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ class Result:
         folder.mkdir(parents=True, exist_ok=True)
         packed = io.BytesIO()
         np.savez_compressed(packed, allow_pickle=False, **arrays)
-        replace(folder / 'arrays.npz', packed.getvalue())
-        replace(folder / 'result.json', (json.dumps(record, indent=2) + '\n').encode())
+        write_file(folder / 'arrays.npz', packed.getvalue())
+        write_file(folder / 'result.json', (json.dumps(record, indent=2) + '\n').encode())
 
     @classmethod
     def load(cls, folder: Path) -> 'Result | None':
@@ -134,21 +135,3 @@ class Result:
                 f'the result in {folder} is damaged ({error}); remove the folder to run the '
                 'run again'
             ) from error
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file in place of another, at once and whole.
-
-    Args:
-        path: The file.
-        content: What it holds.
-    """
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        with open(partial, 'wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

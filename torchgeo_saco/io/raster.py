@@ -7,7 +7,7 @@ import os
 import stat
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import numpy as np
 import rasterio
@@ -17,6 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 from torchgeo.datasets.utils import Path
 
+from .files import atomic_file
 from .resampling import EXACT_KINDS, EXACT_METHODS, enlarged
 from .tiff import decode_plain
 
@@ -197,11 +198,9 @@ def write_tiled(path: Path, image: np.ndarray) -> None:
         OSError: If it cannot be written.
         BandFileError: If it was not written whole, as where a disk is full.
     """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    unfinished = f'{path}.partial-{os.getpid()}'
     count, height, width = image.shape
     try:
-        with warnings.catch_warnings():
+        with atomic_file(path) as unfinished, warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             with rasterio.open(
                 unfinished,
@@ -218,15 +217,11 @@ def write_tiled(path: Path, image: np.ndarray) -> None:
                 compress='deflate',
             ) as file:
                 file.write(image)
-        # Closing a file does not tell of all that failed.
-        if not np.array_equal(read_bands(unfinished, count), image):
-            raise BandFileError(f'{path} was not written whole; the disk may be full')
-        os.replace(unfinished, path)
+            # Closing a file does not tell of all that failed.
+            if not np.array_equal(read_bands(unfinished, count), image):
+                raise BandFileError(f'{path} was not written whole; the disk may be full')
     except RasterioError as error:
         raise OSError(f'{path} cannot be written ({error.__cause__ or error})') from error
-    finally:
-        with suppress(FileNotFoundError):
-            os.remove(unfinished)
 
 
 def raster_environment(georeference: bool = False) -> rasterio.Env:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import geopandas as gpd
 
+from .files import atomic_file
+
 #: Endings of tables, and what writes them.
 _DRIVERS = {'.geojson': 'GeoJSON', '.gpkg': 'GPKG', '.parquet': None}
 
@@ -45,15 +47,10 @@ def write_table(table: gpd.GeoDataFrame, path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path).expanduser().absolute()
     require_new(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.stem}.partial-{os.getpid()}{path.suffix.lower()}')
     driver = _DRIVERS[path.suffix.lower()]
-    try:
+    with atomic_file(path) as partial:
         if driver is None:
             table.to_parquet(partial, index=False)
         else:
             table.to_file(partial, driver=driver, layer=path.stem, index=False)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path

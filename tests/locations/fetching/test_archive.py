@@ -5,7 +5,8 @@ import csv
 import json
 import shutil
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -441,7 +442,8 @@ def test_a_disk_that_fills_up_leaves_no_half_scene(catalogue, tmp_path, monkeypa
     fill(catalogue)
     from torchgeo_saco.locations.fetching import scenes
 
-    monkeypatch.setattr(scenes, 'read_bands', lambda *_, **__: np.zeros((1, 10, 10)))
+    half = SimpleNamespace(read=lambda _: np.zeros((10, 10)))
+    monkeypatch.setattr(scenes, 'opened_raster', lambda *_, **__: nullcontext(half))
     with pytest.raises(OSError, match=r'B01\.tif was not written whole; the disk may be full'):
         fetch(TWO_YEARS, tmp_path, catalogue)
     assert list((tmp_path / '000000').iterdir()) == []

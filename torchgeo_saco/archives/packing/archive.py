@@ -20,6 +20,7 @@ from rich.console import Console
 from torchgeo.datasets.utils import Path as AnyPath
 
 from ...bands import known_sensor
+from ...io.files import sync, write_file
 from ...io.lock import scene_progress
 from ..geotiff import GeoTIFFReader
 from ..labels import read_labels
@@ -30,7 +31,7 @@ from ..store.description import PACKING
 from ..store.files import is_url
 from ..store.shards import shard_length
 from .folder import claimed, require_description
-from .shards import ShardJob, ShardPacker, sync_folder, write_whole
+from .shards import ShardJob, ShardPacker
 
 _SHARD_BYTES = 200_000_000
 
@@ -232,9 +233,9 @@ class _Packing:
         }
         write_tables(self.output, names, counts, days, scenes, labels, columns)
         for name, content in reversed(self.description.metadata().items()):
-            write_whole(self.output / name, content)
+            write_file(self.output / name, content)
         shutil.rmtree(self.output / PACKING)
-        sync_folder(self.output)
+        sync(self.output)
 
 
 _packer: list[ShardPacker] = []

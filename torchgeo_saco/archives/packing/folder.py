@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...io.files import write_file
 from ...io.lock import exclusive
 from ..store.description import METADATA, PACKING, StoreDescription
-from .shards import write_whole
 
 _ARGUMENTS = 'arguments.json'
 
@@ -60,7 +60,7 @@ def claimed(output: Path, description: StoreDescription) -> Iterator[None]:
     state = output / PACKING
     refusal = f'another run packs into {output} now; wait for it, or name another output'
     with exclusive(state / 'lock', refusal):
-        write_whole(state / _ARGUMENTS, json.dumps(_group(description)).encode())
+        write_file(state / _ARGUMENTS, json.dumps(_group(description)).encode())
         yield
 
 

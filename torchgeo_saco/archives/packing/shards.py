@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import shapely
 
+from ...io.files import sync, write_file
 from ..geotiff import GeoTIFFReader
 from ..layout import Location
 from ..store.description import PACKING, StoreDescription
@@ -81,11 +82,11 @@ class ShardPacker:
         partial = self.output / PACKING / f'{job.number}.partial'
         write_shard(os.fspath(partial), self._images(job.scenes), self.description.shard)
         ground = [self._ground(location) for location, scenes in job.scenes if scenes.start == 0]
-        write_whole(self.ground_path(job.number), json.dumps(ground).encode())
+        write_file(self.ground_path(job.number), json.dumps(ground).encode())
         path = self.path(job.number)
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(partial, path)
-        sync_folder(path.parent)
+        sync(path.parent)
         return len(job)
 
     def _images(self, scenes: Sequence[tuple[Location, range]]) -> Iterator[np.ndarray]:
@@ -105,23 +106,3 @@ class ShardPacker:
             'crs': None if found is None else found.crs,
             'transform': None if found is None else found.transform,
         }
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file; it appears under its name at once and whole, for good."""
-    unfinished = path.with_name(f'{path.name}.partial')
-    with open(unfinished, 'wb') as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Put the names of files in a folder on the disk for good."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...io.files import atomic_file, write_file
 from .points import DateWindow
 
 #: File at the root that says what all scenes of the archive share.
@@ -58,10 +59,7 @@ def record_parameters(root: Path, parameters: Mapping[str, Any]) -> None:
         raise ValueError(
             f'{root} holds {min(others)}, which was not fetched by this command; name another root'
         )
-    # It appears at once and whole, too.
-    unfinished = path.with_name(f'.{PARAMETERS}')
-    unfinished.write_text(json.dumps(dict(parameters), indent=2) + '\n', encoding='utf-8')
-    unfinished.replace(path)
+    write_file(path, (json.dumps(dict(parameters), indent=2) + '\n').encode())
 
 
 def write_skipped(root: Path, skipped: Sequence[SkippedScene]) -> None:
@@ -75,7 +73,7 @@ def write_skipped(root: Path, skipped: Sequence[SkippedScene]) -> None:
     if not skipped:
         path.unlink(missing_ok=True)
         return
-    with open(path, 'w', newline='', encoding='utf-8') as file:
+    with atomic_file(path) as partial, open(partial, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
         writer.writerow(('location', 'start', 'end', 'reason'))
         for location, window, reason in sorted(skipped):

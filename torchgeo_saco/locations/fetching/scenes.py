@@ -18,7 +18,7 @@ from rasterio.errors import RasterioError
 
 from ...archives.layout import scene_date
 from ...bands import SENTINEL2_L2A
-from ...io.raster import read_bands
+from ...io.raster import opened_raster
 from .grid import Square
 from .items import BandFile, Candidate
 from .pixels import NODATA, Band
@@ -203,6 +203,9 @@ def _write_band(path: Path, band: str, pixels: Band, square: Square) -> None:
             file.set_band_description(1, band)
     except RasterioError as error:
         raise OSError(f'{path} cannot be written ({error.__cause__ or error})') from error
-    # Closing a file does not tell of all that failed.
-    if not np.array_equal(read_bands(path, max_nodata=1.0)[0], pixels.numbers):
+    # Closing a file does not tell of all that failed. Without its georeference it would be warned
+    # of, and filters of warnings are not those of one thread.
+    with opened_raster(path, 1, georeference=True) as file:
+        written = file.read(1)
+    if not np.array_equal(written, pixels.numbers):
         raise OSError(f'{path} was not written whole; the disk may be full')
