@@ -5,11 +5,13 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
 import pytest
 import torch
+from matplotlib import pyplot
 
 from .data.archives import write_archive, write_labels
 
@@ -43,6 +45,13 @@ def seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One seed for all draws; a run of Lightning may set another, which must not outlive it."""
     monkeypatch.setenv('PL_GLOBAL_SEED', '0')
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    """No figure outlives its test."""
+    yield
+    pyplot.close('all')
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 
 import inspect
 import sys
+import warnings
 from argparse import ArgumentError, RawDescriptionHelpFormatter
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
@@ -85,6 +86,8 @@ def main(args: 'ArgsType' = None) -> None:
             _refuse('torchgeo-saco', error)
     # Importing PyTorch, Lightning and TorchGeo takes seconds.
     sys.stderr.write(f'torchgeo_saco {__version__}\n')
+    # Lightning 2.6 calls what PyTorch renames; nobody who runs this can do anything about it.
+    warnings.filterwarnings('ignore', '.*LeafSpec.*')
     # Allows classes to be referenced using only the class name.
     for module in ('callbacks', 'datamodules', 'tasks'):
         import_module(f'torchgeo_saco.{module}')

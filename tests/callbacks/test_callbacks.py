@@ -132,7 +132,7 @@ def test_rows_are_printed_and_logged(coloured, tmp_path, capsys):
     text = capsys.readouterr().out
     assert '3-nearest-neighbour accuracy on held-out locations' in text
     assert 'untrained' in text
-    assert 'after epoch 1' in text
+    assert 'after 1 epoch' in text
     assert text.count('100.0%') == 2
     events = EventAccumulator(trainer.log_dir, size_guidance={'images': 0}).Reload()
     assert [event.value for event in events.Scalars('val_knn_accuracy')] == [1.0, 1.0]

@@ -111,7 +111,7 @@ def test_figures_show_what_was_decided(archive, tmp_path, monkeypatch):
     # The task itself never decides.
     assert mixture == module.change.mixture
     assert mixture is not None
-    assert title == '2 of 8 ratios above the threshold, epoch 1'
+    assert title == '2 of 8 ratios above the threshold, after 1 epoch'
     part, ratios, pairs, _ = shown['plot_change_locations']
     numbers = {place.name: part.location_index[place.name] for place in part.locations}
     seen = {name: module.change.ratio[i].mean().item() for name, i in numbers.items()}

@@ -6,7 +6,8 @@
 import pytest
 import torch
 
-from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.archives.packing import pack_archive
+from torchgeo_saco.datamodules import SeasonalDataModule, seasonal
 
 from ..data.archives import write_archive, write_labels
 
@@ -135,6 +136,19 @@ def test_files_that_are_no_band_are_named(tmp_path, caplog):
     with caplog.at_level('INFO'):
         module(tmp_path)
     assert 'passed over, for no band of Sentinel-2 L1C has such a name: B8B.tif' in caplog.text
+
+
+def test_many_files_are_better_packed(archive, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(seasonal, '_MANY_FILES', 287)
+    pack_archive(archive, tmp_path / 'store.zarr', progress=False)
+    with caplog.at_level('INFO'):
+        module(archive)
+    assert caplog.text.count('read from 288 files: a worker reads 4 to 9 times as fast') == 1
+    caplog.clear()
+    with caplog.at_level('INFO'):
+        module(archive, cache=True)
+        module(tmp_path / 'store.zarr')
+    assert 'files: a worker' not in caplog.text
 
 
 def test_plot(archive):

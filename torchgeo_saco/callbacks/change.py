@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from ..change.figures import plot_change_histogram, plot_change_locations
 from ..datasets import SeasonalArchive
 from ..models.change import ChangeEstimate
-from .figures import save_figure
+from .figures import after_epochs, save_figure
 
 
 class ChangeFigures(Callback):
@@ -60,7 +60,7 @@ class ChangeFigures(Callback):
         estimate.decide()
         if not trainer.is_global_zero or estimate.ratio.isnan().all():
             return
-        title = f'{_decided(estimate)}, epoch {epochs}'
+        title = f'{_decided(estimate)}, {after_epochs(epochs)}'
         figure = plot_change_histogram(estimate.ratio.cpu(), estimate.mixture, title)
         save_figure(trainer, f'change_ratio_epoch{epochs:03d}', figure)
         self._draw_locations(trainer, estimate, epochs)
@@ -76,7 +76,7 @@ class ChangeFigures(Callback):
         ratios = {name: means[i] for name, i in numbers.items() if means[i] == means[i]}
         if len(ratios) < 2:
             return
-        title = f'most changed locations (left) and least changed ones, epoch {epochs}'
+        title = f'most changed locations (left) and least changed ones, {after_epochs(epochs)}'
         figure = plot_change_locations(archive, ratios, self.pairs, title)
         save_figure(trainer, f'changed_locations_epoch{epochs:03d}', figure)
 

@@ -32,6 +32,15 @@ def figure_folder(trainer: Trainer) -> str:
     return os.path.join(log_folder(trainer), 'figures')
 
 
+def after_epochs(epochs: int) -> str:
+    """Words for how long an encoder was trained. Lightning's progress bar counts epochs from 0.
+
+    Args:
+        epochs: Finished epochs.
+    """
+    return f'after {epochs} epoch{"s" * (epochs > 1)}' if epochs else 'untrained'
+
+
 def save_figure(trainer: Trainer, name: str, figure: Figure) -> None:
     """Write a figure to TensorBoard and to ``figures`` in the folder of the run, and close it.
 

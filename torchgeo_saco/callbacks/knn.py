@@ -19,7 +19,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from ..losses import l2_normalize
 from ..plots import plot_embeddings
 from ..runtime.modes import evaluation_mode
-from .figures import save_figure
+from .figures import after_epochs, save_figure
 
 
 class KNNProbe(Callback):
@@ -101,9 +101,9 @@ class KNNProbe(Callback):
         if epochs % self.every_n_epochs == 0 or epochs == trainer.max_epochs:
             self._probe(trainer, pl_module, epochs)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print all rows."""
-        if self.rows and trainer.is_global_zero:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Print all rows, after the progress bar has ended."""
+        if stage == 'fit' and self.rows and trainer.is_global_zero:
             Console(soft_wrap=True).print(self.table())
         self._loaders = None
 
@@ -113,7 +113,7 @@ class KNNProbe(Callback):
         table.add_column('encoder')
         table.add_column('accuracy', justify='right')
         for epochs, accuracy in self.rows:
-            table.add_row(f'after epoch {epochs}' if epochs else 'untrained', f'{accuracy:.1%}')
+            table.add_row(after_epochs(epochs), f'{accuracy:.1%}')
         return table
 
     def _probe(self, trainer: Trainer, pl_module: LightningModule, epochs: int) -> None:
@@ -127,8 +127,8 @@ class KNNProbe(Callback):
         self.rows.append((epochs, accuracy))
         if trainer.logger is not None:
             trainer.logger.log_metrics({'val_knn_accuracy': accuracy}, step=trainer.global_step)
-        title = f'held-out locations, {"epoch " + str(epochs) if epochs else "untrained"}: '
-        figure = plot_embeddings(*held_out, classes, f'{title}kNN accuracy {accuracy:.1%}')
+        title = f'held-out locations, {after_epochs(epochs)}: kNN accuracy {accuracy:.1%}'
+        figure = plot_embeddings(*held_out, classes, title)
         save_figure(trainer, f'embeddings_epoch{epochs:03d}', figure)
 
     def _accuracy(

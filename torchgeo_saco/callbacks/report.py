@@ -12,9 +12,9 @@ from .figures import figure_folder, log_folder
 class RunReport(Callback):
     """Prints where checkpoint, figures and log are, and what to run next."""
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the report."""
-        if not trainer.is_global_zero:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Print the report, after the progress bar has ended."""
+        if stage != 'fit' or not trainer.is_global_zero:
             return
         saver = trainer.checkpoint_callback
         checkpoint = getattr(saver, 'last_model_path', '') or getattr(saver, 'best_model_path', '')
