@@ -240,7 +240,7 @@ def plot_predictions(
             )
         for axis, image in zip(line, row.images.values(), strict=False):
             # Each band on its own: haze would tint what the sensor sees above the atmosphere.
-            _show(axis, '', torch.stack([_stretched(band) for band in image]))
+            _show(axis, '', torch.stack([_stretch_contrast(band) for band in image]))
         answers = [('', row.target), *row.predictions.items()]
         for axis, (name, answer) in zip(line[len(row.images) :], answers, strict=True):
             answer, target = answer.detach().cpu(), row.target.detach().cpu()
@@ -274,8 +274,8 @@ def _write_classes(
     axis: Axes, answer: Tensor, target: Tensor | None, classes: Sequence[str]
 ) -> None:
     """Classes of a whole image in words, and which of them are right."""
-    chosen = _chosen(answer)
-    true = chosen if target is None else _chosen(target)
+    chosen = _class_numbers(answer)
+    true = chosen if target is None else _class_numbers(target)
     entries = [(number, _RIGHT if number in true else _WRONG) for number in chosen]
     entries += [(number, _MISSED) for number in true if number not in chosen and answer.ndim]
     signs = {_RIGHT: '\u2713 ', _WRONG: '\u2717 ', _MISSED: '\u2013 '}
@@ -306,7 +306,7 @@ def _write_classes(
     _frame(axis, frame, 1.2)
 
 
-def _chosen(answer: Tensor) -> list[int]:
+def _class_numbers(answer: Tensor) -> list[int]:
     """Numbers of the classes of a whole image."""
     return (answer.nonzero().flatten() if answer.ndim else answer.reshape(1)).tolist()
 
@@ -389,14 +389,14 @@ def _count(number: float) -> str:
     return f'{number:.0f}'
 
 
-def _stretched(image: Tensor) -> Tensor:
+def _stretch_contrast(image: Tensor) -> Tensor:
     """Image from 0 to 1 between its 2nd and 98th percentile."""
     return quantile_normalization(image.detach().float().cpu())
 
 
 def _show(axis: Axes, name: str, image: Tensor) -> None:
     """One stretched panel."""
-    stretched = _stretched(image)
+    stretched = _stretch_contrast(image)
     axis.imshow(stretched.permute(1, 2, 0).numpy(), interpolation='nearest')
     axis.set_title(name.replace('_', ' '), fontsize=8)
     axis.axis('off')

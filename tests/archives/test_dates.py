@@ -113,6 +113,15 @@ def test_reason_is_given_just_where_drawing_fails():
             assert possible == (too_few_dates(SPAN, dates, 'date', other, 'calendar') is None)
 
 
+@pytest.mark.parametrize('same_season', [True, False])
+def test_no_scene_is_drawn_twice(same_season):
+    for seed in range(30):
+        generator = np.random.default_rng(seed)
+        assert sorted(drawn_dates(SPAN, -1, 6, 'any', generator)) == list(range(6))
+        years = drawn_years(CACO, two_years(CACO, 5, 'halves'), 5, same_season, generator)
+        assert [sorted(year) for year in years] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
 def test_years_are_drawn_without_repetition_and_matched_in_season():
     years = two_years(SPAN, 2)
     seen = set()

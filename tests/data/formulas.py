@@ -95,7 +95,7 @@ def caco_simclr(s, z, kappa, location, year, changed, temperature):
     return np.mean(total)
 
 
-def change_ratios(first, second, years):
+def change_ratios(first, second, years, power=1):
     """Distance between years over distance between seasons, of every location and year."""
     count = len(first) // years
     ratios = np.zeros((count, years))
@@ -105,5 +105,6 @@ def change_ratios(first, second, years):
         between = np.linalg.norm(first[one] - first[two])
         between = (between + np.linalg.norm(second[one] - second[two])) / 2
         for year, n in enumerate((one, two)):
-            ratios[location, year] = between / (np.linalg.norm(first[n] - second[n]) + 1e-4)
+            within = np.linalg.norm(first[n] - second[n])
+            ratios[location, year] = between**power / (within**power + 1e-4)
     return ratios

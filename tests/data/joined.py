@@ -18,7 +18,7 @@ from torch import nn
 from torchgeo_saco.callbacks import ChangeFigures, ContrastiveFigures, KNNProbe, RunReport
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.models.momentum import KeyQueue, key_copy
-from torchgeo_saco.runtime.distributed import all_gather, local_mask, shuffled, unshuffled
+from torchgeo_saco.runtime.distributed import all_gather, local_mask, shuffle_ranks, unshuffle_ranks
 from torchgeo_saco.tasks import CACo, CACoSimCLR, MoCo, SACo, SeCo
 
 from .resumed import YEARS, digest, trained
@@ -103,7 +103,7 @@ def still_task(name: str):
     task.model = PlainNet(int(task.model.num_features))
     task.views = Still()
     task.inputs.standardize = nn.Identity()
-    if task.keyed:
+    if task.has_key_encoder:
         task.model_momentum = key_copy(task.model)
     return task.double()
 
@@ -142,7 +142,7 @@ def exchanged():
     """What the functions of torchgeo_saco.runtime.distributed give to this process."""
     rank = int(os.environ['RANK'])
     rows = torch.arange(3) + 10 * rank
-    mixed, locations = shuffled(rows)
+    mixed, locations = shuffle_ranks(rows)
     values = torch.full((3, 2), 1.0 + rank, requires_grad=True)
     # Each process weighs what it gathered by another number.
     ((10.0**rank) * all_gather(values)).sum().backward()
@@ -153,7 +153,7 @@ def exchanged():
         'all_gather columns': all_gather(rows[None], 1),
         'own': local_mask(3),
         'mixed': mixed,
-        'unmixed': unshuffled(mixed, locations),
+        'unmixed': unshuffle_ranks(mixed, locations),
         'gradient': values.grad,
         'queue': queue.state_dict(),
     }

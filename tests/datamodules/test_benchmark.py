@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torchgeo.datasets import NonGeoDataset
 
 from torchgeo_saco.datamodules import BenchmarkDataModule, benchmark
-from torchgeo_saco.datamodules.benchmark import SPLITS, turned
+from torchgeo_saco.datamodules.benchmark import SPLITS, apply_symmetry
 from torchgeo_saco.datasets.features import Features
 from torchgeo_saco.samplers.order import EpochOrder
 
@@ -134,7 +134,7 @@ def symmetry(image):
     matches = [
         number
         for number in range(8)
-        if torch.equal(turned(upright[None], torch.tensor([number]))[0], image.round())
+        if torch.equal(apply_symmetry(upright[None], torch.tensor([number]))[0], image.round())
     ]
     assert len(matches) == 1
     return matches[0]
@@ -291,7 +291,7 @@ def test_without_augmentation_training_images_stay_upright():
 
 def test_the_eight_symmetries_differ():
     image = torch.arange(4).reshape(1, 2, 2).expand(8, 2, 2)
-    results = turned(image, torch.arange(8))
+    results = apply_symmetry(image, torch.arange(8))
     expected = [
         [[0, 1], [2, 3]],
         [[1, 3], [0, 2]],
@@ -307,8 +307,8 @@ def test_the_eight_symmetries_differ():
 
 def test_series_are_turned_as_single_images_are():
     images = torch.rand(8, 3, 2, 5, 5)
-    results = turned(images, torch.arange(8))
-    assert torch.equal(results[:, 1, 1], turned(images[:, 1, 1], torch.arange(8)))
+    results = apply_symmetry(images, torch.arange(8))
+    assert torch.equal(results[:, 1, 1], apply_symmetry(images[:, 1, 1], torch.arange(8)))
 
 
 def test_sample_is_generated(monkeypatch):

@@ -74,7 +74,7 @@ def test_the_seed_is_put_into_texts_of_the_encoder(tmp_path):
 
 def test_the_seed_is_put_into_lists_and_mappings():
     value = {'a': ['{seed}', 1], 'b': {'c': 'x{seed}{seed}'}}
-    assert plan._seeded(value, 5) == {'a': ['5', 1], 'b': {'c': 'x55'}}
+    assert plan._insert_seed(value, 5) == {'a': ['5', 1], 'b': {'c': 'x55'}}
 
 
 def test_the_key_depends_on_what_the_result_depends_on():

@@ -17,7 +17,7 @@ from torchgeo_saco import evaluation
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.evaluation import Settings, execute_run, plan_runs, runs
 from torchgeo_saco.evaluation.features import embeddings, fit_untrained_statistics
-from torchgeo_saco.evaluation.settings import merged, read_settings
+from torchgeo_saco.evaluation.settings import merge_configs, read_settings
 from torchgeo_saco.tasks import MoCo, SACo
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -251,7 +251,7 @@ def settings(places, tmp_path, monkeypatch):
         for encoder in given['encoders'].values():
             arguments = encoder.get('data', {}).get('init_args', {})
             arguments.pop('batch_size', None)
-        given['benchmarks'] = merged(given['benchmarks'], {'sample': small})
+        given['benchmarks'] = merge_configs(given['benchmarks'], {'sample': small})
         path = tmp_path / f'{name}.yaml'
         path.write_text(yaml.safe_dump(given, sort_keys=False))
         return read_settings([f'--config={path}', '--seeds=[0]', f'--output={tmp_path / name}'])

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from torchgeo_saco.evaluation import Settings, SettingsError, read_settings
-from torchgeo_saco.evaluation.settings import merged
+from torchgeo_saco.evaluation.settings import merge_configs
 
 from ..data.fakes import benchmark, write_config
 
@@ -36,15 +36,15 @@ def test_an_argument_wins_over_a_file_that_follows(tmp_path):
 
 def test_another_class_takes_its_own_arguments():
     base = {'model': {'class_path': 'A', 'init_args': {'x': 1}}}
-    assert merged(base, {'model': {'init_args': {'y': 2}}})['model'] == {
+    assert merge_configs(base, {'model': {'init_args': {'y': 2}}})['model'] == {
         'class_path': 'A', 'init_args': {'x': 1, 'y': 2},
     }  # fmt: skip
-    assert merged(base, {'model': {'class_path': 'B'}})['model'] == {'class_path': 'B'}
+    assert merge_configs(base, {'model': {'class_path': 'B'}})['model'] == {'class_path': 'B'}
     own = {'class_path': 'A', 'init_args': {'x': 1}, 'data': {'init_args': {'dates': 3}}}
-    assert merged(own, {'class_path': 'B', 'init_args': {'y': 2}}) == {
+    assert merge_configs(own, {'class_path': 'B', 'init_args': {'y': 2}}) == {
         'class_path': 'B', 'init_args': {'y': 2}, 'data': {'init_args': {'dates': 3}},
     }  # fmt: skip
-    assert merged({'groups': ['a', 'b']}, {'groups': ['c']}) == {'groups': ['c']}
+    assert merge_configs({'groups': ['a', 'b']}, {'groups': ['c']}) == {'groups': ['c']}
 
 
 def test_a_benchmark_starts_from_files_of_fit(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from torchgeo_saco.evaluation.specification import (
     did_you_mean,
-    parsed,
+    parse_part,
     require_parts,
     specification,
 )
@@ -105,12 +105,12 @@ def test_wrong_parts_of_a_benchmark():
 )  # fmt: skip
 def test_what_was_probably_meant_is_said_in_one_line(part, value, tokens):
     with pytest.raises(ValueError, match=tokens) as caught:
-        parsed(part, {part: value})
+        parse_part(part, {part: value})
     assert '\n' not in str(caught.value)
 
 
 def test_defaults_are_filled_in():
-    part = parsed('model', {'model': {'class_path': TASK, 'init_args': {'lr': 3}}})['model']
+    part = parse_part('model', {'model': {'class_path': TASK, 'init_args': {'lr': 3}}})['model']
     assert part.init_args.lr == 3.0
     assert part.init_args.model == 'tiny'
 

@@ -5,6 +5,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,3 +39,17 @@ def test_uniformity_of_three_points():
 def test_effective_rank_counts_equal_directions(rank):
     features = torch.eye(8)[torch.arange(64) % rank]
     assert effective_rank(features).item() == pytest.approx(rank, rel=1e-4)
+
+
+def test_feature_std_against_numpy():
+    features = np.random.default_rng(0).normal([3, 0, 0, -1], [0.1, 1, 2, 0.5], (50, 4))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    expected = unit.std(0, ddof=1).mean() * 2
+    assert feature_std(torch.from_numpy(features)).item() == pytest.approx(expected)
+
+
+def test_effective_rank_of_halves_and_of_nothing():
+    features = torch.eye(8)[torch.arange(64) % 3]
+    for dtype in (torch.float16, torch.bfloat16):
+        assert effective_rank(features.to(dtype)).item() == pytest.approx(3, rel=1e-3)
+    assert effective_rank(torch.zeros(6, 4)).item() == 1

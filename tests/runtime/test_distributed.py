@@ -11,7 +11,12 @@ import torch
 from torch import nn
 
 from torchgeo_saco.models import create_backbone
-from torchgeo_saco.runtime.distributed import all_gather, local_mask, require_whole_layers, shuffled
+from torchgeo_saco.runtime.distributed import (
+    all_gather,
+    local_mask,
+    require_whole_layers,
+    shuffle_ranks,
+)
 
 from ..data import joined
 from ..data.archives import write_archive, write_labels
@@ -177,7 +182,7 @@ def test_process_that_is_alone():
     values = torch.rand(3, 2, requires_grad=True)
     assert all_gather(values) is values
     assert torch.equal(local_mask(3), torch.eye(3, dtype=torch.bool))
-    assert shuffled(values) == (values, None)
+    assert shuffle_ranks(values) == (values, None)
 
 
 def test_batch_norm_is_synchronised_everywhere_and_checkpoints_stay_the_same():

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.models import load_encoder
+from torchgeo_saco.models.change import two_gaussians
 from torchgeo_saco.tasks import CACo, CACoSimCLR
 
 from ..data import formulas
@@ -50,7 +51,7 @@ def knowing(method, changed, dtype, **arguments):
     task = small(method, **arguments)
     task.change.resize(5)
     task.change.changed[LOCATION] = torch.tensor(changed, dtype=task.change.changed.dtype)
-    return remembering(task, dtype) if task.keyed else task.to(dtype)
+    return remembering(task, dtype) if task.has_key_encoder else task.to(dtype)
 
 
 def memories(task):
@@ -129,14 +130,38 @@ def test_queues_keep_years_and_sub_spaces_apart(monkeypatch):
             assert np.allclose(queue.keys[0].numpy(), expected[2], atol=1e-6)
 
 
-def test_ratio_equals_the_formula(monkeypatch):
-    task = knowing(CACo, CHANGED['none'], torch.float64)
+@pytest.mark.parametrize('power', [1, 2])
+def test_ratio_equals_the_formula(power, monkeypatch):
+    task = knowing(CACo, CHANGED['none'], torch.float64, squared_ratio=power == 2)
     z, kappa = given_features(task, 6, torch.float64, monkeypatch)
-    expected = formulas.change_ratios(z[1], kappa[1, 1], 2)
+    expected = formulas.change_ratios(z[1], kappa[1, 1], 2, power)
     assert np.allclose(task.ratios(task.features(IMAGE)).numpy(), expected, rtol=1e-12)
     task.contrast(IMAGE.double(), LOCATION)
     assert np.allclose(task.change.ratio[LOCATION].numpy(), expected, rtol=1e-6)
     assert task.change.ratio[[0, 3]].isnan().all()
+
+
+def test_locations_are_decided_once_an_epoch_of_what_earlier_epochs_saw(two_years, tmp_path):
+    task = small(CACo, bands=None, queue_size=8)
+    contrast, seen = task.contrast, []
+
+    def observed(image, location):
+        seen.append((task.current_epoch, task.change.changed.clone(), task.change.ratio.clone()))
+        return contrast(image, location)
+
+    task.contrast = observed
+    fit(task, two_years, tmp_path, 3, batch_size=2, **YEARS)
+    assert [epoch for epoch, *_ in seen] == [0, 0, 1, 1, 2, 2]
+    assert (seen[0][1] == -1).all()
+    for epoch in range(3):
+        # Of the ratios at the beginning of the epoch, and the same to its end.
+        (_, first, ratio), (_, second, _) = (part for part in seen if part[0] == epoch)
+        assert torch.equal(first, second)
+        assert torch.equal(first >= 0, ~ratio.isnan())
+        mixture = two_gaussians(ratio[~ratio.isnan()])
+        expected = mixture.upper(ratio[~ratio.isnan()]) if mixture else []
+        assert (first[first >= 0] == 1).tolist() == list(expected)
+    assert any((changed == 1).any() for _, changed, _ in seen)
 
 
 def test_ratio_of_equal_views_is_finite(monkeypatch):

@@ -138,7 +138,7 @@ class GeoTIFFReader(ArchiveReader):
             image = read_bands(paths[0], count=3, max_nodata=self.form.max_nodata)
             image = image[band_index(list(self.form.sensor.bands), self.bands)]
             self.require_dtype(paths[0], image.dtype)
-            return self._windowed(image, paths[0])
+            return self._center_window(image, paths[0])
         finest = self._finest
         grid = read_bands(paths[finest], max_nodata=self.form.max_nodata)
         self.require_dtype(paths[finest], grid.dtype)
@@ -154,9 +154,9 @@ class GeoTIFFReader(ArchiveReader):
                     'store all in one type and unit'
                 )
             image[i] = band[0]
-        return self._windowed(image, paths[finest])
+        return self._center_window(image, paths[finest])
 
-    def _windowed(self, image: np.ndarray, path: str) -> np.ndarray:
+    def _center_window(self, image: np.ndarray, path: str) -> np.ndarray:
         """Centred window, of the one size that all images of the archive share."""
         height, width = image.shape[-2:]
         window = centred((height, width), self.form.size)

@@ -154,13 +154,13 @@ def _folders(path: Path) -> list[os.DirEntry[str]]:
     """Sub-folders by name. Unlike glob and walk, this raises where it may not read."""
     try:
         with os.scandir(path) as entries:
-            found = [entry for entry in entries if _wanted(entry.name) and entry.is_dir()]
+            found = [entry for entry in entries if _is_data(entry.name) and entry.is_dir()]
     except PermissionError as error:
         raise PermissionError(f'{path} cannot be listed: permission denied') from error
     return sorted(found, key=lambda entry: entry.name)
 
 
-def _wanted(name: str) -> bool:
+def _is_data(name: str) -> bool:
     """Whether an entry is data, not what an operating system or editor left behind."""
     return not name.startswith('.') and name not in _STRAY
 
@@ -171,7 +171,7 @@ def _tif_names(path: Path) -> list[str]:
         names = os.listdir(path)
     except PermissionError as error:
         raise PermissionError(f'{path} cannot be listed: permission denied') from error
-    return sorted(n for n in names if _wanted(n) and n.lower().endswith(('.tif', '.tiff')))
+    return sorted(n for n in names if _is_data(n) and n.lower().endswith(('.tif', '.tiff')))
 
 
 def _band_scenes(
@@ -185,7 +185,7 @@ def _band_scenes(
             shared[names] = _band_files(folder.path, sorted(names), sensor)
         # A dated folder without bands is a scene that lacks all of them; others are no scenes.
         if shared[names] or _has_date(folder.name):
-            yield Scene(folder.name, _dated(folder.path), shared[names])
+            yield Scene(folder.name, _parse_date(folder.path), shared[names])
 
 
 def _preview_scenes(
@@ -193,7 +193,7 @@ def _preview_scenes(
 ) -> Iterator[Scene]:
     """Scenes stored as one preview each."""
     for name in _tif_names(location):
-        yield Scene(name, _dated(os.path.join(location, name)), {'': ''})
+        yield Scene(name, _parse_date(os.path.join(location, name)), {'': ''})
 
 
 def _band_files(folder: str, names: list[str], sensor: Sensor) -> dict[str, str]:
@@ -219,7 +219,7 @@ def _has_date(name: str) -> bool:
     return True
 
 
-def _dated(path: str) -> datetime.date:
+def _parse_date(path: str) -> datetime.date:
     """Date in the last part of a path; an error names the whole path."""
     try:
         return scene_date(os.path.basename(path))

@@ -60,7 +60,7 @@ class ChangeFigures(Callback):
         estimate.decide()
         if not trainer.is_global_zero or estimate.ratio.isnan().all():
             return
-        title = f'{_decided(estimate)}, {after_epochs(epochs)}'
+        title = f'{_changed_title(estimate)}, {after_epochs(epochs)}'
         figure = plot_change_histogram(estimate.ratio.cpu(), estimate.mixture, title)
         save_figure(trainer, f'change_ratio_epoch{epochs:03d}', figure)
         self._draw_locations(trainer, estimate, epochs)
@@ -94,7 +94,7 @@ def _archive(trainer: Trainer) -> SeasonalArchive | None:
     return dataset if isinstance(dataset, SeasonalArchive) else None
 
 
-def _decided(estimate: ChangeEstimate) -> str:
+def _changed_title(estimate: ChangeEstimate) -> str:
     """How many locations have changed, in words."""
     seen = estimate.changed >= 0
     if estimate.mixture is None:

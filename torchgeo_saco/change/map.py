@@ -108,7 +108,7 @@ def change_map(
                     'and whether the training went well'
                 )
             rows.append(_row(archive, visit, own[:count], own[count:]))
-    return _decided(GeoDataFrame(rows, geometry='geometry', crs='EPSG:4326'), skipped)
+    return _decide(GeoDataFrame(rows, geometry='geometry', crs='EPSG:4326'), skipped)
 
 
 def distances(
@@ -216,7 +216,7 @@ def _row(
     }
 
 
-def _decided(table: GeoDataFrame, skipped: list[str]) -> ChangeMap:
+def _decide(table: GeoDataFrame, skipped: list[str]) -> ChangeMap:
     """The map, with what the mixture tells of every location."""
     mixture = two_gaussians(table['ratio'])
     upper = False if mixture is None else mixture.upper(table['ratio'])

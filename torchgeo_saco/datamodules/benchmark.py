@@ -191,7 +191,7 @@ class BenchmarkDataModule(NonGeoDataModule):
                 symmetries = torch.randint(8, (len(batch['image']),))
             for key in ('image', 'mask'):
                 if key in batch:
-                    batch[key] = turned(batch[key], symmetries)
+                    batch[key] = apply_symmetry(batch[key], symmetries)
         return batch
 
     def plot(self, *args: Any, **kwargs: Any) -> Figure | None:
@@ -234,7 +234,7 @@ class BenchmarkDataModule(NonGeoDataModule):
         }
 
 
-def turned(images: Tensor, symmetries: Tensor) -> Tensor:
+def apply_symmetry(images: Tensor, symmetries: Tensor) -> Tensor:
     """Each image under one of the eight symmetries of the square.
 
     Args:
@@ -245,7 +245,7 @@ def turned(images: Tensor, symmetries: Tensor) -> Tensor:
         The images, same shape.
 
     Example:
-        >>> turned(torch.tensor([[[1, 2], [3, 4]]]), torch.tensor([1]))
+        >>> apply_symmetry(torch.tensor([[[1, 2], [3, 4]]]), torch.tensor([1]))
         tensor([[[2, 4],
                  [1, 3]]])
     """

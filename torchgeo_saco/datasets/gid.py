@@ -143,7 +143,7 @@ class GIDWindows(LabelledPixels):
             )
         ]
         labelled = split != 'train' or keep_unlabelled
-        kept = self._windows if labelled else list(self._labelled())
+        kept = self._windows if labelled else list(self._labelled_windows())
         #: How many training windows were skipped, for none of their pixels has a class.
         self.skipped = len(self._windows) - len(kept)
         self._windows = kept
@@ -225,7 +225,7 @@ class GIDWindows(LabelledPixels):
         known = range(len(self._numbers))
         return read_mask(tile.labels_copy, self._shapes[location], known, tile.image, window)
 
-    def _labelled(self) -> Iterator[tuple[int, Tile]]:
+    def _labelled_windows(self) -> Iterator[tuple[int, Tile]]:
         """Windows with at least one pixel that has a class and is not ignored."""
         for (location, row), windows in groupby(self._windows, lambda item: (item[0], item[1].row)):
             width = self._shapes[location][1]

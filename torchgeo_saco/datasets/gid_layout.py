@@ -75,7 +75,7 @@ def listed_tiles(
         if not os.path.isdir(folder):
             raise FileNotFoundError(f'{folder} is missing')
     label_copies = os.path.join(base if cache is None else cache, copies, below)
-    names = _names_in(images) if release == 'gid15' else _names_listed(base)[part]
+    names = _names_in(images) if release == 'gid15' else _listed_names(base)[part]
     return [
         GIDTile(
             name,
@@ -140,7 +140,7 @@ def _names_in(folder: str) -> list[str]:
     return names
 
 
-def _names_listed(root: str) -> dict[Part, list[str]]:
+def _listed_names(root: str) -> dict[Part, list[str]]:
     """Names of the tiles in the lists of both parts."""
     parts: tuple[Part, Part] = ('train', 'val')
     lists: dict[Part, list[str]] = {}

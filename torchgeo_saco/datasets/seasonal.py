@@ -215,7 +215,7 @@ class SeasonalArchive(NonGeoDataset):
             IndexError: If *index* is out of range.
             BandFileError: If a file cannot be read; the message names it.
         """
-        location, number, years = self._chosen(index)
+        location, number, years = self._find_item(index)
         images = self.source.read_all(location, [scene for scenes in years for scene in scenes])
         return self._sample(location, number, years, images)
 
@@ -234,7 +234,7 @@ class SeasonalArchive(NonGeoDataset):
         """
         if self.source.keeps_images or self.transforms is not None or not indices:
             return [self[index] for index in indices]
-        chosen = [self._chosen(index) for index in indices]
+        chosen = [self._find_item(index) for index in indices]
         scenes = [[scene for year in years for scene in year] for _, _, years in chosen]
         shape = (len(self.bands), *self.source.shape)
         images = empty_images((len(chosen), len(scenes[0]), *shape), self.source.dtype)
@@ -243,7 +243,7 @@ class SeasonalArchive(NonGeoDataset):
         samples = [self._sample(*item, image) for item, image in zip(chosen, images, strict=True)]
         return Batch(samples, images.view(len(chosen), *samples[0]['image'].shape))
 
-    def _chosen(self, index: int | EpochIndex) -> tuple[Location, int, list[list[int]]]:
+    def _find_item(self, index: int | EpochIndex) -> tuple[Location, int, list[list[int]]]:
         """Place of an item, its position among all, and its scenes by year."""
         position, epoch = index if isinstance(index, tuple) else (index, 0)
         if not -len(self) <= position < len(self):
@@ -253,7 +253,7 @@ class SeasonalArchive(NonGeoDataset):
         return (
             location,
             number,
-            self._drawn(location, int(self.locations.numbers[number]), anchor, epoch),
+            self._draw_scenes(location, int(self.locations.numbers[number]), anchor, epoch),
         )
 
     def _sample(
@@ -369,7 +369,9 @@ class SeasonalArchive(NonGeoDataset):
         number = int(np.searchsorted(self._ends, item, 'right'))
         return number, item - int(self._ends[number] - self.locations.counts[number])
 
-    def _drawn(self, location: Location, number: int, anchor: int, epoch: int) -> list[list[int]]:
+    def _draw_scenes(
+        self, location: Location, number: int, anchor: int, epoch: int
+    ) -> list[list[int]]:
         """Scenes of an item, by year if it has several."""
         generator = np.random.default_rng(mixed_seed(run_seed(), epoch, number, anchor + 1))
         if self.item != 'years':

@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 from .. import __version__
 from .fingerprint import Checksums, source_fingerprint
 from .settings import Settings, SettingsError
-from .specification import parsed, parser, require_parts, specification
+from .specification import parse_part, parser, require_parts, specification
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ def _run(settings: Settings, encoder: str, benchmark: str, seed: int, checksums:
     spec = settings.benchmarks[benchmark]
     try:
         require_parts(spec)
-        given = specification(_seeded(settings.encoders[encoder], seed), spec)
+        given = specification(_insert_seed(settings.encoders[encoder], seed), spec)
         parts = Namespace()
         for name, value in given.items():
-            parts[name] = parsed(name, {name: value})[name]
-        shown = parsed(
+            parts[name] = parse_part(name, {name: value})[name]
+        shown = parse_part(
             'shown', {name: spec[name] for name in ('metrics', 'panels') if name in spec}
         )
         if any(panel < 0 for panel in shown.panels):
@@ -121,12 +121,12 @@ def _run(settings: Settings, encoder: str, benchmark: str, seed: int, checksums:
     )
 
 
-def _seeded(value: Any, seed: int) -> Any:
+def _insert_seed(value: Any, seed: int) -> Any:
     """The value, with the seed in place of ``{seed}`` in all texts."""
     if isinstance(value, str):
         return value.replace('{seed}', str(seed))
     if isinstance(value, Mapping):
-        return {name: _seeded(part, seed) for name, part in value.items()}
+        return {name: _insert_seed(part, seed) for name, part in value.items()}
     if isinstance(value, list):
-        return [_seeded(part, seed) for part in value]
+        return [_insert_seed(part, seed) for part in value]
     return value

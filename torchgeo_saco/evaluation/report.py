@@ -88,7 +88,7 @@ class Report:
             heads = ['encoder', *(_words(column) for column in self.columns(name))]
             lines += [f'## {self.title(name)}', '', *_table_head([*heads, 'seconds', 'seeds'])]
             lines += [_table_row(row) for row in self._rows(name)]
-            lines += ['', *(line for text in self._uneven(name) for line in (text, ''))]
+            lines += ['', *(line for text in self._note_uneven_counts(name) for line in (text, ''))]
         return '\n'.join(lines)
 
     def table(self) -> Table:
@@ -97,7 +97,7 @@ class Report:
         made_up = [name for name in self.settings.benchmarks if self.title(name) != name]
         notes = [f'synthetic samples: {", ".join(made_up)}'] if made_up else []
         names = list(self.settings.benchmarks)
-        notes += [f'{name}: {text}' for name in names for text in self._uneven(name)]
+        notes += [f'{name}: {text}' for name in names for text in self._note_uneven_counts(name)]
         table = Table(title=title, caption='\n'.join(notes) or None, min_width=len(title))
         table.add_column('encoder', overflow='fold')
         if len(names) == 1:
@@ -170,7 +170,7 @@ class Report:
             times = [result.seconds for _, result in self._of(benchmark, encoder)]
             yield [encoder, *scores, f'{mean(times):.0f}', str(len(times))]
 
-    def _uneven(self, benchmark: str) -> list[str]:
+    def _note_uneven_counts(self, benchmark: str) -> list[str]:
         """A sentence if encoders were not judged on equally many images, else nothing."""
         counts: dict[str, list[str]] = {}
         for encoder in self.settings.encoders:

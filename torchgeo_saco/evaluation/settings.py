@@ -115,7 +115,7 @@ def read_settings(args: Sequence[str]) -> Settings:
     parser = _parser()
     if {'-h', '--help'} & set(args):
         parser.parse_args(['--help'])
-    given = _given(args)
+    given = _read_arguments(args)
     # What jsonargparse does not see, it cannot take for a class to make.
     parts = {name: given.pop(name, {}) for name in ('encoders', 'benchmarks')}
     try:
@@ -125,11 +125,11 @@ def read_settings(args: Sequence[str]) -> Settings:
     for name, part in parts.items():
         if not isinstance(part, Mapping):
             raise SettingsError(f'{name} must be a mapping of names, got {part!r}')
-    benchmarks = {name: _expanded(name, spec) for name, spec in parts['benchmarks'].items()}
+    benchmarks = {name: _expand_configs(name, spec) for name, spec in parts['benchmarks'].items()}
     return Settings(known.output, known.seeds, parts['encoders'], benchmarks)
 
 
-def merged(base: Any, over: Any) -> Any:
+def merge_configs(base: Any, over: Any) -> Any:
     """One configuration over another: mappings are merged, anything else is replaced.
 
     Args:
@@ -140,8 +140,8 @@ def merged(base: Any, over: Any) -> Any:
         The configuration of both.
 
     Example:
-        >>> merged({'trainer': {'max_epochs': 9, 'devices': 1}}, {'trainer': {'max_epochs': 1}})
-        {'trainer': {'max_epochs': 1, 'devices': 1}}
+        >>> merge_configs({'trainer': {'max_epochs': 9, 'devices': 1}}, {'trainer': {'devices': 2}})
+        {'trainer': {'max_epochs': 9, 'devices': 2}}
     """
     if not isinstance(base, Mapping) or not isinstance(over, Mapping):
         return over
@@ -149,7 +149,10 @@ def merged(base: Any, over: Any) -> Any:
         base = {name: part for name, part in base.items() if name != 'init_args'}
     return {
         **base,
-        **{name: merged(base[name], part) if name in base else part for name, part in over.items()},
+        **{
+            name: merge_configs(base[name], part) if name in base else part
+            for name, part in over.items()
+        },
     }
 
 
@@ -173,7 +176,7 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _given(args: Sequence[str]) -> dict[str, Any]:
+def _read_arguments(args: Sequence[str]) -> dict[str, Any]:
     """Files merged in order, and the values of arguments over them."""
     given: Any = {}
     locations: list[tuple[str, str]] = []
@@ -187,18 +190,18 @@ def _given(args: Sequence[str]) -> dict[str, Any]:
                 raise SettingsError(f'argument {name} lacks a value')
             value = left.pop(0)
         if name == '--config':
-            given = merged(given, _read(value))
+            given = merge_configs(given, _read(value))
         else:
             locations.append((name[2:], value))
     for location, value in locations:
         part: Any = yaml.safe_load(value)
         for name in reversed(location.split('.')):
             part = {name: part}
-        given = merged(given, part)
+        given = merge_configs(given, part)
     return given
 
 
-def _expanded(name: str, spec: Any) -> Any:
+def _expand_configs(name: str, spec: Any) -> Any:
     """Specification of a benchmark, over the files of ``fit`` that it starts from."""
     if not isinstance(spec, Mapping) or 'configs' not in spec:
         return spec
@@ -207,7 +210,7 @@ def _expanded(name: str, spec: Any) -> Any:
         raise SettingsError(f'benchmarks.{name}.configs must be a list of files, got {files!r}')
     base: Any = {}
     for file in files:
-        base = merged(base, _read(file))
+        base = merge_configs(base, _read(file))
     base = {part: base[part] for part in ('model', 'data', 'trainer') if part in base}
     if isinstance(base.get('trainer'), Mapping):
         base['trainer'] = {
@@ -215,7 +218,7 @@ def _expanded(name: str, spec: Any) -> Any:
             for key, value in base['trainer'].items()
             if key not in ('logger', 'callbacks')
         }
-    return merged(base, {part: value for part, value in spec.items() if part != 'configs'})
+    return merge_configs(base, {part: value for part, value in spec.items() if part != 'configs'})
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lightning.pytorch import Trainer
 from torchgeo.datamodules import BaseDataModule
 from torchgeo.tasks import BaseTask
 
-from .settings import merged
+from .settings import merge_configs
 
 # Nothing but the result is kept; the command has a progress bar of its own.
 _QUIET = {
@@ -101,7 +101,7 @@ def parser(part: str) -> ArgumentParser:
     return made
 
 
-def parsed(part: str, given: Mapping[str, Any]) -> Namespace:
+def parse_part(part: str, given: Mapping[str, Any]) -> Namespace:
     """A part with all its defaults.
 
     Args:
@@ -131,7 +131,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 def _over(part: str, benchmark: Mapping[str, Any], own: Mapping[str, Any]) -> Any:
     """A part of the benchmark, with what differs for the encoder."""
     base = _mapping(f'{part} of the benchmark', benchmark.get(part))
-    return merged(base, _mapping(f'{part} of the encoder', own.get(part)))
+    return merge_configs(base, _mapping(f'{part} of the encoder', own.get(part)))
 
 
 def _mapping(what: str, value: Any) -> Mapping[str, Any]:

@@ -45,7 +45,7 @@ def enlarged(image: np.ndarray, shape: tuple[int, int], method: str = 'bilinear'
     # Numerators over 4 ratio²; of 8 bits they stay below 2^16, of 16 bits below 2^32.
     wide = np.uint16 if image.dtype == np.uint8 else np.uint32
     whole = 4 * ratio**2
-    numerators = _stretched(_stretched(image.astype(wide), ratio, 1), ratio, 0)
+    numerators = _stretch(_stretch(image.astype(wide), ratio, 1), ratio, 0)
     numerators += wide(whole // 2)
     if whole & (whole - 1) == 0:
         numerators >>= wide(whole.bit_length() - 1)
@@ -54,7 +54,7 @@ def enlarged(image: np.ndarray, shape: tuple[int, int], method: str = 'bilinear'
     return numerators.astype(image.dtype)
 
 
-def _stretched(image: np.ndarray, ratio: int, axis: int) -> np.ndarray:
+def _stretch(image: np.ndarray, ratio: int, axis: int) -> np.ndarray:
     """Numerators over 2 ratio on a grid that is finer along one axis."""
     finer = [*image.shape[: axis + 1], ratio, *image.shape[axis + 1 :]]
     result = np.empty(finer, image.dtype)

@@ -234,11 +234,11 @@ class ConfusionScores(MulticlassConfusionMatrix):
                 scores[name] = score
                 continue
             for number, label in enumerate(self.labels):
-                if number not in self._ignored(name):
+                if number not in self._unscored_classes(name):
                     scores[f'{name}_{label}'] = score[number]
         return scores
 
-    def _ignored(self, name: str) -> tuple[int, ...]:
+    def _unscored_classes(self, name: str) -> tuple[int, ...]:
         """Classes that never have that score."""
         if self.protocol != 'pastis':
             return ()

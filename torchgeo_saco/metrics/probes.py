@@ -165,7 +165,7 @@ class _Linear:
         columns = columns[:, None] if classes is not None else columns
         starts = weaker[0].models if weaker else [None] * columns.shape[1]
         self.models: list[Any] = [
-            self._fitted(features, column, start)
+            self._fit_label(features, column, start)
             for column, start in zip(columns.T, starts, strict=True)
         ]
         self.converged = all(
@@ -193,7 +193,7 @@ class _Linear:
         # Rounded, so that the last bit of a sum in float32 does not decide.
         return [round(float(scores[name].nan_to_num(-1)), 6) for name in names]
 
-    def _fitted(self, features: np.ndarray, labels: np.ndarray, start: Any) -> Any:
+    def _fit_label(self, features: np.ndarray, labels: np.ndarray, start: Any) -> Any:
         """A regression, or the label itself where all are equal."""
         if (labels == labels[0]).all():
             return float(labels[0])

@@ -75,7 +75,7 @@ def two_gaussians(values: ArrayLike) -> Mixture | None:
     if len(ordered) < 2 or np.ptp(ordered) <= _ROUNDING * np.abs(ordered).max():
         return None
     start = _best_split(ordered)
-    fitted = _fitted(ordered, start)
+    fitted = _fit_mixture(ordered, start)
     numbers = [number for part in fitted[:3] for number in part]
     empty = len({bool(member) for member in fitted.upper(ordered[[0, -1]])}) < 2
     return start if empty or not np.isfinite(numbers).all() else fitted
@@ -99,7 +99,7 @@ def _best_split(ordered: NDArray[np.float64]) -> Mixture:
     return Mixture((share, 1 - share), (lower, upper), (narrow, wide), middle)
 
 
-def _fitted(ordered: NDArray[np.float64], start: Mixture) -> Mixture:
+def _fit_mixture(ordered: NDArray[np.float64], start: Mixture) -> Mixture:
     """The components after expectation-maximisation from a start."""
     # Importing it takes as long as importing the rest of this package.
     from sklearn.exceptions import ConvergenceWarning

@@ -30,7 +30,7 @@ def group_features(backbone: nn.Module, groups: Tensor, one_by_one: bool = False
         Features, (B, G, D), in float32 or wider. The cluster of an image is their mean over G.
     """
     if one_by_one:
-        parts = [_recomputed(backbone, group) for group in groups.unbind(1)]
+        parts = [_recompute(backbone, group) for group in groups.unbind(1)]
         features = torch.stack(parts, dim=1)
     else:
         images = rearrange(groups, 'b g c h w -> (b g) c h w')
@@ -40,7 +40,7 @@ def group_features(backbone: nn.Module, groups: Tensor, one_by_one: bool = False
     return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
-def _recomputed(backbone: nn.Module, images: Tensor) -> Tensor:
+def _recompute(backbone: nn.Module, images: Tensor) -> Tensor:
     """Features of images, whose backward pass goes through the backbone once more."""
     images = images.contiguous(memory_format=torch.channels_last)
     if not torch.is_grad_enabled():

@@ -151,15 +151,15 @@ def load_encoder(
                     f'{weights} holds a {trained.model}, but model={model} is asked for; leave '
                     'model out'
                 )
-            return _adapted(weights, content, trained, config, groups, texture, circle)
+            return _adapt_config(weights, content, trained, config, groups, texture, circle)
     elif weights and weights is not True:
-        return _published(known_weights(weights), model, config, groups, texture, circle)
-    config, skipped = _grouped(replace(config, **circle), groups, texture)
+        return _published_config(known_weights(weights), model, config, groups, texture, circle)
+    config, skipped = _set_groups(replace(config, **circle), groups, texture)
     encoder = config.encoder(weights)
     return LoadedEncoder(encoder, config, not weights, skipped, list(encoder.inputs.names))
 
 
-def _grouped(
+def _set_groups(
     config: EncoderConfig, groups: Groups | None, texture: bool | Sequence[str] | None
 ) -> tuple[EncoderConfig, list[SkippedGroup]]:
     """Set the groups that its bands form."""
@@ -192,7 +192,7 @@ def _elsewhere(groups: Groups | None, sensor: str) -> list[str]:
     return [n for n in groups if n in published and n not in known_sensor(sensor).groups]
 
 
-def _published(
+def _published_config(
     weights: WeightsEnum,
     model: str | None,
     config: EncoderConfig,
@@ -218,7 +218,7 @@ def _published(
             'groups and texture'
         )
     groups = {'bands': list(inputs)} if groups is None else groups
-    config, skipped = _grouped(replace(config, **circle), groups, texture or False)
+    config, skipped = _set_groups(replace(config, **circle), groups, texture or False)
     encoder = config.encoder(weights)
     return LoadedEncoder(encoder, config, False, skipped, encoder.inputs.names)
 
@@ -242,10 +242,10 @@ def _trained_config(content: Mapping[str, Any]) -> EncoderConfig | None:
     input_bands = arguments.get('input_bands', arguments.get('inputs'))
     if input_bands is not None:
         return replace(config, input_bands=list(input_bands))
-    return _grouped(config, arguments['groups'], arguments['texture'])[0]
+    return _set_groups(config, arguments['groups'], arguments['texture'])[0]
 
 
-def _adapted(
+def _adapt_config(
     path: str,
     content: Mapping[str, Any],
     trained: EncoderConfig,
@@ -261,7 +261,7 @@ def _adapted(
         config = replace(trained, bands=config.bands, sensor=config.sensor)
         skipped: list[SkippedGroup] = []
     else:
-        matched, skipped = _matched(path, trained, config, groups)
+        matched, skipped = _match_groups(path, trained, config, groups)
         textured = _textures(path, trained, texture)
         config = replace(
             trained,
@@ -285,7 +285,7 @@ def _adapted(
     return LoadedEncoder(encoder, config, False, skipped, unfitted)
 
 
-def _matched(
+def _match_groups(
     path: str, trained: EncoderConfig, config: EncoderConfig, groups: Groups | None
 ) -> tuple[dict[str, list[str]], list[SkippedGroup]]:
     """Groups the encoder was trained on that the bands at hand form, and the others."""

@@ -21,12 +21,12 @@ _PLAIN_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 def world_size() -> int:
     """Return the number of ranks, 1 without a process group."""
-    return distributed.get_world_size() if _joined() else 1
+    return distributed.get_world_size() if _is_distributed() else 1
 
 
 def process_rank() -> int:
     """Return the rank of this process, counted from 0."""
-    return distributed.get_rank() if _joined() else 0
+    return distributed.get_rank() if _is_distributed() else 0
 
 
 def all_gather(values: Tensor, dim: int = 0) -> Tensor:
@@ -64,15 +64,15 @@ def local_mask(count: int, device: torch.device | None = None) -> Tensor:
     return rows[:, None] == columns
 
 
-def shuffled(values: Tensor) -> tuple[Tensor, Tensor | None]:
+def shuffle_ranks(values: Tensor) -> tuple[Tensor, Tensor | None]:
     """Shuffle rows over ranks, so that each computes on rows of all.
 
     Args:
         values: Rows of this process, (B, ...); as many on every one.
 
     Returns:
-        As many rows of all processes, drawn by the first one for all, and what :func:`unshuffled`
-        needs to put them back. One process gets its own rows as they are.
+        As many rows of all processes, drawn by the first one for all, and what
+        :func:`unshuffle_ranks` needs to put them back. One process gets its own rows as they are.
     """
     if world_size() == 1:
         return values, None
@@ -80,11 +80,11 @@ def shuffled(values: Tensor) -> tuple[Tensor, Tensor | None]:
     return mixed, locations
 
 
-def unshuffled(values: Tensor, locations: Tensor | None) -> Tensor:
-    """Restore the rank and order that rows had before :func:`shuffled`.
+def unshuffle_ranks(values: Tensor, locations: Tensor | None) -> Tensor:
+    """Restore the rank and order that rows had before :func:`shuffle_ranks`.
 
     Args:
-        values: One row for each that :func:`shuffled` gave, (B, ...).
+        values: One row for each that :func:`shuffle_ranks` gave, (B, ...).
         locations: What it gave beside them.
 
     Returns:
@@ -137,6 +137,6 @@ def require_whole_layers(model: nn.Module, trainer: Trainer) -> None:
             )
 
 
-def _joined() -> bool:
+def _is_distributed() -> bool:
     """Whether this process belongs to a group."""
     return distributed.is_available() and distributed.is_initialized()

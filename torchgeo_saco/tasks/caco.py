@@ -156,7 +156,7 @@ class CACo(SeCo):
     ) -> dict[str, Tensor]:
         """Loss of every sub-space, the mean of both years; the keys enter the queues."""
         query, keys = features
-        joined, locations = self.joined(keys), all_gather(location)
+        joined, locations = self.gather_years(keys), all_gather(location)
         losses = {}
         for space, name in enumerate(self.names):
             queries = query[space].mean(1).chunk(self.years)
@@ -172,7 +172,7 @@ class CACo(SeCo):
             losses[name] = torch.stack(parts).mean()
         return losses
 
-    def joined(self, features: Tensor) -> Tensor:
+    def gather_years(self, features: Tensor) -> Tensor:
         """Features of the global batch, year by year.
 
         Args:

@@ -27,7 +27,7 @@ class CACoSimCLR(CACo):
     """
 
     @property
-    def keyed(self) -> bool:
+    def has_key_encoder(self) -> bool:
         """Never: one encoder for all views, and the batch in place of a queue."""
         return False
 
@@ -44,7 +44,7 @@ class CACoSimCLR(CACo):
         excluded = self.batch_mask(location, apart, locations)
         same = same_location(location, locations)
         # Gradients reach the views of all processes.
-        joined = self.joined(torch.cat([query.mean(2)[:, None], keys], dim=1))
+        joined = self.gather_years(torch.cat([query.mean(2)[:, None], keys], dim=1))
         losses = {}
         for space, name in enumerate(self.names):
             queries, positives = query[space].mean(1), keys[space, space]

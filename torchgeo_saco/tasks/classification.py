@@ -134,6 +134,6 @@ class GroupClassification(GroupTask):
             Embeddings, (B, D).
         """
         groups, *_ = cached_features(batch) or [
-            self._model.encoder.forward_groups(self._checked(batch))
+            self._model.encoder.forward_groups(self._require_bands(batch))
         ]
         return groups.mean(1)

@@ -28,8 +28,8 @@ from ..runtime.device import prepare_device
 from ..runtime.distributed import (
     exclude_buffers_from_ddp,
     require_whole_layers,
-    shuffled,
-    unshuffled,
+    shuffle_ranks,
+    unshuffle_ranks,
     world_size,
 )
 from ..runtime.nonfinite import NonFiniteGuard
@@ -197,7 +197,7 @@ class ContrastiveTask(BaseTask):
         return 1
 
     @property
-    def keyed(self) -> bool:
+    def has_key_encoder(self) -> bool:
         """Whether there are a key encoder and queues."""
         return True
 
@@ -227,7 +227,7 @@ class ContrastiveTask(BaseTask):
             self.spaces,
             hparams['projector_norm'],
         )
-        if self.keyed:
+        if self.has_key_encoder:
             if hparams['queue_size'] < self.years:
                 raise ValueError(
                     f'the queue must hold at least 1 key of each year, got '
@@ -251,7 +251,7 @@ class ContrastiveTask(BaseTask):
     def _limit_queues(self, largest: int | None) -> None:
         """Shorten queues that would hold an item several times, and say so."""
         size = self.hparams['queue_size']
-        if self.keyed and largest is not None and size > largest:
+        if self.has_key_encoder and largest is not None and size > largest:
             rank_zero_info(
                 f'queue_size={size} is more than the training items give without repeats; the '
                 f'queue holds {largest} keys'
@@ -344,7 +344,7 @@ class ContrastiveTask(BaseTask):
         require_whole_layers(self, self.trainer)
         # Identical on all ranks; exclude from DDP's broadcast.
         exclude_buffers_from_ddp(self, (KeyQueue, ChangeEstimate))
-        backbones = [self.model, *([self.model_momentum] if self.keyed else [])]
+        backbones = [self.model, *([self.model_momentum] if self.has_key_encoder else [])]
         prepare_device(
             self.trainer.strategy.root_device,
             str(self.trainer.precision),
@@ -395,10 +395,10 @@ class ContrastiveTask(BaseTask):
     @torch.no_grad()
     def key(self, view: Tensor) -> Tensor:
         """Project the mean of the groups with the key encoder, (S, B, D)."""
-        view, order = shuffled(view) if self.hparams['shuffle_bn'] else (view, None)
+        view, order = shuffle_ranks(view) if self.hparams['shuffle_bn'] else (view, None)
         features = self._encoder(self.model_momentum).forward_groups(view)
         keys = self.projector_momentum(features).mean(2)
-        return unshuffled(keys.transpose(0, 1), order).transpose(0, 1)
+        return unshuffle_ranks(keys.transpose(0, 1), order).transpose(0, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute the embedding of an image: the mean over groups of the features.
@@ -572,7 +572,7 @@ class ContrastiveTask(BaseTask):
 
         BatchNorm statistics are the key encoder's own, as in MoCo.
         """
-        if self.keyed and self._updated_step != self.global_step:
+        if self.has_key_encoder and self._updated_step != self.global_step:
             update_momentum(self.model, self.model_momentum, self.hparams['momentum'])
             update_momentum(self.projector, self.projector_momentum, self.hparams['momentum'])
             self._updated_step = self.global_step

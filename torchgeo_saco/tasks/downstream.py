@@ -329,7 +329,7 @@ class GroupTask(BaseTask):
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and not self.hparams['freeze_backbone']
         ):
-            return self._model.features(self._checked(batch), batch.get('length'))
+            return self._model.features(self._require_bands(batch), batch.get('length'))
 
     def forward(self, batch: Sample) -> Tensor:
         """Scores (logits) of every class.
@@ -481,7 +481,7 @@ class GroupTask(BaseTask):
                 image = image[dates < batch['length'][:, None]]
             yield image.flatten(0, 1) if image.ndim == 5 else image
 
-    def _checked(self, batch: Sample) -> Tensor:
+    def _require_bands(self, batch: Sample) -> Tensor:
         """The image, if it is one of the bands that the model takes."""
         image, bands = batch['image'], self.config.bands if self.config is not None else []
         if image.shape[-3] != len(bands):

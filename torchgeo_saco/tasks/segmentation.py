@@ -65,16 +65,16 @@ class GroupSegmenter(GroupHead):
         maps are 0.
         """
         if image.ndim == 4:
-            return self._fixed(self.encoder.forward_maps(image))
+            return self._fuse(self.encoder.forward_maps(image))
         there = self._date_weights(image, length) > 0
         series = []
-        for map_ in self._fixed(self.encoder.forward_maps(image[there])):
+        for map_ in self._fuse(self.encoder.forward_maps(image[there])):
             padded = map_.new_zeros(*there.shape, *map_.shape[1:])
             padded[there] = map_
             series.append(padded)
         return series
 
-    def _fixed(self, maps: list[Tensor]) -> list[Tensor]:
+    def _fuse(self, maps: list[Tensor]) -> list[Tensor]:
         """Maps after the fusion, unless that is learned."""
         return maps if self.fusion.weight is not None else [self.fusion(map_) for map_ in maps]
 
@@ -83,18 +83,18 @@ class GroupSegmenter(GroupHead):
         size = tuple(batch['mask' if 'mask' in batch else 'image'].shape[-2:])
         single = 4 if self.fusion.weight is None else 5
         if features[0].ndim == single:
-            return self._decoded(features, size)
+            return self._decode(features, size)
         weights = self._date_weights(features[0], batch.get('length'))
         if self.dates == 'early_mean':
             means = [torch.einsum('bt...,bt->b...', map_, weights) for map_ in features]
-            return self._decoded(means, size)
+            return self._decode(means, size)
         there = weights > 0
-        scores = self._decoded([map_[there] for map_ in features], size)
+        scores = self._decode([map_[there] for map_ in features], size)
         series = scores.new_zeros(*there.shape, *scores.shape[1:])
         series[there] = scores
         return torch.einsum('bt...,bt->b...', series, weights)
 
-    def _decoded(self, maps: Sequence[Tensor], size: tuple[int, ...]) -> Tensor:
+    def _decode(self, maps: Sequence[Tensor], size: tuple[int, ...]) -> Tensor:
         """Scores of single images."""
         if self.fusion.weight is not None:
             maps = [self.fusion(map_) for map_ in maps]

@@ -173,3 +173,11 @@ def test_damaged_metadata(tmp_path, content):
     (tmp_path / 'zarr.json').write_text(content)
     with pytest.raises(StoreError, match=r'or its zarr\.json is damaged'):
         read_description(LocalFiles(tmp_path))
+
+
+def test_scenes_that_a_shard_lacks_are_marked_as_zarr_does(tmp_path):
+    images = write(tmp_path)
+    content = (tmp_path / images.description.shard_name(2)).read_bytes()
+    index = decode_index(content[-index_length(3) :], 3)
+    # https://zarr-specs.readthedocs.io: both numbers of an empty chunk are 2^64 - 1.
+    assert index.tolist() == [[0, 3 * 6 * 5 * 2 + 4], *[[0xFFFF_FFFF_FFFF_FFFF] * 2] * 2]

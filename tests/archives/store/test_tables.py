@@ -58,3 +58,27 @@ def test_other_number_of_scenes(tmp_path):
 def test_columns_that_do_not_fit(tmp_path):
     with pytest.raises(ValueError, match='3 names, 3 counts of 3 scenes and 4 days do not fit'):
         write(tmp_path, counts=[1, 1, 1])
+
+
+def test_a_changed_byte_of_a_table_is_told(tmp_path):
+    files = write(tmp_path, [f'place {number}' for number in range(4)], [1] * 4)
+    path = tmp_path / tables.LOCATIONS
+    content = path.read_bytes()
+    # Data pages come before the footer; the first four bytes are a mark.
+    for position in range(40, 60, 5):
+        path.write_bytes(
+            content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+        )
+        with pytest.raises(StoreError, match=f'{path} cannot be read .*; copy it anew'):
+            tables.read_table(files, tables.LOCATIONS)
+
+
+@pytest.mark.parametrize('content', [None, b'', b'PAR1 and no more PAR1'])
+def test_a_table_that_is_missing_or_none_is_told(tmp_path, content):
+    files = write(tmp_path)
+    path = tmp_path / tables.SCENES
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StoreError, match=f'{path} cannot be read .*; copy it anew'):
+        tables.read_table(files, tables.SCENES)

@@ -8,7 +8,7 @@ import shapely
 
 from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.locations.fetching.grid import square_around
-from torchgeo_saco.locations.fetching.items import Candidate, ItemError, band_files, ranked
+from torchgeo_saco.locations.fetching.items import Candidate, ItemError, band_files, rank_scenes
 from torchgeo_saco.locations.fetching.points import DateWindow
 from torchgeo_saco.locations.fetching.scenes import scene_name
 
@@ -111,7 +111,7 @@ def test_least_cloudy_then_nearest_to_the_middle_and_own_zone_before_all():
         item('clear', **{'eo:cloud_cover': 0.5, 'proj:epsg': '', 'proj:code': 'EPSG:32631'},
              datetime='2019-04-08T00:00:00Z'),
     ]  # fmt: skip
-    found, reasons = ranked(scenes, WINDOW, SQUARE, 10)
+    found, reasons = rank_scenes(scenes, WINDOW, SQUARE, 10)
     assert [scene.id for scene in found] == ['clear', 'near', 'far', 'cloudy', 'other_zone']
     assert reasons == []
 
@@ -129,17 +129,17 @@ def test_least_cloudy_then_nearest_to_the_middle_and_own_zone_before_all():
     ],
 )
 def test_what_does_not_fit_is_left_out_with_its_reason(change, reason):
-    assert ranked([item('scene', **change)], WINDOW, SQUARE, 10) == ([], [reason])
+    assert rank_scenes([item('scene', **change)], WINDOW, SQUARE, 10) == ([], [reason])
 
 
 def test_a_scene_must_cover_the_whole_square():
     scene = item('scene')
     scene['geometry'] = degrees(shapely.box(490020, 5500020, SQUARE.left + 2630, 5609820), 32631)
-    assert ranked([scene], WINDOW, SQUARE, 10) == ([], ['scene covers the square in part'])
+    assert rank_scenes([scene], WINDOW, SQUARE, 10) == ([], ['scene covers the square in part'])
     scene['geometry'] = degrees(shapely.box(490020, 5500020, SQUARE.left + 2650, 5609820), 32631)
-    assert len(ranked([scene], WINDOW, SQUARE, 10)[0]) == 1
+    assert len(rank_scenes([scene], WINDOW, SQUARE, 10)[0]) == 1
     scene['geometry'] = None
-    assert len(ranked([scene], WINDOW, SQUARE, 10)[0]) == 1
+    assert len(rank_scenes([scene], WINDOW, SQUARE, 10)[0]) == 1
 
 
 def test_a_tile_across_the_antimeridian_covers_squares_on_both_sides():
@@ -148,8 +148,8 @@ def test_a_tile_across_the_antimeridian_covers_squares_on_both_sides():
     assert scene['geometry']['type'] == 'MultiPolygon'
     for longitude in (-179.9999, 179.9999):
         square = square_around(longitude, -17.7, 2640)
-        assert len(ranked([scene], WINDOW, square, 10)[0]) == 1
-    assert ranked([scene], WINDOW, square_around(-175, -17.7, 2640), 10)[0] == []
+        assert len(rank_scenes([scene], WINDOW, square, 10)[0]) == 1
+    assert rank_scenes([scene], WINDOW, square_around(-175, -17.7, 2640), 10)[0] == []
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from ..store import StoreDescription, is_store, write_tables
 from ..store.description import PACKING
 from ..store.files import is_url
 from ..store.shards import shard_length
-from .folder import claimed, require_description
+from .folder import lock_output, require_description
 from .shards import ShardJob, ShardPacker
 
 _SHARD_BYTES = 200_000_000
@@ -155,11 +155,11 @@ class _Packing:
             self.present = self.description.shape[0]
             if (self.output / PACKING).exists():
                 # A run was ended at its very last step.
-                with claimed(self.output, self.description):
+                with lock_output(self.output, self.description):
                     shutil.rmtree(self.output / PACKING)
             console.print(f'{self.output} is complete already')
             return
-        with claimed(self.output, self.description):
+        with lock_output(self.output, self.description):
             # Only shards that were there before count as such.
             missing = [job.number for job in self._jobs() if not self.packer.is_packed(job)]
             wanted = set(missing)
@@ -169,7 +169,7 @@ class _Packing:
                 task = bar.add_task(
                     'scenes', total=self.description.shape[0], completed=self.present
                 )
-                for scenes in _packed(self.packer, jobs, workers):
+                for scenes in _pack_shards(self.packer, jobs, workers):
                     bar.advance(task, scenes)
             self._complete()
 
@@ -251,7 +251,7 @@ def _work(job: ShardJob) -> int:
     return _packer[0].pack(job)
 
 
-def _packed(packer: ShardPacker, jobs: Iterator[ShardJob], workers: int) -> Iterator[int]:
+def _pack_shards(packer: ShardPacker, jobs: Iterator[ShardJob], workers: int) -> Iterator[int]:
     """Pack shards; yields the number of scenes of each that is done."""
     if workers == 1:
         yield from map(packer.pack, jobs)

@@ -47,7 +47,7 @@ def require_description(output: Path, description: StoreDescription) -> bool:
 
 
 @contextmanager
-def claimed(output: Path, description: StoreDescription) -> Iterator[None]:
+def lock_output(output: Path, description: StoreDescription) -> Iterator[None]:
     """Within the block, no other run packs into the same folder.
 
     Args:

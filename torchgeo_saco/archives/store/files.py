@@ -192,7 +192,7 @@ class RemoteFiles:
         Raises:
             OSError: If it cannot be read.
         """
-        return bytes(self._called(name, self._obstore.get).bytes())
+        return bytes(self._call(name, self._obstore.get).bytes())
 
     def open(self, name: str) -> BinaryIO:
         """An object to be read from any location.
@@ -208,7 +208,7 @@ class RemoteFiles:
         Raises:
             OSError: If it is not there.
         """
-        return int(self._called(name, self._obstore.head)['size'])
+        return int(self._call(name, self._obstore.head)['size'])
 
     def fill(self, ranges: Sequence[Range]) -> None:
         """See :meth:`LocalFiles.fill`; all ranges are requested at the same time."""
@@ -222,9 +222,9 @@ class RemoteFiles:
         name = parts[0].name
         starts = [part.start for part in parts]
         lengths = [sum(map(len, part.buffers)) for part in parts]
-        found = self._called(name, self._obstore.get_ranges, starts=starts, lengths=lengths)
+        found = self._call(name, self._obstore.get_ranges, starts=starts, lengths=lengths)
         for part, content, length in zip(parts, found, lengths, strict=True):
-            _poured(name, memoryview(content).cast('B'), part.buffers, length)
+            _scatter_bytes(name, memoryview(content).cast('B'), part.buffers, length)
 
     def each[Item, Result](
         self, call: Callable[[Item], Result], items: Sequence[Item]
@@ -236,7 +236,7 @@ class RemoteFiles:
             self._pool = ThreadPoolExecutor(_REQUESTS, 'object-store')
         return list(self._pool.map(call, items))
 
-    def _called(self, name: str, call: Any, **options: Any) -> Any:
+    def _call(self, name: str, call: Any, **options: Any) -> Any:
         """Call obstore, and raise its errors as those of files.
 
         Raises:
@@ -315,7 +315,9 @@ def _after(buffers: Sequence[memoryview], read: int) -> list[memoryview]:
     return rest
 
 
-def _poured(name: str, content: memoryview, buffers: Sequence[memoryview], length: int) -> None:
+def _scatter_bytes(
+    name: str, content: memoryview, buffers: Sequence[memoryview], length: int
+) -> None:
     """Fill buffers from one."""
     if len(content) != length:
         raise OSError(f'{name} ends before its part')

@@ -19,10 +19,10 @@ from ...io.lock import exclusive, scene_progress
 from ...runtime.checks import check_choice
 from .catalogue import Catalogue, FetchError, Modifier, Patience, require_stac
 from .grid import square_around
-from .items import ItemError, band_files, ranked
+from .items import ItemError, band_files, rank_scenes
 from .pixels import UNITS, read_square
 from .points import DateWindow, TargetLocation, read_locations
-from .records import SKIPPED, SkippedScene, listed, record_parameters, write_skipped
+from .records import SKIPPED, SkippedScene, record_parameters, summarize, write_skipped
 from .scenes import Kept, kept_scenes, scene_name, write_scene
 
 # A server that fails for so many windows one after another is down.
@@ -155,7 +155,7 @@ def fetch_archive(
     report = FetchReport(run.fetched, present, tuple(sorted(run.skipped)))
     if report.skipped and on_missing == 'error':
         raise MissingScenesError(
-            f'{len(report.skipped)} windows have no clear scene: {listed(report.skipped)}. All '
+            f'{len(report.skipped)} windows have no clear scene: {summarize(report.skipped)}. All '
             f'are in {settings.root / SKIPPED}, and all others are fetched; raise max_cloud, widen '
             "the windows, or set on_missing='drop' to leave these out"
         )
@@ -206,8 +206,8 @@ class _Run:
             hopeless = ', and the rest was not tried' if self.patience.stop.is_set() else ''
             raise FetchError(
                 f'{len(self.failed)} windows could not be fetched{hopeless}: '
-                f'{listed(sorted(self.failed))}. {self.fetched} scenes were fetched and stay; the '
-                'same command goes on with what is missing'
+                f'{summarize(sorted(self.failed))}. {self.fetched} scenes were fetched and stay; '
+                'the same command goes on with what is missing'
             )
 
     def _location(
@@ -237,7 +237,7 @@ class _Run:
         """Fetch the scene of one window."""
         square = square_around(location.longitude, location.latitude, self.settings.size_m)
         items = source.search(location, window, self.settings.max_cloud)
-        scenes, reasons = ranked(items, window, square, self.settings.max_cloud)
+        scenes, reasons = rank_scenes(items, window, square, self.settings.max_cloud)
         skipped_scenes: list[str] = []
         for scene in scenes:
             twin = [other for other in kept if scene.time.date() == other.day]
@@ -274,7 +274,7 @@ def _why_none(reasons: Sequence[str]) -> str:
     """Why a window has no scene, from why each item was not taken."""
     if not reasons:
         return 'the catalogue has no scene below max_cloud'
-    return f'no scene can be taken: {listed(reasons, ", ")}'
+    return f'no scene can be taken: {summarize(reasons, ", ")}'
 
 
 def _checked_bands(bands: Sequence[str] | None) -> tuple[str, ...]:

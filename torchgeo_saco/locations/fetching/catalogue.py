@@ -102,7 +102,7 @@ class Catalogue:
         self._io = StacApiIO(timeout=_TIMEOUT, max_retries=None)
         self._failures = (pystac_client.exceptions.APIError, KeyError, TypeError, ValueError)
         try:
-            page = self._asked(lambda: self._io.read_json(url))
+            page = self._request(lambda: self._io.read_json(url))
         except FetchError as error:
             raise FetchError(
                 f'{url} does not answer; look at the address and the network, then give the same '
@@ -114,7 +114,7 @@ class Catalogue:
                 f'{url} is no STAC API that can be searched; give the address of its landing page, '
                 'such as https://earth-search.aws.element84.com/v1'
             )
-        self._client = self._asked(
+        self._client = self._request(
             lambda: pystac_client.Client.open(url, modifier=modifier, stac_io=self._io)
         )
         # A link without a method is one of GET, says the specification.
@@ -146,7 +146,7 @@ class Catalogue:
             datetime=f'{window.start}T00:00:00Z/{window.end}T23:59:59Z',
             query=query,
         )
-        return self._asked(lambda: list(search.items_as_dicts()))
+        return self._request(lambda: list(search.items_as_dicts()))
 
     def _require_collection(self, page: Item) -> None:
         """Refuse a collection that is not there; a search would find nothing, and not say why."""
@@ -154,13 +154,13 @@ class Catalogue:
         for link in page['links']:
             if link.get('rel') == 'data':
                 address = f'{link["href"].rstrip("/")}/{self.collection}'
-        if self._asked(lambda: self._io.read_json(address), absent=True) is None:
+        if self._request(lambda: self._io.read_json(address), absent=True) is None:
             raise ValueError(
                 f'{self.url} has no collection {self.collection!r}; those it has are listed at '
                 f'{address.rpartition("/")[0]}'
             )
 
-    def _asked(self, action: Callable[[], Any], absent: bool = False) -> Any:
+    def _request(self, action: Callable[[], Any], absent: bool = False) -> Any:
         """Answer of the server; None where it says that there is no such thing, if that may be."""
 
         def answer() -> Any:

@@ -92,7 +92,7 @@ class Candidate(NamedTuple):
     item: Item
 
 
-def ranked(
+def rank_scenes(
     items: Sequence[Item], window: DateWindow, square: Square, max_cloud: float
 ) -> tuple[list[Candidate], list[str]]:
     """Scenes that fit, the best one first, and why the others do not.

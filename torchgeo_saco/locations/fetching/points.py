@@ -88,7 +88,7 @@ def read_locations(points: Path | GeoDataFrame) -> list[TargetLocation]:
     for number, (point, location, start, end) in enumerate(rows, 1):
         try:
             row = _location(point, location, _window(start, end))
-            locations[row.name] = _joined(locations.get(row.name), row)
+            locations[row.name] = _add_window(locations.get(row.name), row)
         except ValueError as error:
             raise ValueError(f'{source}, row {number}: {error}') from error
     return list(locations.values())
@@ -154,7 +154,7 @@ def _window(start: object, end: object) -> DateWindow:
     return window
 
 
-def _joined(known: TargetLocation | None, row: TargetLocation) -> TargetLocation:
+def _add_window(known: TargetLocation | None, row: TargetLocation) -> TargetLocation:
     """TargetLocation with the window of one more row."""
     if known is None:
         return row

@@ -80,7 +80,7 @@ def write_skipped(root: Path, skipped: Sequence[SkippedScene]) -> None:
             writer.writerow((location, window.start, window.end, reason))
 
 
-def listed(notes: Sequence[object], separator: str = '; ') -> str:
+def summarize(notes: Sequence[object], separator: str = '; ') -> str:
     """The first few of several notes, and how many more there are.
 
     Args:

@@ -46,7 +46,7 @@ def read_land(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
             # A row without geometry has NaN for a kind.
             found = kind if isinstance(kind, str) else 'empty'
             raise ValueError(f'{path}: row {row} is {found}, not a polygon; give polygons of land')
-    return _mended(land, path)
+    return _repair(land, path)
 
 
 def built_in_land() -> gpd.GeoDataFrame:
@@ -109,7 +109,7 @@ class LandIndex:
         return dry
 
 
-def _mended(land: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
+def _repair(land: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
     """Land without polygons that cross themselves."""
     crossing = np.flatnonzero(~land.is_valid)
     if len(crossing):
