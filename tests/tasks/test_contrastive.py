@@ -118,3 +118,30 @@ def test_alignment_is_the_mean_over_groups_and_sub_spaces():
             ]
     losses = task.objective(IMAGE, LOCATION).losses
     assert losses['group_alignment'].item() == pytest.approx(0.5 * np.mean(terms), abs=1e-6)
+
+
+# Of the original code: SeCo, which MoCo v2 and CACo are run by as well, and SACo. The colour jitter
+# of 0.4 is one of contrast and brightness there; a shift is ours.
+SECO = {
+    'temperature': 0.07, 'queue_size': 16384, 'momentum': 0.999, 'output_dim': 128,
+    'optimizer': 'sgd', 'lr': 0.03, 'sgd_momentum': 0.9, 'weight_decay': 1e-4,
+    'milestones': (0.6, 0.8), 'size': 224, 'crop': 0.2, 'contrast': 0.4, 'jitter': 0.8,
+    'grayscale': 0.2, 'blur': 0.5, 'rotation': 0.0, 'horizontal_flip': 0.5, 'vertical_flip': 0.0,
+    'texture': False, 'groups': ('natural_color',),
+}  # fmt: skip
+SACO = {
+    'temperature': 0.05, 'queue_size': 8192, 'momentum': 0.999, 'output_dim': 256,
+    'hidden_dims': (1024, 512), 'optimizer': 'adam', 'lr': 1e-4, 'weight_decay': 1e-5,
+    'milestones': (), 'size': 64, 'crop': 1.0, 'contrast': 0.1, 'shift': 0.01, 'jitter': 0.5,
+    'grayscale': 0.0, 'blur': 0.0, 'rotation': 180.0, 'horizontal_flip': 0.5,
+    'vertical_flip': 0.0, 'texture': True, 'groups': None, 'alignment_weight': 1.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [('SACo', SACO), *((name, SECO) for name in ('MoCo', 'SeCo', 'CACo', 'CACoSimCLR'))],
+)
+def test_defaults_are_those_of_the_original(name, expected):
+    found = getattr(tasks, name)(model='test_resnet').hparams
+    assert {argument: found[argument] for argument in expected} == expected

@@ -409,7 +409,8 @@ class ContrastiveTask(BaseTask):
         Returns:
             Embedding, (B, D).
         """
-        return self.forward_groups(image).mean(1)
+        embedding: Tensor = self.encoder(self.views.original(image))
+        return embedding
 
     def forward_groups(self, image: Tensor) -> Tensor:
         """Compute the features of every group.
