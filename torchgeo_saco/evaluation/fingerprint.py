@@ -81,15 +81,15 @@ def fingerprint(package: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(package.rglob('*.py')):
-        location = path.relative_to(package)
-        if location.parts[0] in _ASIDE:
+        relative = path.relative_to(package)
+        if relative.parts[0] in _ASIDE:
             continue
         tree = ast.parse(path.read_bytes())
         for node in ast.walk(tree):
             body = getattr(node, 'body', None)
             if isinstance(body, list) and body and _is_text(body[0]):
                 del body[0]
-        digest.update(f'{location.as_posix()}\n{ast.dump(tree)}\n'.encode())
+        digest.update(f'{relative.as_posix()}\n{ast.dump(tree)}\n'.encode())
     return digest.hexdigest()
 
 

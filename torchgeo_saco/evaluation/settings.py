@@ -179,7 +179,7 @@ def _parser() -> ArgumentParser:
 def _read_arguments(args: Sequence[str]) -> dict[str, Any]:
     """Files merged in order, and the values of arguments over them."""
     given: Any = {}
-    locations: list[tuple[str, str]] = []
+    values: list[tuple[str, str]] = []
     left = list(args)
     while left:
         name, equals, value = left.pop(0).partition('=')
@@ -192,10 +192,10 @@ def _read_arguments(args: Sequence[str]) -> dict[str, Any]:
         if name == '--config':
             given = merge_configs(given, _read(value))
         else:
-            locations.append((name[2:], value))
-    for location, value in locations:
+            values.append((name[2:], value))
+    for place, value in values:
         part: Any = yaml.safe_load(value)
-        for name in reversed(location.split('.')):
+        for name in reversed(place.split('.')):
             part = {name: part}
         given = merge_configs(given, part)
     return given

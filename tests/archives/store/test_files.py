@@ -114,3 +114,11 @@ def test_missing_package_is_named(monkeypatch):
 
     with pytest.raises(ImportError, match=r'google-crc32c, .*torchgeo_saco\[store\]'):
         checksum(b'')
+
+
+def test_an_object_that_ends_before_its_part_is_told():
+    buffers = [memoryview(bytearray(2)), memoryview(bytearray(3))]
+    files._scatter_bytes('shard', memoryview(b'abcde'), buffers, 5)
+    assert [bytes(buffer) for buffer in buffers] == [b'ab', b'cde']
+    with pytest.raises(OSError, match='shard ends before its part'):
+        files._scatter_bytes('shard', memoryview(b'abcd'), buffers, 5)
