@@ -26,7 +26,7 @@ class Benchmark(NamedTuple):
     arguments: dict[str, Any]
 
     #: Class of the task, and its arguments.
-    task: type[tasks.GroupTask]
+    task: type[tasks.DownstreamTask]
     task_arguments: dict[str, Any]
 
 

@@ -149,7 +149,7 @@ def described(band: str, href: str, manner: str, raster) -> tuple[str, dict]:
 
 
 def cog(image: np.ndarray, epsg: int, left: int, top: int, pixel: float) -> bytes:
-    """Bytes of a cloud-optimised GeoTIFF."""
+    """Bytes of a cloud-optimized GeoTIFF."""
     with MemoryFile() as memory:
         with memory.open(
             driver='COG', height=image.shape[0], width=image.shape[1], count=1, dtype='uint16',

@@ -105,7 +105,7 @@ def test_start_is_the_best_of_all_splits(seed):
     assert found.deviations == pytest.approx([np.sqrt(part.var() + 1e-6) for part in parts])
 
 
-def test_one_step_of_expectation_and_maximisation_against_numpy(monkeypatch):
+def test_one_step_of_expectation_and_maximization_against_numpy(monkeypatch):
     monkeypatch.setattr(change, '_MAX_ITERATIONS', 1)
     values = np.sort(sample()[0])
     start = change._best_split(values)

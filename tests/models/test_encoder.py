@@ -75,7 +75,7 @@ def test_texture_of_an_unknown_group():
         GroupInputs(BANDS, texture=['moisture'])
 
 
-def test_channels_are_standardised():
+def test_channels_are_standardized():
     images = GroupInputs(BANDS)
     image = IMAGE * 0.1 + torch.arange(12)[:, None, None] * 0.02
     groups = images(image)

@@ -185,7 +185,7 @@ def test_process_that_is_alone():
     assert shuffle_ranks(values) == (values, None)
 
 
-def test_batch_norm_is_synchronised_everywhere_and_checkpoints_stay_the_same():
+def test_batch_norm_is_synchronized_everywhere_and_checkpoints_stay_the_same():
     task = small(joined.SACo, projector_norm=True)
     names = {name: value.shape for name, value in task.state_dict().items()}
     norms = {path for path, layer in task.named_modules() if 'BatchNorm' in type(layer).__name__}
@@ -200,7 +200,7 @@ def test_batch_norm_is_synchronised_everywhere_and_checkpoints_stay_the_same():
     small(joined.SACo, projector_norm=True).load_state_dict(state)
 
 
-def test_batch_norm_with_an_activation_is_not_synchronised():
+def test_batch_norm_with_an_activation_is_not_synchronized():
     trainer = SimpleNamespace(strategy=SimpleNamespace(_layer_sync=object()))
     net = create_backbone('test_efficientnet', None, 3)
     with pytest.raises(

@@ -17,10 +17,10 @@ from torchgeo.datasets import RGBBandsMissingError
 
 from torchgeo_saco.models import load_encoder
 from torchgeo_saco.tasks import (
+    DownstreamTask,
     GroupChangeDetection,
     GroupClassification,
     GroupSegmentation,
-    GroupTask,
 )
 
 from ..data.tasks import BANDS, Memory, changed, images, labelled, masked, trainer
@@ -226,7 +226,7 @@ def test_checkpoint_brings_the_groups_of_its_weights(tmp_path):
     content = torch.load(other.last_model_path, weights_only=True)
     assert set(content['hyper_parameters']) <= {
         *signature(GroupClassification).parameters,
-        *signature(GroupTask).parameters,
+        *signature(DownstreamTask).parameters,
     }
 
 

@@ -48,7 +48,7 @@ def read_options(
     Args:
         sensor: Sensor of the bands.
         previews: Whether 3-band previews are read in place of band files.
-        size: Side in pixels of a centered window, or None for the whole image.
+        size: Side in pixels of a centred window, or None for the whole image.
         resampling: How coarser bands are brought to the finest grid.
         max_nodata: Largest share of nodata in a band.
 

@@ -25,6 +25,9 @@ from .figures import after_epochs, save_figure
 class KNNProbe(Callback):
     """k-nearest-neighbour accuracy of the embedding, before training and at epoch ends.
 
+    Votes are weighted by similarity, as is usual while training; ``torchgeo-saco evaluate`` counts
+    a majority of five, see :func:`~torchgeo_saco.metrics.knn_scores`, and gives other numbers.
+
     Labelled images of training locations are the neighbours, images of held-out locations the
     questions; no weight is trained on a label. The first row is the net before training, with
     BatchNorm statistics taken from the same images, so that it does not look worse than it is.

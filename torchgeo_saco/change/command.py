@@ -50,8 +50,9 @@ def changes(
 
     For example:
 
-      torchgeo-saco changes --weights logs/saco/last.ckpt --root data/sample/seasonal \
-          --output changes.parquet --figure changes.png --images locations.png
+      torchgeo-saco changes --weights logs/caco/version_0/checkpoints/last.ckpt \
+          --root data/sample/seasonal --output changes.parquet \
+          --figure changes.png --images locations.png
 
     Args:
         weights: Checkpoint of a contrastive task.
@@ -62,7 +63,7 @@ def changes(
         pairs: Locations of either kind in them.
         task: Class of the task, where the checkpoint does not say.
         sensor: Sensor of the archive, if not that of training.
-        unit: Stored number of reflectance 1; by file type as default.
+        unit: Digital number of reflectance 1; by file type as default.
         offset: Added to stored numbers before that.
         batch_size: Images embedded at a time.
         num_workers: Processes that read.
@@ -82,6 +83,7 @@ def changes(
         if path is not None:
             _require_writable(path, '.png', '.pdf', '.svg', '.jpg')
     restored = restored_task(weights, task).to(_device(device))
+    # Arguments are named where the command does not offer them.
     archive = SeasonalArchive(
         root,
         _needed_bands(restored),

@@ -104,8 +104,7 @@ def plot_change_locations(
     if pairs < 1:
         raise ValueError(
             f'{archive.root} has {len(ranked)} locations with a change ratio and two years of '
-            'images; '
-            'a most and a least changed one need 2'
+            'images; a most and a least changed one need 2'
         )
     rows = [
         _pair(archive, most, ratios[most.name]) + _pair(archive, least, ratios[least.name])

@@ -55,7 +55,7 @@ class BenchmarkDataModule(NonGeoDataModule):
     #: Bands that are read unless others are asked for.
     all_bands: ClassVar[Sequence[str]]
 
-    #: Stored number of reflectance 1, or None to take it from the type of the files.
+    #: Digital number of reflectance 1, or None to take it from the type of the files.
     unit: ClassVar[float | None] = 10000
 
     def __init__(
@@ -147,11 +147,11 @@ class BenchmarkDataModule(NonGeoDataModule):
             features: Features of all of its images, in their order.
             owner: What computed them.
         """
-        self.keep_features_of(owner)
+        self.discard_other_features(owner)
         self._owner = ref(owner)
         self.features[split] = features
 
-    def keep_features_of(self, owner: object) -> None:
+    def discard_other_features(self, owner: object) -> None:
         """Discard the features of any other owner.
 
         Args:

@@ -64,7 +64,7 @@ class SeasonalDataModule(NonGeoDataModule):
             root: Folder that holds the archive; or folder or URL of a store of it.
             download: Generate or download the archive where it is absent.
             dates: Dates of a location in one training sample, or in each of its years.
-            unit: Stored number of reflectance 1, or None to take it from the type of the files.
+            unit: Digital number of reflectance 1, or None to take it from the type of the files.
             offset: Added to stored numbers before that, see
                 :class:`~torchgeo_saco.transforms.Reflectance`.
             val_fraction: Share of the locations held out for validation.
@@ -177,11 +177,13 @@ class SeasonalDataModule(NonGeoDataModule):
         return len(self.predict_dataset.locations) if self.predict_dataset is not None else 0
 
     def ordered_dataloader(self, split: Literal['train', 'val', 'test']) -> DataLoader:
-        """Labelled single-date images in fixed order, to judge an encoder by.
+        """Labelled single-date images in fixed order, to evaluate a frozen encoder.
+
+        These splits are not those of training: only ``test`` is of the locations held out.
 
         Args:
-            split: ``test``: of the locations held out; ``train`` and ``val``: of three quarters and
-                of one quarter of the others.
+            split: ``test``: the locations held out; ``train`` and ``val``: three quarters and one
+                quarter of the training locations.
 
         Returns:
             Loader of samples with ``image`` (1, C, H, W) and ``label``.
@@ -231,6 +233,7 @@ class SeasonalDataModule(NonGeoDataModule):
 
     def _list_archive(self) -> None:
         """Read the listing once and share it between the parts."""
+        # transforms is named, so that configurations are not offered it.
         whole = SeasonalArchive(self.folder, dates=self.dates, transforms=None, **self.kwargs)
         self._require_reflectance(whole)
         self.bands, self.classes = whole.bands, whole.classes

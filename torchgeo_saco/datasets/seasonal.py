@@ -30,8 +30,8 @@ from ..runtime.seeding import mixed_seed, run_seed
 from ..samplers.collate import Batch, empty_images
 from ..samplers.order import EpochIndex
 
-# What is computed once where it is asked for, of the locations of this part.
-_FOLLOWS = ('location_index', 'labels', '_ends')
+# Cached properties that depend on the locations; dropped in parts and in pickles.
+_CACHED = ('location_index', 'labels', '_ends')
 
 
 class SeasonalArchive(NonGeoDataset):
@@ -50,9 +50,8 @@ class SeasonalArchive(NonGeoDataset):
 
     * any number of locations and dates, in one or several years
     * 10, 20 and 60 m bands, unsigned 8- or 16-bit, or float
-    * one item a date (that date first, the others drawn), one item a location, or one item a
-    location
-      with two years of it
+    * one item per date (that date first, the others drawn), per location, or per location with
+      two years of it
 
     If you use the archives of SeCo or CACo in your research, please cite:
 
@@ -186,7 +185,7 @@ class SeasonalArchive(NonGeoDataset):
     ) -> 'SeasonalArchive':
         """See :meth:`subset`; locations are given by their positions in :attr:`locations`."""
         part = copy.copy(self)
-        for name in _FOLLOWS:
+        for name in _CACHED:
             vars(part).pop(name, None)
         part.locations = self.locations.part(positions)
         part.label_numbers = self.label_numbers[positions]
@@ -353,7 +352,7 @@ class SeasonalArchive(NonGeoDataset):
 
     def __getstate__(self) -> dict[str, Any]:
         """Drop cached properties when pickling."""
-        return {name: value for name, value in vars(self).items() if name not in _FOLLOWS}
+        return {name: value for name, value in vars(self).items() if name not in _CACHED}
 
     @cached_property
     def _ends(self) -> np.ndarray | None:

@@ -15,7 +15,7 @@ from torchgeo.models import get_weight
 _CHECKPOINTS = ('.ckpt', '.pth', '.pt', '.safetensors')
 
 # No run of an evaluation imports these.
-_ASIDE = ('callbacks', 'change', 'cli.py', 'locations', 'plots.py')
+_NOT_HASHED = ('callbacks', 'change', 'cli.py', 'locations', 'plots.py')
 
 
 class Checksums:
@@ -82,7 +82,7 @@ def fingerprint(package: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(package.rglob('*.py')):
         relative = path.relative_to(package)
-        if relative.parts[0] in _ASIDE:
+        if relative.parts[0] in _NOT_HASHED:
             continue
         tree = ast.parse(path.read_bytes())
         for node in ast.walk(tree):

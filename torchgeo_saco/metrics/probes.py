@@ -36,7 +36,7 @@ class LinearProbe(NamedTuple):
     #: Scores of the test split, as :func:`knn_scores` names them.
     scores: dict[str, Tensor]
 
-    #: Inverse strength of the regularisation that was best on the validation split.
+    #: Inverse strength of the regularization that was best on the validation split.
     C: float
 
 
@@ -91,9 +91,9 @@ def linear_probe(
     test_labels: Tensor,
     strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
 ) -> LinearProbe:
-    """Scores of logistic regression, solved by L-BFGS on standardised features.
+    """Scores of logistic regression, solved by L-BFGS on standardized features.
 
-    The strength of the regularisation is chosen on the validation split, by overall accuracy; or
+    The strength of the regularization is chosen on the validation split, by overall accuracy; or
     where images carry several labels, by mean average precision of the classes, then by F1, for
     a ranking may be perfect long before its probabilities pass 0.5. Of equals, the strongest is
     taken. The test split is seen once, by the model that was chosen. Several labels are so many
@@ -106,7 +106,7 @@ def linear_probe(
         val_labels: Their target.
         test_features: Features to report on, (M, D).
         test_labels: Their target.
-        strengths: Inverse strengths of regularisation to try, ascending.
+        strengths: Inverse strengths of regularization to try, ascending.
 
     Returns:
         Scores of the test split and the inverse strength chosen.
@@ -155,7 +155,7 @@ class _Linear:
         classes: int | None,
         weaker: Sequence['_Linear'] = (),
     ) -> None:
-        """Fit to standardised features, starting from where a *weaker* one ended.
+        """Fit to standardized features, starting from where a *weaker* one ended.
 
         *classes* is None for several labels an image.
         """

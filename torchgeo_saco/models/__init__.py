@@ -6,7 +6,7 @@
 from .decoder import LinearDecoder, UNetDecoder
 from .encoder import Encoder, Fusion, GroupFusion, fit_input_statistics
 from .features import group_features, group_maps
-from .groups import BandInputs, GroupInputs, encoder_inputs, matching_inputs
+from .inputs import BandInputs, GroupInputs, encoder_inputs, matching_inputs
 from .load import EncoderConfig, LoadedEncoder, load_encoder
 from .projector import Projectors
 from .weights import Weights, create_backbone

@@ -51,7 +51,7 @@ class Mixture(NamedTuple):
 def two_gaussians(values: ArrayLike) -> Mixture | None:
     """Two Gaussian components of one-dimensional values.
 
-    Expectation-maximisation goes on from the best split of the values in two, so nothing is
+    Expectation-maximization goes on from the best split of the values in two, so nothing is
     drawn at random, and the order of the values does not matter. The threshold is where, coming
     from the lower mean, the upper component becomes the likelier one; beyond it a value stays
     upper, even if the lower component is so wide that it would be the likelier one again. Where one
@@ -100,7 +100,7 @@ def _best_split(ordered: NDArray[np.float64]) -> Mixture:
 
 
 def _fit_mixture(ordered: NDArray[np.float64], start: Mixture) -> Mixture:
-    """The components after expectation-maximisation from a start."""
+    """The components after expectation-maximization from a start."""
     # Importing it takes as long as importing the rest of this package.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
@@ -218,9 +218,8 @@ class ChangeEstimate(nn.Module):
             return
         if not self.ratio.isnan().all():
             raise ValueError(
-                f'the change of {known} locations was estimated, and the data have {locations}; '
-                'go on '
-                'with the data set that was trained on, or start anew from the weights alone'
+                f'the change of {known} locations was estimated, and the data have {locations}; go '
+                'on with the data set that was trained on, or start anew from the weights alone'
             )
         self.ratio = self.ratio.new_full((locations, years), torch.nan)
         self.changed = self.changed.new_full((locations, years), -1)
@@ -255,7 +254,7 @@ class ChangeEstimate(nn.Module):
             self._require_fit(location, known, fit)
         self.refused += (~fit).sum()
         index = location.where(known, 0)
-        # Rows of one location all get the mean over that location, so it is all one which is kept.
+        # Rows of one location all get the mean over that location, so any of them may be kept.
         alike = (index[:, None] == index) & fit
         counts = alike.sum(1, keepdim=True)
         observed = alike.to(ratio.dtype) @ torch.where(fit[:, None], ratio, 0) / counts
@@ -266,7 +265,9 @@ class ChangeEstimate(nn.Module):
 
     @torch.no_grad()
     def decide(self) -> None:
-        """Decide which of the locations seen so far have changed. Twice in a row, it does nothing.
+        """Decide which of the locations seen so far have changed.
+
+        A second call in a row changes nothing.
 
         Raises:
             ValueError: If :meth:`update` has left something out since the last call.
@@ -277,8 +278,7 @@ class ChangeEstimate(nn.Module):
             raise ValueError(
                 f'{refused} change ratios were NaN or infinite, or of no location from 0 to '
                 f'{len(self.ratio) - 1}; look at the images and at the numbers of the locations, '
-                'or '
-                'lower lr'
+                'or lower lr'
             )
         seen = ~self.ratio.isnan()
         values = self.ratio[seen].double().cpu().numpy()
@@ -322,9 +322,8 @@ class ChangeEstimate(nn.Module):
             if known:
                 raise ValueError(
                     f'the change of {len(loaded)} locations was estimated, and the data have '
-                    f'{known}; '
-                    'go on with the data set that was trained on, or start anew from the weights '
-                    'alone'
+                    f'{known}; go on with the data set that was trained on, or start anew from the '
+                    'weights alone'
                 )
             self.resize(len(loaded))
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 class LinearDecoder(nn.Module):
     """Linear classifier of the features of a pixel on all levels: what they hold as they are.
 
-    Every level is standardised, scored by a 1 x 1 convolution and enlarged bilinearly to the
+    Every level is standardized, scored by a 1 x 1 convolution and enlarged bilinearly to the
     finest; the sum, as of one linear layer on the joined levels, is enlarged to the image.
 
     Shape:

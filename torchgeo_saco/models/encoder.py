@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..runtime.checks import check_choice
 from ..runtime.modes import evaluation_mode
 from .features import group_features, group_maps
-from .groups import BandInputs, GroupInputs
+from .inputs import BandInputs, GroupInputs
 
 Fusion = Literal['mean', 'concat', 'learned']
 

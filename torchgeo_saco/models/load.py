@@ -14,7 +14,7 @@ from torchvision.models._api import WeightsEnum
 from ..bands import SENSORS, SkippedGroup, available_groups, known_sensor
 from ..io.checkpoint import CheckpointError, part, read_checkpoint
 from .encoder import Encoder
-from .groups import BandInputs, GroupInputs
+from .inputs import BandInputs, GroupInputs
 from .scaling import WeightScaling, weight_scaling
 from .weights import Weights, create_backbone, known_weights, load_exactly
 

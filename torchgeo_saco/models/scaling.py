@@ -71,7 +71,7 @@ def weight_scaling(weights: WeightsEnum) -> WeightScaling | None:
 
     Returns:
         The scaling, or None where it is not one of reflectance: the images are then to be
-        standardised by their own statistics.
+        standardized by their own statistics.
     """
     if weights.name == 'SENTINEL2_RGB_SECO':
         reflectance = Reflectance()

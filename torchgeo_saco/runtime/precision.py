@@ -33,8 +33,7 @@ def require_bfloat16(device: torch.device, backbone: nn.Module, channels: int, s
     if layer is not None:
         raise ValueError(
             f'{layer} of the backbone sees a single pixel of views of size={side}, and PyTorch '
-            'gives '
-            'it wrong gradients in bfloat16 on a CPU; raise model.init_args.size, or set '
+            'gives it wrong gradients in bfloat16 on a CPU; raise model.init_args.size, or set '
             'trainer.precision to 32'
         )
 

@@ -8,7 +8,7 @@ from .caco_simclr import CACoSimCLR
 from .change import GroupChangeDetection
 from .classification import GroupClassification
 from .contrastive import ContrastiveTask
-from .downstream import GroupTask
+from .downstream import DownstreamTask
 from .moco import MoCo
 from .saco import SACo
 from .seco import SeCo
@@ -18,10 +18,10 @@ __all__ = (
     'CACo',
     'CACoSimCLR',
     'ContrastiveTask',
+    'DownstreamTask',
     'GroupChangeDetection',
     'GroupClassification',
     'GroupSegmentation',
-    'GroupTask',
     'MoCo',
     'SACo',
     'SeCo',

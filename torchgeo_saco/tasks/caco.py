@@ -95,8 +95,7 @@ class CACo(SeCo):
         elif not len(self.change.ratio):
             raise ValueError(
                 'the datamodule has no attribute locations, the number of its locations; give it '
-                'one, '
-                'or call change.resize of the task'
+                'one, or call change.resize of the task'
             )
 
     def on_train_batch_start(self, batch: Sample, batch_idx: int) -> None:

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 
 from ..metrics import ConfusionScores
 from ..models import Encoder
-from .downstream import GroupTask
+from .downstream import DownstreamTask
 from .segmentation import Decoder, GroupSegmenter
 
 
@@ -31,7 +31,7 @@ class GroupChangeDetector(GroupSegmenter):
         )
 
 
-class GroupChangeDetection(GroupTask):
+class GroupChangeDetection(DownstreamTask):
     """Change detection by a siamese encoder of band groups: decodes :math:`|f_1 - f_2|`.
 
     If you use this task in your research, please cite:
@@ -57,7 +57,7 @@ class GroupChangeDetection(GroupTask):
             decoder_widths: Channels of the U-Net after each enlargement, or None for 256 halved
                 each time.
             loss: One of 'ce', 'focal', or 'dice'.
-            **kwargs: See :class:`GroupTask`.
+            **kwargs: See :class:`DownstreamTask`.
 
         Raises:
             ValueError: If an argument is out of range, or weights and bands do not match.
@@ -65,7 +65,7 @@ class GroupChangeDetection(GroupTask):
         super().__init__(loss=loss, **kwargs)
 
     def head(self, encoder: Encoder) -> GroupChangeDetector:
-        """See :meth:`GroupTask.head`."""
+        """See :meth:`DownstreamTask.head`."""
         return GroupChangeDetector(
             encoder,
             self.hparams['num_classes'],
@@ -75,5 +75,5 @@ class GroupChangeDetection(GroupTask):
         )
 
     def scores_metric(self) -> Metric:
-        """See :meth:`GroupTask.scores_metric`."""
+        """See :meth:`DownstreamTask.scores_metric`."""
         return ConfusionScores(self.labels, 'change')

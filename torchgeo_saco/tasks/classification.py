@@ -15,10 +15,10 @@ from ..datasets.features import cached_features
 from ..metrics import ConfusionScores, MultilabelScores
 from ..models import Encoder, Fusion, GroupFusion
 from ..transforms import LBPHistogram
-from .downstream import GroupHead, GroupTask
+from .downstream import DownstreamHead, DownstreamTask
 
 
-class GroupClassifier(GroupHead):
+class GroupClassifier(DownstreamHead):
     """Linear classifier of the features of the groups, and of the texture of every band."""
 
     def __init__(
@@ -38,7 +38,7 @@ class GroupClassifier(GroupHead):
             fusion: How the groups become one, see :class:`~torchgeo_saco.models.GroupFusion`.
             histogram: Texture of an image, or None for none.
             codes: Length of that texture, over all bands.
-            norm: Whether features are standardised before the linear layer.
+            norm: Whether features are standardized before the linear layer.
         """
         super().__init__(encoder)
         self.fusion = GroupFusion(fusion, len(encoder.inputs.names))
@@ -62,7 +62,7 @@ class GroupClassifier(GroupHead):
         return scores
 
 
-class GroupClassification(GroupTask):
+class GroupClassification(DownstreamTask):
     """Image classification by an encoder of band groups: linear probe or fine-tuning.
 
     The paper gives each group the texture histogram, classifies it by one shared linear layer and
@@ -95,7 +95,7 @@ class GroupClassification(GroupTask):
             task: One of 'multiclass' or 'multilabel'.
             loss: One of 'ce', 'bce', or 'focal'; 'bce' for multilabel.
             weight_decay: Weight decay of Adam.
-            **kwargs: See :class:`GroupTask`.
+            **kwargs: See :class:`DownstreamTask`.
 
         Raises:
             ValueError: If an argument is out of range, or weights and bands do not match.
@@ -107,7 +107,7 @@ class GroupClassification(GroupTask):
         super().__init__(loss=loss, weight_decay=weight_decay, **kwargs)
 
     def head(self, encoder: Encoder) -> GroupClassifier:
-        """See :meth:`GroupTask.head`."""
+        """See :meth:`DownstreamTask.head`."""
         points, radius = self.hparams['texture_points'] or 16, self.hparams['texture_radius'] or 2.0
         return GroupClassifier(
             encoder,
@@ -119,7 +119,7 @@ class GroupClassification(GroupTask):
         )
 
     def scores_metric(self) -> Metric:
-        """See :meth:`GroupTask.scores_metric`."""
+        """See :meth:`DownstreamTask.scores_metric`."""
         if self.hparams['task'] == 'multilabel':
             return MultilabelScores(self.labels)
         return ConfusionScores(self.labels, 'classification')

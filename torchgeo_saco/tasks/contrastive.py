@@ -253,8 +253,8 @@ class ContrastiveTask(BaseTask):
         size = self.hparams['queue_size']
         if self.has_key_encoder and largest is not None and size > largest:
             rank_zero_info(
-                f'queue_size={size} is more than the training items give without repeats; the '
-                f'queue holds {largest} keys'
+                f'queue_size={size} is more than the {largest} training items; the queue holds '
+                f'{largest} keys'
             )
             self.hparams['queue_size'] = largest
             self._configure_queues()
@@ -571,7 +571,8 @@ class ContrastiveTask(BaseTask):
     def _update_key_encoder(self) -> None:
         """Update the key encoder once per optimizer step, whatever the number of batches.
 
-        BatchNorm statistics are the key encoder's own, as in MoCo.
+        Backbone and projector keep BatchNorm statistics of their own, as in MoCo; the
+        standardization of the inputs is shared.
         """
         if self.has_key_encoder and self._updated_step != self.global_step:
             update_momentum(self.model, self.model_momentum, self.hparams['momentum'])

@@ -27,11 +27,11 @@ from ..io.checkpoint import CheckpointError
 from ..models import Encoder, EncoderConfig, Fusion, fit_input_statistics, load_encoder
 
 
-class GroupHead(nn.Module):
+class DownstreamHead(nn.Module):
     """An encoder and what is trained on its features. Base class."""
 
     def __init__(self, encoder: Encoder) -> None:
-        """Initialize a new GroupHead instance.
+        """Initialize a new DownstreamHead instance.
 
         Args:
             encoder: The encoder.
@@ -48,8 +48,8 @@ class GroupHead(nn.Module):
         """Scores (logits) of every class, (B, classes, ...)."""
 
 
-class GroupTask(BaseTask):
-    """Base class of the tasks that tell what an encoder of groups is worth.
+class DownstreamTask(BaseTask):
+    """Base class of the downstream tasks.
 
     A task derives from it, lists its arguments, and builds its head in :meth:`head`. Bands and
     class names come from the datamodule unless they are given. Frozen means frozen: BatchNorm of
@@ -65,7 +65,7 @@ class GroupTask(BaseTask):
     test_confusion: Tensor | None = None
 
     #: Encoder and head, or None until the bands are known.
-    model: GroupHead | None
+    model: DownstreamHead | None
 
     #: Whether the statistics were taken already.
     statistics_fitted: Tensor
@@ -91,7 +91,7 @@ class GroupTask(BaseTask):
         lr: float = 1e-3,
         weight_decay: float = 1e-4,
     ) -> None:
-        """Initialize a new GroupTask instance.
+        """Initialize a new DownstreamTask instance.
 
         Args:
             model: Name of the `timm
@@ -177,7 +177,7 @@ class GroupTask(BaseTask):
         return {'optimizer': optimizer, 'lr_scheduler': CosineAnnealingLR(optimizer, epochs)}
 
     @abstractmethod
-    def head(self, encoder: Encoder) -> GroupHead:
+    def head(self, encoder: Encoder) -> DownstreamHead:
         """Encoder and head for ``self.hparams``."""
 
     @abstractmethod
@@ -247,7 +247,7 @@ class GroupTask(BaseTask):
             )
         if isinstance(datamodule, BenchmarkDataModule):
             # Another task may have used the datamodule before.
-            datamodule.keep_features_of(self)
+            datamodule.discard_other_features(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the encoder again.
@@ -272,7 +272,7 @@ class GroupTask(BaseTask):
         if config != self.config:
             self._build(config.encoder(), config)
 
-    def train(self, mode: bool = True) -> 'GroupTask':
+    def train(self, mode: bool = True) -> 'DownstreamTask':
         """Set the mode of the head, and of the encoder unless that is frozen."""
         super().train(mode)
         if self.model is not None and self.hparams['freeze_backbone']:
@@ -447,7 +447,7 @@ class GroupTask(BaseTask):
         return [str(i) for i in range(self.hparams['num_classes'])] if names is None else names
 
     @property
-    def _model(self) -> GroupHead:
+    def _model(self) -> DownstreamHead:
         """Encoder and head, once there are any."""
         if self.model is None:
             raise ValueError('the model is unknown; set bands and num_classes of the task')

@@ -38,7 +38,7 @@ def require_data(task: Method, datamodule: Any) -> None:
 
 
 def largest_queue(task: Method, datamodule: Any) -> int | None:
-    """Return the most keys that a queue can hold without a training item twice.
+    """Return the most keys that a queue holds: as many as there are training items.
 
     Args:
         task: The method.

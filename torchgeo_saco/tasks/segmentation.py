@@ -14,12 +14,12 @@ from torchmetrics import Metric
 from ..datamodules.benchmark import IGNORED
 from ..metrics import ConfusionScores
 from ..models import Encoder, Fusion, GroupFusion, LinearDecoder, UNetDecoder
-from .downstream import GroupHead, GroupTask
+from .downstream import DownstreamHead, DownstreamTask
 
 Decoder = Literal['unet', 'linear']
 
 
-class GroupSegmenter(GroupHead):
+class GroupSegmenter(DownstreamHead):
     """Decoder of the feature maps of the groups; scores of dates are averaged."""
 
     def __init__(
@@ -111,7 +111,7 @@ class GroupSegmenter(GroupHead):
         return there / length[:, None]
 
 
-class GroupSegmentation(GroupTask):
+class GroupSegmentation(DownstreamTask):
     """Semantic segmentation by an encoder of band groups, of one date or of a time series.
 
     Every date of a series is an image of its own; the scores of the dates are averaged.
@@ -142,7 +142,7 @@ class GroupSegmentation(GroupTask):
             protocol: Metrics of ``segmentation``, or those of PASTIS in both its conventions.
             void_classes: Classes that do not enter the loss, such as 19 of PASTIS.
             loss: One of 'ce', 'focal', or 'dice'.
-            **kwargs: See :class:`GroupTask`.
+            **kwargs: See :class:`DownstreamTask`.
 
         Raises:
             ValueError: If an argument is out of range, or weights and bands do not match.
@@ -150,7 +150,7 @@ class GroupSegmentation(GroupTask):
         super().__init__(loss=loss, **kwargs)
 
     def head(self, encoder: Encoder) -> GroupSegmenter:
-        """See :meth:`GroupTask.head`."""
+        """See :meth:`DownstreamTask.head`."""
         return GroupSegmenter(
             encoder,
             self.hparams['num_classes'],
@@ -161,11 +161,11 @@ class GroupSegmentation(GroupTask):
         )
 
     def scores_metric(self) -> Metric:
-        """See :meth:`GroupTask.scores_metric`."""
+        """See :meth:`DownstreamTask.scores_metric`."""
         return ConfusionScores(self.labels, self.hparams['protocol'])
 
     def training_target(self, target: Tensor) -> Tensor:
-        """See :meth:`GroupTask.training_target`."""
+        """See :meth:`DownstreamTask.training_target`."""
         for void in self.hparams['void_classes']:
             target = target.where(target != void, IGNORED)
         return target

@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor, nn
 
-#: Stored number of reflectance 1 by type: SeCo stores it x 255, Copernicus products x 10000.
+#: Digital number of reflectance 1 by type: SeCo stores it x 255, Copernicus products x 10000.
 UNITS = {torch.uint8: 255.0, torch.uint16: 10000.0, torch.int16: 10000.0, torch.int32: 10000.0}
 
 
@@ -21,7 +21,7 @@ class Reflectance(nn.Module):
         """Initialize a new Reflectance instance.
 
         Args:
-            unit: Stored number of reflectance 1, or None to take it from the type: 255 for
+            unit: Digital number of reflectance 1, or None to take it from the type: 255 for
                 8-bit, 10000 for 16- and 32-bit integers, 1 for floats.
             offset: Added to stored numbers: -1000 for Sentinel-2 L2A since baseline 04.00,
                 unless the provider has undone it.

@@ -133,11 +133,11 @@ class ContrastiveViews(ImageTransform):
         Args:
             size: Side of a view, in pixels.
             rotation: Largest rotation, in degrees, to either side. Corners are reflected.
-            zoom: Largest enlargement of a centered window. 2 leaves a quarter of the ground.
+            zoom: Largest enlargement of a centred window. 2 leaves a quarter of the ground.
             contrast: Largest relative change of contrast: of the distance of every pixel from
                 the mean of its band in the image.
             shift: Largest change of all reflectances, as by haze.
-            p: Probability of rotation, and of enlargement.
+            p: Probability of rotation, and of enlargement; fixed in the tasks.
             crop: Smallest share of the ground in a cropped view; 1 leaves all of it.
             horizontal_flip: Probability of a flip of columns.
             vertical_flip: Probability of a flip of rows.

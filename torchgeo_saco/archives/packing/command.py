@@ -25,8 +25,8 @@ def pack(output: str, root: str | None = None, verify: bool = False, **kwargs: A
     For example:
 
       torchgeo-saco pack --root my/archive --output my/archive.zarr --workers 8
-      torchgeo-saco fit --config configs/saco.yaml --data.init_args.archive folder \
-          --data.init_args.root my/archive.zarr
+      torchgeo-saco fit --config trainer.yaml --config pretrain/saco.yaml \
+          --config data/folder.yaml --data.init_args.root my/archive.zarr
 
     Copy the folder to a bucket as it is, and give its URL, such as s3://bucket/archive.zarr, as
     root.

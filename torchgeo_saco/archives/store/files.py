@@ -255,9 +255,8 @@ class RemoteFiles:
         except self._errors as error:
             raise OSError(
                 f'{self.root}/{name} cannot be read ({_first_line(error)}); look at the URL, and '
-                'at '
-                'the environment variables of its provider, such as AWS_ACCESS_KEY_ID, AWS_REGION, '
-                'AWS_ENDPOINT_URL, or AWS_SKIP_SIGNATURE=true for public buckets'
+                'at the environment variables of its provider, such as AWS_ACCESS_KEY_ID, '
+                'AWS_REGION, AWS_ENDPOINT_URL, or AWS_SKIP_SIGNATURE=true for public buckets'
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -133,8 +133,7 @@ def _location(point: object, location: object, window: DateWindow) -> TargetLoca
     if not _SOUTH <= latitude <= _NORTH:
         raise ValueError(
             f'location {name} lies at latitude {latitude:g}, where there is no UTM zone and no '
-            'tile '
-            f'of Sentinel-2; keep to {_SOUTH:g}..{_NORTH:g}'
+            f'tile of Sentinel-2; keep to {_SOUTH:g}..{_NORTH:g}'
         )
     return TargetLocation(name, (longitude + 180) % 360 - 180, latitude, (window,))
 

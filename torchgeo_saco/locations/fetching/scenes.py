@@ -139,9 +139,8 @@ def _kept(folder: Path, location: TargetLocation, bands: Sequence[str]) -> Kept:
         ) from error
     if point != (location.longitude, location.latitude) or window not in location.windows:
         raise ValueError(
-            f'{folder} was fetched for the point {point} and the window {window}, which the '
-            'table of '
-            'points does not have; name another root for another sample'
+            f'{folder} was fetched for the point {point} and the window {window}, which the table '
+            'of points does not have; name another root for another sample'
         )
     lacking = [band for band in bands if not (folder / f'{band}.tif').is_file()]
     if lacking:

