@@ -59,6 +59,8 @@ def config(locations, tmp_path):
     return file
 
 
+pytestmark = pytest.mark.slow
+
 #: What the user adds for two devices of one machine.
 TWO = ('--trainer.accelerator=cpu', '--trainer.devices=2', '--trainer.strategy=ddp')
 

@@ -341,3 +341,11 @@ def test_blur_keeps_the_mean_and_takes_the_detail():
 def test_wrong_argument(wrong, message):
     with pytest.raises(ValueError, match=message):
         ContrastiveViews(**wrong)
+
+
+@pytest.mark.parametrize('key', ['bbox_xyxy', 'keypoints'])
+def test_boxes_and_points_are_refused_where_the_ground_moves(key):
+    views = K.AugmentationSequential(ContrastiveViews(size=8), data_keys=['input', key])
+    data = torch.zeros(1, 1, 4) if key == 'bbox_xyxy' else torch.zeros(1, 1, 2)
+    with pytest.raises(ValueError, match='moves images and masks; leave boxes and keypoints out'):
+        views(torch.rand(1, 3, 16, 16), data)

@@ -14,8 +14,9 @@ class ImageTransform(IntensityAugmentationBase2D):
     r"""Kornia augmentation of the last three axes, applied to every image.
 
     Subclasses write ``apply_transform`` for :math:`(\dots, C, H, W)`. Unlike Kornia's base class
-    this one also takes time series, integers, and transforms that add an axis, and leaves every
-    mask, box, keypoint and label as it is.
+    this one also takes time series, integers, and transforms that add an axis. Masks, boxes,
+    keypoints and labels stay as they are, for no pixel moves; a subclass that moves pixels
+    overrides ``transform_masks`` and ``transform_matrix``.
 
     ===================================================== ========= ============ ===============
     Image in                                              (C, H, W) (B, C, H, W) (B, T, C, H, W)
@@ -48,7 +49,7 @@ class ImageTransform(IntensityAugmentationBase2D):
 
         Args:
             input: Images.
-            params: Parameters of Kornia, unused: there is no randomness.
+            params: Parameters of Kornia, unused where there is no randomness.
             **kwargs: Options of Kornia's containers, unused.
 
         Returns:

@@ -296,6 +296,21 @@ class ContrastiveViews(ImageTransform):
         on_device = {name: value.to(input.device) for name, value in params.items()}
         return self.augmented(input, on_device)
 
+    @property
+    def transform_matrix(self) -> None:
+        """None: containers do not chain a crop that changes the size of the image."""
+        return None
+
+    def transform_boxes(self, input: Any, *args: Any, **kwargs: Any) -> Any:
+        """Refuse boxes, which would stay where they were.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError('ContrastiveViews moves images and masks; leave boxes and keypoints out')
+
+    transform_keypoints = transform_boxes
+
     def transform_masks(self, input: Any, params: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Give masks the geometry of the images, for Kornia's containers."""
         params = params or self._params
