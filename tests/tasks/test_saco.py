@@ -359,7 +359,7 @@ def test_queue_holds_as_many_keys_as_there_are_items(archive, tmp_path, caplog):
     task = small(queue_size=21)
     with caplog.at_level('INFO'):
         _, last = fit(task, archive, tmp_path)
-    assert 'queue_size=21 is more than the 20 training items; the queue holds 20 keys' in caplog.text
+    assert 'queue_size=21 is more than the 20 training items; the queue holds 20' in caplog.text
     assert task.queue().keys.shape[0] == task.hparams['queue_size'] == 20
     assert SACo.load_from_checkpoint(last).queue().keys.shape[0] == 20
 
