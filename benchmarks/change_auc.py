@@ -27,7 +27,7 @@ from torchgeo_saco.change.command import restored_task
 from torchgeo_saco.change.map import change_map
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.evaluation.environment import environment
-from torchgeo_saco.io.raster import read_bands
+from torchgeo_saco.io.raster import opened_raster
 from torchgeo_saco.tasks import CACo
 
 ROOT = Path(__file__).parents[1]
@@ -114,7 +114,10 @@ def masks(root: Path, data: SeasonalDataModule) -> dict[str, bool]:
     found = {}
     for place in data.predict_dataset.locations:
         path = root / 'change' / f'{place.name}.tif'
-        found[place.name] = path.exists() and bool(read_bands(path).any())
+        found[place.name] = False
+        if path.exists():
+            with opened_raster(path, 1) as file:
+                found[place.name] = bool(file.read(1).any())
     return found
 
 
