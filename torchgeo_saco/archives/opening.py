@@ -137,7 +137,7 @@ def _open_source(
     try:
         return GeoTIFFReader(found, bands, options), name
     except LayoutError as error:
-        held = describe_folder(root, options.sensor)
+        held = describe_folder(root, None if options.previews else options.sensor)
         raise LayoutError(f'{error}; it holds {held}') from error
 
 

@@ -43,12 +43,12 @@ class _File(NamedTuple):
 _Question = Callable[[str, Sequence[_File]], str | None]
 
 
-def describe_folder(root: Path, sensor: Sensor) -> str:
+def describe_folder(root: Path, sensor: Sensor | None = None) -> str:
     """Say what a folder holds, and which reader comes nearest.
 
     Args:
         root: A folder that no layout fits.
-        sensor: Sensor whose bands were looked for.
+        sensor: Sensor whose bands were looked for, or None where no band files were.
 
     Returns:
         A clause that follows 'it holds'.
@@ -57,7 +57,10 @@ def describe_folder(root: Path, sensor: Sensor) -> str:
     files = list(_files(root, ()))
     if not files:
         return 'no file'
-    placed = next((f for f in files if len(f.folders) == 2 and _is_band(f.name, sensor)), None)
+    wanted = SENSORS.values() if sensor is None else [sensor]
+    placed = next(
+        (f for f in files if len(f.folders) == 2 and any(_is_band(f.name, s) for s in wanted)), None
+    )
     if placed is not None:
         return (
             f'bands such as {"/".join([*placed.folders, placed.name])}; leave out previews, layout'

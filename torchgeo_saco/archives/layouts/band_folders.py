@@ -8,7 +8,7 @@ import os
 from torchgeo.datasets.utils import Path
 
 from ...bands import SENSORS, band_name
-from ..layout import LAYOUT, PREVIEWS, Location, read_layout
+from ..layout import LAYOUT, PREVIEWS, Location, Scene, read_layout
 from .base import Layout, first_entries
 
 # Folders that are looked into at each level.
@@ -50,6 +50,10 @@ class Previews(Layout):
     def locations(self) -> tuple[list[Location], list[str]]:
         """See :meth:`Layout.locations`."""
         return read_layout(self.root, self.sensor, previews=True)
+
+    def path(self, location: str, scene: Scene, band: str) -> str:
+        """See :meth:`Layout.path`."""
+        return os.path.join(location, scene.name)
 
 
 def is_band_file(name: str) -> bool:

@@ -36,7 +36,7 @@ class ImageFolders(Layout):
     """
 
     pattern = '<class>/<image>.jpg or .png'
-    file_bands = ('R', 'G', 'B')
+    file_bands: tuple[str, ...] = ('R', 'G', 'B')
     georeferenced = False
     skipped_reason = 'they lie beside the folders of the classes'
 
