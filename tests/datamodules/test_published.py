@@ -3,10 +3,14 @@
 
 """Tests of the datamodule on published archives: splits, labels, messages, training."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from lightning.pytorch import Trainer
 
+from torchgeo_saco.archives.layouts import LAYOUTS
 from torchgeo_saco.callbacks import KNNProbe
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.tasks import MoCo, SACo
@@ -18,6 +22,9 @@ from ..data.layouts import (
     write_ssl4eo,
 )
 from ..data.pretraining import small
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+METHODS = sorted(path.stem for path in (CONFIGS / 'pretrain').glob('*.yaml'))
 
 
 def module(root, **arguments):
@@ -134,3 +141,25 @@ def test_what_is_passed_over_is_said(images, caplog):
     with caplog.at_level('INFO'):
         module(images)
     assert 'passed over, for they lie beside the folders of the classes: legend.png' in caplog.text
+
+
+@pytest.mark.parametrize('data', ['ssl4eo_s12', 'bigearthnet', 'eurosat_rgb'])
+def test_configurations_say_nothing_that_methods_or_the_trainer_say(data):
+    own = keys(yaml.safe_load((CONFIGS / f'data/{data}.yaml').read_text()))
+    for name in ['trainer', *(f'pretrain/{method}' for method in METHODS)]:
+        other = keys(yaml.safe_load((CONFIGS / f'{name}.yaml').read_text()))
+        # Then the order of merging decides nothing.
+        assert own & other <= {'data.class_path'}
+    values = yaml.safe_load((CONFIGS / f'data/{data}.yaml').read_text())['data']
+    assert values['class_path'] == 'torchgeo_saco.datamodules.SeasonalDataModule'
+    module = SeasonalDataModule(**values['init_args'])
+    assert module.kwargs['layout'] in LAYOUTS
+
+
+def keys(values, before=''):
+    """Dotted names of all values of a configuration."""
+    if not isinstance(values, dict):
+        return {before}
+    return {
+        key for name, value in values.items() for key in keys(value, f'{before}.{name}'.strip('.'))
+    }

@@ -146,7 +146,8 @@ def complete_locations(
                 skipped.append(f'{location.name}/{scene.name} lacks {", ".join(lacking)}')
             else:
                 complete.append(scene)
-        location = Location(location.name, complete)
+        if len(complete) < len(location.scenes):
+            location = Location(location.name, complete)
         reason = lacking_dates(location)
         if reason is None:
             kept.append(location)
