@@ -241,3 +241,10 @@ def test_an_image_without_labels():
 def test_wrong_rows(rows, colors, tokens):
     with pytest.raises(ValueError, match=tokens):
         plot_predictions(rows, ['a', 'b'], colors)
+
+
+def test_embedding_of_one_image():
+    figure = plot_embeddings(torch.ones(1, 4), torch.tensor([1]), ['field', 'town'])
+    field, town = (collection.get_offsets() for collection in figure.axes[0].collections)
+    assert len(field) == 0
+    assert town.tolist() == [[0, 0]]

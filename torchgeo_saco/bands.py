@@ -101,6 +101,10 @@ LANDSAT_8_9 = Sensor(
     },
 )
 
+# Backscatter of ground-range detected products at 10 m, of SSL4EO-S12 and BigEarthNet in dB, in the
+# order of both. Two bands form no group: set input_bands of a task to them.
+SENTINEL1 = Sensor('Sentinel-1', {'VV': 10.0, 'VH': 10.0}, {})
+
 RGB = Sensor('RGB', {'R': 1.0, 'G': 1.0, 'B': 1.0}, {'natural_color': ('R', 'G', 'B')})
 
 # Panchromatic and multispectral sensor, 0.8 m and 3.2 m at nadir: blue, green, red, near infrared
@@ -115,6 +119,7 @@ SENSORS = {
     'sentinel2_l1c': SENTINEL2_L1C,
     'sentinel2_l2a': SENTINEL2_L2A,
     'landsat_8_9': LANDSAT_8_9,
+    'sentinel1': SENTINEL1,
     'rgb': RGB,
     'gaofen2': GAOFEN2,
 }
@@ -294,10 +299,21 @@ def _published_group(name: str, sensor: Sensor) -> BandGroup:
     """Group of the published table."""
     if name in sensor.groups:
         return BandGroup(name, sensor.groups[name])
+    if not sensor.groups:
+        raise ValueError(_no_groups(sensor))
     close = difflib.get_close_matches(name, sensor.groups, n=1, cutoff=0.0)[0]
     raise ValueError(
         f'{sensor.name} has no published group {name!r}; did you mean {close!r}? '
         'To add one of your own, map its name to three bands'
+    )
+
+
+def _no_groups(sensor: Sensor) -> str:
+    """Say that a sensor has no published groups."""
+    return (
+        f'{sensor.name} has no published groups; set input_bands of the task to '
+        f'[{", ".join(sensor.bands)}] to use its bands as one image, or map names of your own to '
+        'three bands'
     )
 
 
@@ -347,6 +363,8 @@ def available_groups(
             formed.append(BandGroup(group.name, (first, second, third)))
         else:
             skipped.append(SkippedGroup(group.name, _lack(group, bands, sensor)))
+    if not formed and not skipped:
+        raise ValueError(_no_groups(sensor))
     if not formed:
         reasons = '; '.join(f'{name}: {reason}' for name, reason in skipped)
         raise ValueError(

@@ -120,9 +120,11 @@ def plot_embeddings(
     centred = l2_normalize(embeddings).double().cpu()
     centred = centred - centred.mean(0)
     # A full decomposition: the randomised one would draw from the global generator.
-    scores, strengths, _ = torch.linalg.svd(centred, full_matrices=False)
+    # One image alone spans no plane.
+    rows = centred if len(centred) > 1 else centred.new_zeros(2, centred.shape[1])
+    scores, strengths, _ = torch.linalg.svd(rows, full_matrices=False)
     shares = strengths.square() / strengths.square().sum().clamp_min(1e-12)
-    scores = (scores * strengths)[:, :2].numpy()
+    scores = (scores * strengths)[: len(centred), :2].numpy()
     figure, axis = plt.subplots(figsize=(7, 5), layout='constrained')
     for number, name in enumerate(classes):
         chosen = (labels == number).cpu().numpy()

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from torchgeo_saco.archives.layout import read_layout, scene_date
+from torchgeo_saco.archives.layout import LayoutError, read_layout, scene_date
 from torchgeo_saco.bands import SENTINEL2_L1C
 
 from ..data.archives import write_archive
@@ -125,7 +125,7 @@ def test_root_is_a_file(tmp_path):
 def test_empty_root(tmp_path, content):
     touch(tmp_path, *content)
     with pytest.raises(
-        ValueError, match=r'holds no location laid out as <location>/.*previews=True'
+        LayoutError, match=r'holds no location laid out as <location>/<date or scene id>/<band>'
     ):
         read_layout(tmp_path, SENTINEL2_L1C)
 

@@ -308,15 +308,26 @@ def test_scene_that_lacks_a_band_is_refused_or_dropped(tmp_path):
 
 
 def test_long_report_is_cut(tmp_path):
-    write_archive(tmp_path, locations=30, dates=DATES[:1], bands=['B4'], size=6)
-    with pytest.raises(ValueError, match=r'000019 has 1 of 2 dates and 10 more\.'):
-        SeasonalArchive(tmp_path, dates=2)
+    write_archive(tmp_path, locations=30, dates=DATES[:2], bands=['B4'], size=6)
+    with pytest.raises(ValueError, match=r'000019 has 2 of 3 dates and 10 more\.'):
+        SeasonalArchive(tmp_path, dates=3)
 
 
 def test_nothing_left(tmp_path):
-    write_archive(tmp_path, locations=1, dates=DATES[:1], bands=['B4'], size=6)
-    with pytest.raises(ValueError, match=r'000000 has 1 of 2 dates'):
-        SeasonalArchive(tmp_path, dates=2, on_missing='drop')
+    write_archive(tmp_path, locations=1, dates=DATES[:2], bands=['B4'], size=6)
+    with pytest.raises(ValueError, match=r'000000 has 2 of 3 dates'):
+        SeasonalArchive(tmp_path, dates=3, on_missing='drop')
+
+
+@pytest.mark.parametrize('arguments', [{'dates': 2}, {'item': 'years'}, {'dates': 3}])
+@pytest.mark.parametrize('on_missing', ['error', 'drop'])
+def test_single_dates_are_for_methods_that_compare_views(tmp_path, arguments, on_missing):
+    write_archive(tmp_path, locations=2, dates=DATES[:1], bands=['B4'], size=6)
+    with pytest.raises(
+        ValueError, match=r'has one date per location, .* MoCo with data\.init_args\.dates set to 1'
+    ):
+        SeasonalArchive(tmp_path, on_missing=on_missing, **arguments)
+    assert len(SeasonalArchive(tmp_path, dates=1)) == 2
 
 
 def test_images_of_different_size(tmp_path):

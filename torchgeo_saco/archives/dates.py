@@ -62,6 +62,8 @@ def too_few_dates(
         other_dates: Where the dates beside the first may lie.
         rule: What the years are.
     """
+    if item != 'years' and len(location.days) >= dates and (dates == 1 or other_dates == 'any'):
+        return None
     count = len(location.days)
     sizes = {year: len(group) for year, group in calendar_years(location).items()}
     listed = ', '.join(f'{size} in {year}' for year, size in sizes.items())
@@ -72,8 +74,6 @@ def too_few_dates(
         return f'{location.name} has {found}, not two years of {dates}'
     if count < dates:
         return f'{location.name} has {count} of {dates} dates'
-    if dates == 1 or other_dates == 'any':
-        return None
     same = other_dates == 'same_year'
     enough = min(sizes.values()) if same else count - max(sizes.values()) + 1
     if enough >= dates:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Seasonal archives as trees of folders with one GeoTIFF a band."""
+"""Seasonal archives as trees of folders, in any layout."""
 
 import copy
 import os
@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from shapely.geometry.base import BaseGeometry
-from torchgeo.datasets.utils import Path
 
 from ..bands import band_index, band_names
 from ..io.georeference import Georeference, read_footprint, read_georeference
 from ..io.raster import BandFileError, raster_environment, read_bands, read_size
-from .labels import read_labels
-from .layout import Location, complete_locations, read_layout
+from .layout import Location, complete_locations
+from .layouts import Layout
 from .listing import Locations, TreeListing
 from .readers import ArchiveReader, DateRule, ReadOptions, centred
 
@@ -25,28 +24,33 @@ from .readers import ArchiveReader, DateRule, ReadOptions, centred
 class GeoTIFFReader(ArchiveReader):
     """Images of a tree of folders."""
 
-    def __init__(self, root: Path, bands: Sequence[str] | None, form: ReadOptions) -> None:
+    def __init__(self, layout: Layout, bands: Sequence[str] | None, form: ReadOptions) -> None:
         """Initialize a new GeoTIFFReader instance.
 
         Args:
-            root: Folder of the locations.
+            layout: Where the files lie.
             bands: Bands to read, in any spelling, or None for all that are there.
             form: How images are read.
 
         Raises:
-            FileNotFoundError: If *root* is missing.
+            FileNotFoundError: If the folder is missing.
             ValueError: If a band is unknown or in no file, or no location is found.
         """
-        self.root = os.fspath(root)
+        self.layout = layout
+        self.root = layout.root
         self.form = form
+        self.multilabel = layout.multilabel
+        self.skipped_reason = layout.skipped_reason.format(sensor=form.sensor.name)
         self._keys: dict[tuple[str, int], tuple[object, ...]] = {}
-        self._locations, self.skipped_files = read_layout(root, form.sensor, form.previews)
+        self._locations, self.skipped_files = layout.locations()
+        self.single_date = all(len(location.scenes) < 2 for location in self._locations)
         self.listed = pa.array([location.name for location in self._locations], pa.string())
         self.bands = self._readable_bands(bands)
+        self.files_per_scene = len(self.bands) if layout.file_bands is None else 1
 
     def complete(self, rule: DateRule) -> tuple[Locations, Sequence[str]]:
         """See :meth:`ArchiveReader.complete`."""
-        bands = () if self.form.previews else self.bands
+        bands = self.bands if self.layout.file_bands is None else ()
         kept, skipped = complete_locations(self._locations, bands, rule.lacking)
         # What was listed is not needed again, and may be long.
         self._locations = []
@@ -55,8 +59,12 @@ class GeoTIFFReader(ArchiveReader):
     def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
         """See :meth:`ArchiveReader.labels`."""
         names = locations.names.to_pylist()
-        classes, known = read_labels(self.root, set(names))
+        classes, known = self.layout.labels(names)
         return classes, np.array([known.get(name, -1) for name in names], np.int32)
+
+    def multi_hot(self, location: Location) -> np.ndarray:
+        """See :meth:`ArchiveReader.multi_hot`."""
+        return self.layout.multi_hot(location.name)
 
     def open_images(self, first: Location) -> None:
         """Size and type of all images are those of the first."""
@@ -80,17 +88,20 @@ class GeoTIFFReader(ArchiveReader):
 
     def footprint(self, location: Location) -> BaseGeometry | None:
         """Ground of the first date of a location, from its header."""
-        return read_footprint(self.band_paths(location, 0)[0], 3 if self.form.previews else 1)
+        if not self.layout.georeferenced:
+            return None
+        return read_footprint(self.band_paths(location, 0)[0], self._count)
 
     def georeference(self, location: Location) -> Georeference | None:
         """Where the pixels of the images of a location lie, from the header of the first date."""
+        if not self.layout.georeferenced:
+            return None
         paths = self.band_paths(location, 0)
-        count = 3 if self.form.previews else 1
-        path = paths[0 if self.form.previews else self._finest]
-        found = read_georeference(path, count)
+        path = paths[self._finest if self.layout.file_bands is None else 0]
+        found = read_georeference(path, self._count)
         if found is None or self.form.size is None:
             return found
-        rows, columns = centred(read_size(path, count), self.form.size) or (
+        rows, columns = centred(read_size(path, self._count), self.form.size) or (
             slice(0, 0),
             slice(0, 0),
         )
@@ -99,18 +110,23 @@ class GeoTIFFReader(ArchiveReader):
         return found._replace(transform=(a, b, a * x + b * y + c, d, e, d * x + e * y + f))
 
     @property
+    def _count(self) -> int:
+        """Bands of a file."""
+        return len(self.layout.file_bands or ('',))
+
+    @property
     def _finest(self) -> int:
         """Position of the band that the others are brought to."""
         sides = [self.form.sensor.bands[band] for band in self.bands]
         return sides.index(min(sides))
 
     def band_paths(self, location: Location, scene: int) -> list[str]:
-        """Files of one date of a location, one a band, or the preview."""
-        name, _, files = location.scenes[scene]
-        folder = os.path.join(self.root, location.name, name)
-        if self.form.previews:
-            return [folder]
-        return [os.path.join(folder, files[band]) for band in self.bands]
+        """Files of one date of a location, one a band, or the one that holds all."""
+        found = location.scenes[scene]
+        bands = self.bands if self.layout.file_bands is None else ('',)
+        return [
+            os.path.join(self.root, self.layout.path(location.name, found, band)) for band in bands
+        ]
 
     def require_dtype(self, path: str, dtype: np.dtype) -> None:
         """Refuse what would take its unit of reflectance from other files.
@@ -134,9 +150,9 @@ class GeoTIFFReader(ArchiveReader):
     def _image(self, location: Location, scene: int) -> np.ndarray:
         """One date of a location from its files, (C, H, W)."""
         paths = self.band_paths(location, scene)
-        if self.form.previews:
-            image = read_bands(paths[0], count=3, max_nodata=self.form.max_nodata)
-            image = image[band_index(list(self.form.sensor.bands), self.bands)]
+        if self.layout.file_bands is not None:
+            image = self.layout.read_image(paths[0], self.form.max_nodata)
+            image = image[band_index(self.layout.file_bands, self.bands)]
             self.require_dtype(paths[0], image.dtype)
             return self._center_window(image, paths[0])
         finest = self._finest
@@ -176,9 +192,9 @@ class GeoTIFFReader(ArchiveReader):
     def _readable_bands(self, bands: Sequence[str] | None) -> tuple[str, ...]:
         """Bands asked for, or all bands of the archive in the order of the sensor."""
         sensor = self.form.sensor
-        if self.form.previews:
-            return band_names(bands or tuple(sensor.bands), sensor)
         present: set[str] = set()
+        if self.layout.file_bands is not None:
+            present.update(self.layout.file_bands)
         # Listings are shared between scenes, so there are few distinct ones.
         for files in {id(s.files): s.files for p in self._locations for s in p.scenes}.values():
             present.update(files)

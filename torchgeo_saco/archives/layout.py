@@ -14,8 +14,16 @@ from torchgeo.datasets.utils import Path
 from ..bands import Sensor, band_name
 
 LAYOUT = '<location>/<date or scene id>/<band>.tif'
+PREVIEWS = '<location>/<scene id>.tif'
+
+#: Day of a scene whose date is not known.
+UNDATED = datetime.date.min
 
 _STRAY = {'__MACOSX', 'lost+found', 'System Volume Information', '$RECYCLE.BIN'}
+
+
+class LayoutError(ValueError):
+    """A folder that holds no location in the layout looked for."""
 
 
 class Scene(NamedTuple):
@@ -24,7 +32,7 @@ class Scene(NamedTuple):
     #: Folder, or preview file, relative to the folder of the location.
     name: str
 
-    #: Day of the acquisition.
+    #: Day of the acquisition, :data:`UNDATED` where it is not known.
     date: datetime.date
 
     #: File name of each band, or of all bands together under the empty name.
@@ -100,19 +108,16 @@ def read_layout(
         PermissionError: If a folder may not be read.
         ValueError: If no location is found, a scene has no date, or a band has two files.
     """
-    if not os.path.exists(root):
-        raise FileNotFoundError(f'{root} does not exist; set root to a folder laid out as {LAYOUT}')
-    if not os.path.isdir(root):
-        raise FileNotFoundError(f'{root} is a file; set root to a folder laid out as {LAYOUT}')
+    require_folder(root)
     shared: dict[frozenset[str], dict[str, str]] = {}
     find = _preview_scenes if previews else _band_scenes
     locations = []
-    for folder in _folders(root):
+    for folder in list_folders(root):
         scenes = sorted(find(folder.path, sensor, shared), key=lambda scene: scene[1::-1])
         locations.append(Location(folder.name, scenes))
     if not any(scene.files for location in locations for scene in location.scenes):
-        remedy = '' if previews else '; set previews=True if it holds only RGB previews'
-        raise ValueError(f'{root} holds no location laid out as {LAYOUT}{remedy}')
+        pattern = PREVIEWS if previews else LAYOUT
+        raise LayoutError(f'{root} holds no location laid out as {pattern}')
     no_band = {name for names, files in shared.items() for name in names - set(files.values())}
     return locations, sorted(no_band)
 
@@ -141,7 +146,8 @@ def complete_locations(
                 skipped.append(f'{location.name}/{scene.name} lacks {", ".join(lacking)}')
             else:
                 complete.append(scene)
-        location = Location(location.name, complete)
+        if len(complete) < len(location.scenes):
+            location = Location(location.name, complete)
         reason = lacking_dates(location)
         if reason is None:
             kept.append(location)
@@ -150,36 +156,63 @@ def complete_locations(
     return kept, skipped
 
 
-def _folders(path: Path) -> list[os.DirEntry[str]]:
-    """Sub-folders by name. Unlike glob and walk, this raises where it may not read."""
+def require_folder(root: Path, pattern: str = LAYOUT) -> None:
+    """Refuse a root that is no folder.
+
+    Args:
+        root: Folder of the locations.
+        pattern: How they are laid out, for the message.
+
+    Raises:
+        FileNotFoundError: If it is missing or no folder.
+    """
+    if not os.path.exists(root):
+        raise FileNotFoundError(
+            f'{root} does not exist; set root to a folder laid out as {pattern}'
+        )
+    if not os.path.isdir(root):
+        raise FileNotFoundError(f'{root} is a file; set root to a folder laid out as {pattern}')
+
+
+def list_folders(path: Path) -> list[os.DirEntry[str]]:
+    """List sub-folders by name. Unlike glob and walk, this raises where it may not read."""
     try:
         with os.scandir(path) as entries:
-            found = [entry for entry in entries if _is_data(entry.name) and entry.is_dir()]
+            found = [entry for entry in entries if is_data(entry.name) and entry.is_dir()]
     except PermissionError as error:
         raise PermissionError(f'{path} cannot be listed: permission denied') from error
     return sorted(found, key=lambda entry: entry.name)
 
 
-def _is_data(name: str) -> bool:
+def is_data(name: str) -> bool:
     """Whether an entry is data, not what an operating system or editor left behind."""
     return not name.startswith('.') and name not in _STRAY
 
 
-def _tif_names(path: Path) -> list[str]:
-    """Names of the GeoTIFFs in a folder."""
+def list_names(path: Path) -> list[str]:
+    """List all names in a folder.
+
+    Raises:
+        PermissionError: If it may not be read.
+    """
     try:
-        names = os.listdir(path)
+        return os.listdir(path)
     except PermissionError as error:
         raise PermissionError(f'{path} cannot be listed: permission denied') from error
-    return sorted(n for n in names if _is_data(n) and n.lower().endswith(('.tif', '.tiff')))
+
+
+def list_tifs(path: Path) -> list[str]:
+    """List the names of the GeoTIFFs in a folder."""
+    names = list_names(path)
+    return sorted(n for n in names if is_data(n) and n.lower().endswith(('.tif', '.tiff')))
 
 
 def _band_scenes(
     location: str, sensor: Sensor, shared: dict[frozenset[str], dict[str, str]]
 ) -> Iterator[Scene]:
     """Scenes stored as one file a band."""
-    for folder in _folders(location):
-        names = frozenset(_tif_names(folder.path))
+    for folder in list_folders(location):
+        names = frozenset(list_tifs(folder.path))
         # A million scenes share a handful of file lists; keep each list once.
         if names not in shared:
             shared[names] = _band_files(folder.path, sorted(names), sensor)
@@ -192,7 +225,7 @@ def _preview_scenes(
     location: str, sensor: Sensor, shared: dict[frozenset[str], dict[str, str]]
 ) -> Iterator[Scene]:
     """Scenes stored as one preview each."""
-    for name in _tif_names(location):
+    for name in list_tifs(location):
         yield Scene(name, _parse_date(os.path.join(location, name)), {'': ''})
 
 

@@ -10,12 +10,16 @@ import numpy as np
 from rasterio.enums import Resampling
 from torchgeo.datasets.utils import Path
 
-from ..bands import Sensor, known_sensor
+from ..bands import known_sensor
 from ..runtime.checks import check_choice
 from .geotiff import GeoTIFFReader
+from .layout import LayoutError
+from .layouts import find_layout
+from .layouts.registry import DEFAULT_SENSOR
 from .listing import Locations
 from .readers import ArchiveReader, DateRule, ReadOptions
 from .store import is_store
+from .survey import describe_folder
 from .zarr import ZarrReader
 
 _LISTED = 20
@@ -39,14 +43,16 @@ class OpenArchive(NamedTuple):
     #: Class of each location, -1 where it has none.
     label_numbers: np.ndarray
 
+    #: Sensor of the bands, by name.
+    sensor: str
+
 
 def read_options(
-    sensor: Sensor, previews: bool, size: int | None, resampling: str, max_nodata: float
+    previews: bool, size: int | None, resampling: str, max_nodata: float
 ) -> ReadOptions:
-    """Check how images are to be read.
+    """Check how images are to be read; the sensor is set when the archive is opened.
 
     Args:
-        sensor: Sensor of the bands.
         previews: Whether 3-band previews are read in place of band files.
         size: Side in pixels of a centred window, or None for the whole image.
         resampling: How coarser bands are brought to the finest grid.
@@ -61,9 +67,8 @@ def read_options(
     check_choice('resampling', resampling, [r.name for r in Resampling])
     if not 0 <= max_nodata <= 1:
         raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
-    return ReadOptions(
-        known_sensor('rgb') if previews else sensor, previews, size, resampling, max_nodata
-    )
+    sensor = known_sensor('rgb' if previews else DEFAULT_SENSOR)
+    return ReadOptions(sensor, previews, size, resampling, max_nodata)
 
 
 def open_archive(
@@ -72,6 +77,8 @@ def open_archive(
     options: ReadOptions,
     rule: DateRule,
     on_missing: Literal['error', 'drop'],
+    sensor: str | None = None,
+    layout: str | None = None,
 ) -> OpenArchive:
     """List an archive, and learn size and type of its images from the first.
 
@@ -81,6 +88,9 @@ def open_archive(
         options: How images are read.
         rule: Dates that a location must have.
         on_missing: Whether what lacks a band or dates is refused or skipped.
+        sensor: Sensor of the bands by name, or None for that of the layout.
+        layout: A key of :data:`~torchgeo_saco.archives.layouts.LAYOUTS`, or None to choose one by
+            looking at the folder.
 
     Returns:
         The archive.
@@ -90,9 +100,10 @@ def open_archive(
         ValueError: If a band is unknown, no location is found, or something is missing.
     """
     drop = check_choice('on_missing', on_missing, ('error', 'drop')) == 'drop'
-    reader = ZarrReader if is_store(root) else GeoTIFFReader
-    source: ArchiveReader = reader(root, bands, options)
+    source, sensor = _open_source(root, bands, options, sensor, layout)
     locations, skipped = source.complete(rule)
+    if not locations and source.single_date and (rule.dates > 1 or rule.item == 'years'):
+        raise ValueError(_single_date(root, rule))
     if skipped and not (drop and locations):
         more = f' and {len(skipped) - _LISTED} more' if len(skipped) > _LISTED else ''
         raise ValueError(
@@ -101,4 +112,40 @@ def open_archive(
         )
     classes, label_numbers = source.labels(locations)
     source.open_images(locations[0])
-    return OpenArchive(source, locations, skipped, classes, label_numbers)
+    return OpenArchive(source, locations, skipped, classes, label_numbers, sensor)
+
+
+def _open_source(
+    root: Path,
+    bands: Sequence[str] | None,
+    options: ReadOptions,
+    sensor: str | None,
+    layout: str | None,
+) -> tuple[ArchiveReader, str]:
+    """Reader of an archive, and its sensor by name."""
+    if options.previews:
+        sensor, layout = None, layout or 'previews'
+        if layout != 'previews':
+            raise ValueError(f'previews=True has a layout of its own; leave out layout={layout}')
+    if is_store(root):
+        if layout not in (None, 'previews'):
+            raise ValueError(f'{root} is a store, which has no layout; leave out layout={layout}')
+        name = 'rgb' if options.previews else sensor or DEFAULT_SENSOR
+        return ZarrReader(root, bands, options._replace(sensor=known_sensor(name))), name
+    found, name = find_layout(root, sensor, layout)
+    options = options._replace(sensor=known_sensor(name))
+    try:
+        return GeoTIFFReader(found, bands, options), name
+    except LayoutError as error:
+        held = describe_folder(root, None if options.previews else options.sensor)
+        raise LayoutError(f'{error}; it holds {held}') from error
+
+
+def _single_date(root: Path, rule: DateRule) -> str:
+    """Say how to train on locations of one date."""
+    wanted = f'{rule.dates} in each of two years' if rule.item == 'years' else f'{rule.dates}'
+    return (
+        f'{root} has one date per location, and the samples asked for have {wanted}; train on it '
+        'by a method that compares views of one date: MoCo with data.init_args.dates set to 1 '
+        '(--config pretrain/moco.yaml in place of the other method)'
+    )

@@ -65,8 +65,20 @@ class ArchiveReader(ABC):
     #: Bands that are read, in order.
     bands: tuple[str, ...]
 
-    #: Names of GeoTIFFs that are no band.
+    #: Names of files that are passed over.
     skipped_files: Sequence[str] = ()
+
+    #: Why they are, as a clause.
+    skipped_reason: str = ''
+
+    #: Files that one date is read from.
+    files_per_scene: int = 1
+
+    #: Whether no location has more than one date.
+    single_date: bool
+
+    #: Whether a location may have several labels, see :meth:`multi_hot`.
+    multilabel: bool = False
 
     #: Names of all locations, also of those skipped.
     listed: pa.StringArray
@@ -89,6 +101,10 @@ class ArchiveReader(ABC):
     @abstractmethod
     def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
         """Classes, and the class of each location, -1 where it has none."""
+
+    def multi_hot(self, location: Location) -> np.ndarray:
+        """Return 1 for each class of a location and 0 for the others, (classes) int64."""
+        raise ValueError(f'{self.root} has no locations of several labels')
 
     @abstractmethod
     def footprint(self, location: Location) -> BaseGeometry | None:

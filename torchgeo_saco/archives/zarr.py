@@ -60,6 +60,7 @@ class ZarrReader(ArchiveReader):
         self._images = StoredImages(self._files, self.description)
         stored = read_listing(self._files, self.description.shape[0])
         self._listing = StoreListing(stored)
+        self.single_date = bool((np.diff(self._listing.first) < 2).all())
 
     @property
     def listed(self) -> pa.StringArray:

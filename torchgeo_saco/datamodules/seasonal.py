@@ -17,6 +17,7 @@ from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Path, Sample
 
 from ..archives.registry import archive_folder, obtain_archive
+from ..archives.splits import split_positions
 from ..archives.store import is_store
 from ..datasets import SeasonalArchive
 from ..samplers.collate import collate
@@ -54,6 +55,7 @@ class SeasonalDataModule(NonGeoDataModule):
         batch_size: int = 64,
         num_workers: int = 0,
         pin_memory: bool = False,
+        split_files: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Initialize a new SeasonalDataModule instance.
@@ -71,6 +73,10 @@ class SeasonalDataModule(NonGeoDataModule):
             batch_size: Size of each mini-batch.
             num_workers: Number of workers for parallel data loading.
             pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+            split_files: Lists of the locations of the splits, with ``{split}`` in place of train,
+                val and test (which may be absent), such as ``eurosat_rgb-{split}.txt``, below the
+                root or anywhere; or None to hold out *val_fraction*. A line names a location, its
+                file or its patch; of several between commas, any.
             **kwargs: See :class:`~torchgeo_saco.datasets.SeasonalArchive`.
 
         Raises:
@@ -95,6 +101,12 @@ class SeasonalDataModule(NonGeoDataModule):
                 f'batch_size must be at least 2 to contrast locations, got {batch_size}'
             )
         self.val_fraction = val_fraction
+        if split_files is not None and '{split}' not in split_files:
+            raise ValueError(
+                f'split_files must hold {{split}} in place of train, val and test, got '
+                f'{split_files!r}'
+            )
+        self.split_files = split_files
         self.reflectance = Reflectance(unit, offset)
         #: Names of the channels, known after :meth:`setup`.
         self.bands: tuple[str, ...] | None = None
@@ -103,6 +115,7 @@ class SeasonalDataModule(NonGeoDataModule):
         self.train_dataset: SeasonalArchive | None = None
         self.val_dataset: SeasonalArchive | None = None
         self.predict_dataset: SeasonalArchive | None = None
+        self._tested: SeasonalArchive | None = None
 
     def prepare_data(self) -> None:
         """Generate or download the archive."""
@@ -145,6 +158,11 @@ class SeasonalDataModule(NonGeoDataModule):
             raise ValueError(
                 f'{self.folder} has no labels; add labels.csv with columns location and label'
             )
+        if self.train_dataset.multilabel:
+            raise ValueError(
+                f'locations of {self.folder} have several labels each; judge the encoder by '
+                'torchgeo-saco evaluate, or on BigEarthNetBandsDataModule'
+            )
         if not len(self.val_dataset):
             raise ValueError('no location is held out; set val_fraction above 0')
         loaders = []
@@ -179,7 +197,8 @@ class SeasonalDataModule(NonGeoDataModule):
     def ordered_dataloader(self, split: Literal['train', 'val', 'test']) -> DataLoader:
         """Labelled single-date images in fixed order, to evaluate a frozen encoder.
 
-        These splits are not those of training: only ``test`` is of the locations held out.
+        These splits are not those of training: only ``test`` is of the locations held out. With
+        *split_files* they are those of the lists; without a list of test, ``test`` is as before.
 
         Args:
             split: ``test``: the locations held out; ``train`` and ``val``: three quarters and one
@@ -194,16 +213,21 @@ class SeasonalDataModule(NonGeoDataModule):
         if self.train_dataset is None or self.val_dataset is None:
             raise ValueError('call setup first')
         dataset = self.val_dataset if split == 'test' else self.train_dataset
+        if self._tested is not None:
+            parts = {'train': self.train_dataset, 'val': self.val_dataset, 'test': self._tested}
+            dataset = parts[split]
         # The order of the split by hash, which depends on names alone.
         order = _by_hash(dataset.locations.names)
-        quarter = len(order) // 4
-        chosen = {'train': order[quarter:], 'val': order[:quarter], 'test': order}[split]
+        if self._tested is None:
+            quarter = len(order) // 4
+            order = {'train': order[quarter:], 'val': order[:quarter], 'test': order}[split]
+        chosen = order
         labelled = np.sort(chosen[dataset.label_numbers[chosen] >= 0])
         if not len(labelled):
             raise ValueError(
                 f'{self.folder}/labels.csv labels no location of the {split} split; add some'
             )
-        part = dataset.part(labelled, 1, 'date')
+        part = dataset.part(labelled, 1, 'date', label_vectors=True)
         return self._loader(part, range(len(part)))
 
     def test_dataloader(self) -> Any:
@@ -237,17 +261,31 @@ class SeasonalDataModule(NonGeoDataModule):
         whole = SeasonalArchive(self.folder, dates=self.dates, transforms=None, **self.kwargs)
         self._require_reflectance(whole)
         self.bands, self.classes = whole.bands, whole.classes
-        held_out = self._held_out(whole)
-        count, held = len(whole.locations), int(held_out.sum())
-        if count - held < 2:
+        train, val, test = self._splits(whole)
+        count = len(whole.locations)
+        if count == 1:
             raise ValueError(
-                f'{self.folder} has {count} locations, {held} of them held out; contrasting '
-                'needs at least 2 to train on: add locations, or lower val_fraction'
+                f'{self.folder} has 1 location, and contrasting compares several: add locations to '
+                'train on; one alone can be embedded by an encoder that was trained on others'
             )
-        self.train_dataset = whole.part(np.flatnonzero(~held_out))
-        self.val_dataset = whole.part(np.flatnonzero(held_out))
+        if len(train) < 2:
+            raise ValueError(
+                f'{self.folder} has {count} locations, {count - len(train)} of them held out; '
+                'contrasting needs at least 2 to train on: add locations, or lower val_fraction'
+            )
+        self.train_dataset, self.val_dataset = whole.part(train), whole.part(val)
+        self._tested = None if test is None else whole.part(test)
         self.predict_dataset = whole.part(np.arange(count), 1, 'date')
         self._report(whole)
+
+    def _splits(self, whole: SeasonalArchive) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Positions of the locations to train on, to validate on, and of a list of test."""
+        if self.split_files is not None:
+            names = whole.locations.names.to_pylist()
+            drop = self.kwargs.get('on_missing') == 'drop'
+            return split_positions(self.split_files, self.folder, names, drop)
+        held_out = self._held_out(whole)
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out), None
 
     def _held_out(self, whole: SeasonalArchive) -> np.ndarray:
         """Whether each location is held out.
@@ -287,7 +325,7 @@ class SeasonalDataModule(NonGeoDataModule):
             f'{str(whole.dtype).removeprefix("torch.")}'
         )
         dates = len(self.predict_dataset or ())
-        files = dates if self.kwargs.get('previews') else dates * len(whole.bands)
+        files = dates * whole.source.files_per_scene
         if files > _MANY_FILES and not self.kwargs.get('cache') and not is_store(self.folder):
             rank_zero_info(
                 f'{self.folder} is read from {files} files: a worker reads 4 to 9 times as fast '
@@ -295,8 +333,7 @@ class SeasonalDataModule(NonGeoDataModule):
             )
         if whole.skipped_files:
             rank_zero_info(
-                f'passed over, for no band of {whole.sensor.name} has such a name: '
-                f'{", ".join(whole.skipped_files)}'
+                f'passed over, for {whole.source.skipped_reason}: {", ".join(whole.skipped_files)}'
             )
         for reason in whole.skipped[:_REASONS]:
             rank_zero_info(f'skipped: {reason}')

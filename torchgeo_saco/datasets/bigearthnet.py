@@ -3,12 +3,10 @@
 
 """BigEarthNet with bands by name."""
 
-import difflib
 import importlib.util
-import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,6 +20,7 @@ from torchgeo.datasets import (
 )
 from torchgeo.datasets.utils import Path, Sample
 
+from ..archives.labels import bigearthnet_classes, bigearthnet_targets, multi_hot, read_patch_labels
 from ..bands import SENTINEL2_L2A
 from ..io.raster import read_bands
 from .scenes import LabelledScenes, listed_scenes, require_uint16
@@ -81,7 +80,7 @@ class BigEarthNetBands(LabelledScenes):
         )
         self.classes = bigearthnet_classes(num_classes, version)
         self.version = version
-        self._targets = _targets(num_classes, version)
+        self._targets = bigearthnet_targets(num_classes, version)
         self._labels: list[Tensor] = []
         self._folder, path = bigearthnet_paths(root, split, version)
         if not os.path.isfile(path) or not os.path.isdir(self._folder):
@@ -130,14 +129,7 @@ class BigEarthNetBands(LabelledScenes):
         if self.version == 2:
             return self._labels[position].long()
         path = f'{self._stem(position)}_labels_metadata.json'
-        try:
-            with open(path, encoding='utf-8') as file:
-                names = json.load(file)['labels']
-        except FileNotFoundError as error:
-            raise ValueError(f'{path} is missing; fetch it again') from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f'{path} holds no labels ({error!r}); fetch it again') from error
-        return self._multi_hot(names, path).long()
+        return self._multi_hot(read_patch_labels(path), path).long()
 
     def _stem(self, position: int) -> str:
         """Beginning of the paths of the files of a patch."""
@@ -166,44 +158,8 @@ class BigEarthNetBands(LabelledScenes):
 
     def _multi_hot(self, names: Iterable[str], source: str) -> Tensor:
         """One 0 or 1 for each class, uint8."""
-        names = list(names) if isinstance(names, list | np.ndarray) else []
-        if not names:
-            raise ValueError(f'{source} has no labels; fetch it again')
-        label = torch.zeros(len(self.classes), dtype=torch.uint8)
-        for name in names:
-            if not isinstance(name, str) or name not in self._targets:
-                close = difflib.get_close_matches(str(name), self._targets, n=1, cutoff=0.0)[0]
-                raise ValueError(
-                    f'{source} has the unknown label {name!r}; did you mean {close!r}?'
-                )
-            number = self._targets[name]
-            if number is not None:
-                label[number] = 1
-        return label
-
-
-def bigearthnet_classes(num_classes: int, version: int) -> list[str]:
-    """Names of the classes of a version.
-
-    Args:
-        num_classes: Either 19, or 43 in version 1.
-        version: Either 1 or 2.
-
-    Returns:
-        The names, in the order of the labels.
-
-    Raises:
-        ValueError: If there is no such version, or it has another number of classes.
-    """
-    if version not in (1, 2):
-        raise ValueError(f'version must be 1 or 2, got {version!r}')
-    known = (19, 43) if version == 1 else (19,)
-    if num_classes not in known:
-        raise ValueError(
-            f'num_classes must be {" or ".join(map(str, known))} in version {version}, '
-            f'got {num_classes!r}'
-        )
-    return BigEarthNet.class_sets[num_classes]
+        label = multi_hot(names, self._targets, len(self.classes), source)
+        return torch.from_numpy(label).to(torch.uint8)
 
 
 def bigearthnet_paths(root: Path, split: str, version: int) -> tuple[str, str]:
@@ -250,13 +206,3 @@ def _read_table(path: str) -> pd.DataFrame:
             f'{path} cannot be read as a Parquet file with columns {", ".join(_COLUMNS)} '
             f'({error}); fetch it again'
         ) from error
-
-
-def _targets(num_classes: int, version: int) -> Mapping[str, int | None]:
-    """Position of each published label among the classes, None where it is skipped."""
-    if version == 2:
-        return {name: number for number, name in enumerate(BigEarthNet.class_sets[19])}
-    labels = enumerate(BigEarthNet.class_sets[43])
-    if num_classes == 43:
-        return {name: number for number, name in labels}
-    return {name: BigEarthNet.label_converter.get(number) for number, name in labels}

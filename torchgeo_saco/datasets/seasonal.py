@@ -20,7 +20,7 @@ from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path, Sample, quantile_normalization
 
 from ..archives.dates import Item, OtherDates, YearRule, drawn_dates, drawn_years, two_years
-from ..archives.layout import Location
+from ..archives.layout import UNDATED, Location
 from ..archives.opening import open_archive, read_options
 from ..archives.readers import DateRule
 from ..archives.store import is_store
@@ -40,16 +40,21 @@ class SeasonalArchive(NonGeoDataset):
     Reads trees of SeCo, CACo and your own, as they are on disk:
     ``<root>/<location>/<date or scene id>/<band>.tif``. Bands are found by name in any
     spelling, brought to the grid of the finest one, and stay the stored integers. Hidden
-    entries and files that are no band are passed over. A store that ``torchgeo-saco pack`` made of
+    entries and files that are no band are passed over. Reads as well what others have published
+    in layouts of their own, which it tells by looking at the folder: SSL4EO-S12, patches of
+    BigEarthNet, EuroSAT, and folders of 8-bit RGB images; see
+    :data:`~torchgeo_saco.archives.layouts.LAYOUTS`. A store that ``torchgeo-saco pack`` made of
     such a tree, on a file system or at a URL, gives the same samples faster.
 
-    A table ``<root>/labels.csv`` with columns ``location`` and ``label`` adds labels. They
-    serve the evaluation; pre-training never sees them.
+    A table ``<root>/labels.csv`` with columns ``location`` and ``label`` adds labels; of EuroSAT
+    and RGB images folders are classes, and BigEarthNet has files of labels. They serve the
+    evaluation; pre-training never sees them.
 
     Dataset features:
 
     * any number of locations and dates, in one or several years
     * 10, 20 and 60 m bands, unsigned 8- or 16-bit, or float
+    * one date per location in BigEarthNet, EuroSAT and RGB images
     * one item per date (that date first, the others drawn), per location, or per location with
       two years of it
 
@@ -68,7 +73,7 @@ class SeasonalArchive(NonGeoDataset):
         other_dates: OtherDates = 'any',
         year_rule: YearRule = 'calendar',
         same_season: bool = True,
-        sensor: str = 'sentinel2_l1c',
+        sensor: str | None = None,
         previews: bool = False,
         size: int | None = None,
         resampling: str = 'bilinear',
@@ -76,12 +81,13 @@ class SeasonalArchive(NonGeoDataset):
         on_missing: Literal['error', 'drop'] = 'error',
         cache: bool = False,
         transforms: Callable[[Sample], Sample] | None = None,
+        layout: str | None = None,
     ) -> None:
         """Initialize a new SeasonalArchive instance.
 
         Args:
-            root: Folder of the locations; or folder or URL of a store of them, such as
-                ``s3://bucket/archive.zarr``.
+            root: Folder of the locations, or for published layouts the folder above it; or folder
+                or URL of a store of them, such as ``s3://bucket/archive.zarr``.
             bands: Bands to read, in any spelling, or None for all that are there.
             dates: Dates of a location in one sample, or in each of its years.
             item: Whether every date is an item, or every location, or every location with two years
@@ -91,7 +97,8 @@ class SeasonalArchive(NonGeoDataset):
             year_rule: Which two years of a location, see
                 :func:`~torchgeo_saco.archives.dates.two_years`.
             same_season: Whether dates of two years are of the same seasons, or drawn alone.
-            sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`, or None for that of the
+                layout, else ``sentinel2_l1c``.
             previews: Read the 3-band previews ``<location>/<scene id>.tif`` as R, G, B.
             size: Side in pixels of a centred window to read, or None for the whole image.
             resampling: How coarser bands are brought to the finest grid, a
@@ -102,6 +109,8 @@ class SeasonalArchive(NonGeoDataset):
             cache: Keep every image in memory once read, for archives that fit there. Each
                 worker keeps its own; archives that are read alike, one after the other, share it.
             transforms: Transform of a sample.
+            layout: Layout of the folder, a key of
+                :data:`~torchgeo_saco.archives.layouts.LAYOUTS`, or None to tell it by looking.
 
         Raises:
             FileNotFoundError: If *root* is missing.
@@ -109,9 +118,6 @@ class SeasonalArchive(NonGeoDataset):
                 or something is missing.
         """
         self.root = root
-        #: Sensor of the bands, by name.
-        self.sensor_name = 'rgb' if previews else sensor
-        self.sensor = known_sensor(self.sensor_name)
         self.item = check_choice('item', item, get_args(Item))
         self.year_rule = check_choice('year_rule', year_rule, get_args(YearRule))
         self.same_season = same_season
@@ -120,8 +126,11 @@ class SeasonalArchive(NonGeoDataset):
         if not isinstance(dates, int) or dates < 1:
             raise ValueError(f'dates must be a whole number of at least 1, got {dates!r}')
         self.dates = dates
-        options = read_options(self.sensor, previews, size, resampling, max_nodata)
-        archive = open_archive(root, bands, options, self._rule, on_missing)
+        options = read_options(previews, size, resampling, max_nodata)
+        archive = open_archive(root, bands, options, self._rule, on_missing, sensor, layout)
+        #: Sensor of the bands, by name.
+        self.sensor_name = archive.sensor
+        self.sensor = known_sensor(archive.sensor)
         #: Reads listing and images.
         self.source = archive.source
         self.bands = archive.source.bands
@@ -130,6 +139,10 @@ class SeasonalArchive(NonGeoDataset):
         self.skipped = archive.skipped
         #: Class names, and the class of each location, -1 where it has none.
         self.classes, self.label_numbers = archive.classes, archive.label_numbers
+        #: Whether a location has several labels; its label number is 0, and samples have labels
+        #: where :meth:`part` asks for them.
+        self.multilabel = archive.source.multilabel
+        self._label_vectors = False
         if cache:
             path = root if is_store(root) else os.path.abspath(root)
             self.source.keep_images(path, self.sensor.name, self.bands, *options[1:])
@@ -146,7 +159,7 @@ class SeasonalArchive(NonGeoDataset):
 
     @property
     def skipped_files(self) -> Sequence[str]:
-        """Names of GeoTIFFs that are no band."""
+        """Names of files that are passed over."""
         return self.source.skipped_files
 
     @property
@@ -181,9 +194,24 @@ class SeasonalArchive(NonGeoDataset):
         return self.part(self.locations.named(locations), dates, item)
 
     def part(
-        self, positions: np.ndarray, dates: int | None = None, item: Item | None = None
+        self,
+        positions: np.ndarray,
+        dates: int | None = None,
+        item: Item | None = None,
+        label_vectors: bool | None = None,
     ) -> 'SeasonalArchive':
-        """See :meth:`subset`; locations are given by their positions in :attr:`locations`."""
+        """The same archive with the locations at some positions only.
+
+        Args:
+            positions: Positions in :attr:`locations`.
+            dates: As at construction, or None to keep it.
+            item: As at construction, or None to keep it.
+            label_vectors: Whether samples hold several labels, which are read from a file each, or
+                None to keep it.
+
+        Returns:
+            As of :meth:`subset`.
+        """
         part = copy.copy(self)
         for name in _CACHED:
             vars(part).pop(name, None)
@@ -191,6 +219,7 @@ class SeasonalArchive(NonGeoDataset):
         part.label_numbers = self.label_numbers[positions]
         part.dates = dates or self.dates
         part.item = item or self.item
+        part._label_vectors = self._label_vectors if label_vectors is None else label_vectors
         return part
 
     def __len__(self) -> int:
@@ -207,7 +236,9 @@ class SeasonalArchive(NonGeoDataset):
 
         Returns:
             ``image`` (T, C, H, W) as stored; ``location`` its number in the archive;
-            ``date`` (T) as yyyymmdd; ``label``, -1 where unknown, if there are labels. Of years,
+            ``date`` (T) as yyyymmdd, 0 where unknown; ``label``, -1 where unknown, if there are
+            labels, or 0 or 1 for each class where locations have several and they are asked for. Of
+            years,
             ``image`` is (2, T, C, H, W) and ``date`` (2, T), the older year first.
 
         Raises:
@@ -267,7 +298,10 @@ class SeasonalArchive(NonGeoDataset):
         }
         if self.item != 'years':
             sample |= {name: sample[name][0] for name in ('image', 'date')}
-        if self.classes:
+        if self.classes and self.multilabel:
+            if self._label_vectors:
+                sample['label'] = torch.from_numpy(self.source.multi_hot(location))
+        elif self.classes:
             sample['label'] = torch.tensor(int(self.label_numbers[number]))
         return sample if self.transforms is None else self.transforms(sample)
 
@@ -335,7 +369,7 @@ class SeasonalArchive(NonGeoDataset):
         for axis, image, day in zip(axes[0], images, days, strict=True):
             axis.imshow(quantile_normalization(image).permute(1, 2, 0).numpy())
             axis.axis('off')
-            if show_titles:
+            if show_titles and day:
                 axis.set_title(f'{day // 10000}-{day // 100 % 100:02d}-{day % 100:02d}')
         if suptitle is not None:
             figure.suptitle(suptitle)
@@ -385,5 +419,5 @@ class SeasonalArchive(NonGeoDataset):
 
 
 def _as_number(day: date) -> int:
-    """A day as yyyymmdd."""
-    return day.year * 10000 + day.month * 100 + day.day
+    """A day as yyyymmdd, 0 where it is unknown."""
+    return 0 if day == UNDATED else day.year * 10000 + day.month * 100 + day.day

@@ -158,6 +158,57 @@ def read_mask(
     return _checked_classes(path, mask, values)
 
 
+def read_image_file(path: Path) -> np.ndarray:
+    """Colours of an image of 8 bits.
+
+    Args:
+        path: JPEG or PNG file. No other format is opened, whatever the file holds.
+
+    Returns:
+        Red, green and blue, (3, height, width), uint8.
+
+    Raises:
+        BandFileError: If the file is missing, damaged, or holds anything but 8-bit colours.
+    """
+    _require_regular_file(path)
+    try:
+        with warnings.catch_warnings():
+            # The limit of the sides is lower than what is warned of.
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            with Image.open(path, formats=['JPEG', 'PNG']) as file:
+                _require_side(path, *file.size)
+                # Of 16-bit colours Pillow would give the upper half without a word.
+                if file.mode not in ('RGB', 'RGBA', 'P') or '16' in str(file.tile[0][3]):
+                    raise BandFileError(
+                        f'{path} holds no colours of 8 bits (its mode is {file.mode}); convert it '
+                        'to RGB, or remove it'
+                    )
+                colors = np.asarray(file.convert('RGBA'))
+    except BandFileError:
+        raise
+    except _PNG_ERRORS as error:
+        raise BandFileError(
+            f'{path} cannot be read as a JPEG or PNG file ({error}); it may be truncated or of '
+            'another format: fetch it again, or remove it'
+        ) from error
+    if colors[..., 3].min(initial=255) < 255:
+        raise BandFileError(f'{path} has transparent pixels; fill them, or remove the image')
+    return np.ascontiguousarray(np.moveaxis(colors[..., :3], -1, 0))
+
+
+def raster_band_count(path: Path) -> int:
+    """Return the number of bands of a GeoTIFF, from its header.
+
+    Args:
+        path: GeoTIFF file.
+
+    Raises:
+        BandFileError: If it cannot be opened.
+    """
+    with opened_raster(path, None) as file:
+        return int(file.count)
+
+
 def open_array(path: Path) -> np.ndarray:
     """A NumPy file as an array that stays on disk; what is indexed is read.
 
@@ -239,13 +290,13 @@ def raster_environment(georeference: bool = False) -> rasterio.Env:
 
 @contextmanager
 def opened_raster(
-    path: Path, count: int, georeference: bool = False
+    path: Path, count: int | None, georeference: bool = False
 ) -> Iterator[rasterio.DatasetReader]:
     """Open a GeoTIFF whose header is as expected; errors of reading name it.
 
     Args:
         path: GeoTIFF.
-        count: Bands that it must have.
+        count: Bands that it must have, or None for any number.
         georeference: Whether to read where it lies, which takes longer than small images.
 
     Yields:
@@ -321,9 +372,9 @@ def _require_regular_file(path: Path) -> None:
         raise BandFileError(f'{path} is not a regular file; put a GeoTIFF there, or remove it')
 
 
-def _require_header(path: Path, file: rasterio.DatasetReader, count: int) -> None:
+def _require_header(path: Path, file: rasterio.DatasetReader, count: int | None) -> None:
     """Refuse what the header shows to be wrong."""
-    if file.count != count:
+    if count is not None and file.count != count:
         raise BandFileError(f'{path} has {file.count} bands where {count} is expected')
     if file.dtypes[0] not in _KINDS:
         raise BandFileError(

@@ -32,7 +32,7 @@ def require_data(task: Method, datamodule: Any) -> None:
     if years < task.years:
         raise ValueError(
             f'{name} needs {task.years} years of a location as an axis; set data.init_args.item '
-            'to years'
+            'to years, or where locations have one date train MoCo, which compares views of one'
         )
     require_dates(task, getattr(datamodule, 'dates', task.dates) * years // task.years)
 
@@ -65,7 +65,8 @@ def require_dates(task: Method, dates: int) -> None:
         each = ' in each year' if task.years > 1 else ''
         raise ValueError(
             f'{type(task).__name__} compares {task.dates} dates of a location{each}, samples have '
-            f'{dates}; set data.init_args.dates to {task.dates}'
+            f'{dates}; set data.init_args.dates to {task.dates}, or where locations have one date '
+            'train MoCo, which compares views of one'
         )
 
 

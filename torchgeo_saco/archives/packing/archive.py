@@ -19,11 +19,9 @@ import shapely
 from rich.console import Console
 from torchgeo.datasets.utils import Path as AnyPath
 
-from ...bands import known_sensor
 from ...io.files import sync, write_file
 from ...io.lock import scene_progress
 from ..geotiff import GeoTIFFReader
-from ..labels import read_labels
 from ..opening import OpenArchive, open_archive, read_options
 from ..readers import DateRule
 from ..store import StoreDescription, is_store, write_tables
@@ -59,7 +57,7 @@ def pack_archive(
     root: AnyPath,
     output: AnyPath,
     bands: Sequence[str] | None = None,
-    sensor: str = 'sentinel2_l1c',
+    sensor: str | None = None,
     previews: bool = False,
     size: int | None = None,
     resampling: str = 'bilinear',
@@ -68,6 +66,7 @@ def pack_archive(
     shard_bytes: int = _SHARD_BYTES,
     workers: int = 1,
     progress: bool = True,
+    layout: str | None = None,
 ) -> PackReport:
     """Pack a seasonal archive into one Zarr store.
 
@@ -78,7 +77,8 @@ def pack_archive(
         root: Folder of the locations, see :class:`~torchgeo_saco.datasets.SeasonalArchive`.
         output: Folder of the store, made if need be.
         bands: Bands to pack, in any spelling, or None for all that are there.
-        sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+        sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`, or None for that of the
+            layout, else ``sentinel2_l1c``.
         previews: Pack 3-band previews in place of band files.
         size: Side in pixels of a centred window, or None for the whole image.
         resampling: How coarser bands are brought to the finest grid.
@@ -87,6 +87,8 @@ def pack_archive(
         shard_bytes: Size of a file of scenes, at most; one scene at least.
         workers: Processes that read and write.
         progress: Whether to report on standard error.
+        layout: Layout of the folder, a key of :data:`~torchgeo_saco.archives.layouts.LAYOUTS`, or
+            None to tell it by looking.
 
     Returns:
         What was packed, was there, and was skipped.
@@ -103,17 +105,20 @@ def pack_archive(
     if is_store(root):
         raise ValueError(f'{root} is a store already; give the folder of its locations')
     _require_location(output, root)
-    options = read_options(known_sensor(sensor), previews, size, resampling, max_nodata)
+    options = read_options(previews, size, resampling, max_nodata)
     any_dates = DateRule(1, 'date', 'any', 'calendar')
-    archive = open_archive(root, bands, options, any_dates, on_missing)
+    archive = open_archive(root, bands, options, any_dates, on_missing, sensor, layout)
     tree = archive.source
     if not isinstance(tree, GeoTIFFReader):
         raise ValueError(f'{root} is no folder of locations')
-    description = _description(archive, tree, 'rgb' if previews else sensor, shard_bytes)
+    description = _description(archive, tree, archive.sensor, shard_bytes)
     run = _Packing(
         ShardPacker(tree.without_locations(), Path(output).absolute(), description), archive
     )
-    run.all_shards(workers, Console(stderr=True, quiet=not progress, highlight=False))
+    console = Console(stderr=True, quiet=not progress, highlight=False)
+    if tree.multilabel and archive.classes:
+        console.print(f'labels of {root} are several per location, and are not packed')
+    run.all_shards(workers, console)
     return PackReport(description.shape[0], run.present, run.array_bytes, tuple(archive.skipped))
 
 
@@ -215,7 +220,7 @@ class _Packing:
 
     def _complete(self) -> None:
         """Write tables and metadata; what makes it a store comes last."""
-        names, counts, scenes, days, labels = _columns(self.archive)
+        names, counts, scenes, days, labels = _columns(self.archive, self.packer.tree)
         ground = {
             location['location']: location
             for number in range(self.description.shards)
@@ -282,17 +287,17 @@ def _description(
         dtype=str(tree.dtype),
         shape=(scenes, len(archive.source.bands), *archive.source.shape),
         shard=max(1, min(scenes, shard_bytes // scene_bytes)),
-        classes=tuple(archive.classes),
+        classes=() if tree.multilabel else tuple(archive.classes),
         size=tree.form.size,
         resampling=tree.form.resampling,
         max_nodata=tree.form.max_nodata,
         previews=tree.form.previews,
-        listing=_digest(_columns(archive)),
+        listing=_digest(_columns(archive, tree)),
     )
 
 
 def _columns(
-    archive: OpenArchive,
+    archive: OpenArchive, tree: GeoTIFFReader
 ) -> tuple[list[str], np.ndarray, list[str], np.ndarray, list[str | None] | None]:
     """Names of all locations, counts, names and days of scenes, labels."""
     names = archive.source.listed.to_pylist()
@@ -301,7 +306,7 @@ def _columns(
     counts = np.array([kept.get(name, 0) for name in names], np.int32)
     scenes = [scene.name for location in archive.locations for scene in location.scenes]
     days = archive.locations.listing.days.astype('datetime64[D]')
-    classes, known = read_labels(archive.source.root, set(names))
+    classes, known = ([], {}) if tree.multilabel else tree.layout.labels(names)
     labels = [classes[known[name]] if name in known else None for name in names]
     return names, counts, scenes, days, labels if classes else None
 
