@@ -21,18 +21,18 @@ LANDSAT = 'LC08_L2SP_197024_20200604_20200824_02_T1'
     [
         (None, 'no file', ''),
         (f'{SAFE}/GRANULE/L2A/IMG_DATA/R10m/T43RCP_20200604T054639_B02_10m.jp2',
-         f'JP2 files in a SAFE folder ({SAFE})', 'RastersDataModule (--config data/rasters.yaml)'),
+         f'JP2 files in a SAFE folder ({SAFE})', 'write each band of a patch as <location>/<date>/<band>.tif'),
         (f'{LANDSAT}/{LANDSAT}_SR_B4.TIF', 'scenes of Landsat named LC08_..._SR_B4.TIF',
-         'RastersDataModule'),
+         'write each band of a patch as'),
         ('S2B_31UFS_20200604_0_L2A_B02.tif', 'band files named by their scene, such as S2B_31UFS',
-         'RastersDataModule'),
+         'write each band of a patch as'),
         ('20200604/B04.tif', 'bands such as 20200604/B04.tif, 1 folders deep',
          'put them into <location>/<date>'),
         ('a/b/c/20200604/B04.tif', 'bands such as a/b/c/20200604/B04.tif', 'a/b'),
         ('a/20200604/VV.tif', 'bands such as a/20200604/VV.tif', 'set sensor to sentinel1'),
         ('cube.nc', 'netCDF or HDF5 files, such as cube.nc', 'XarrayDataset'),
         ('data.zip', 'a packed file, such as data.zip', 'unpack it'),
-        ('a/scene.jp2', 'JP2 files, such as a/scene.jp2', 'RastersDataModule'),
+        ('a/scene.jp2', 'JP2 files, such as a/scene.jp2', 'write each band of a patch as'),
         ('scenes.npy', 'arrays without place and bands, such as scenes.npy', 'as GeoTIFFs'),
         ('notes/readme.docx', 'files such as notes/readme.docx', 'the layouts read are <s1, s2c'),
         ('broken.tif', 'GeoTIFFs that cannot be opened, such as broken.tif', 'fetch'),
@@ -59,8 +59,8 @@ def test_what_was_found_and_what_comes_nearest(tmp_path, path, found, nearest):
     [
         (13, 'multi-band GeoTIFFs of 13 bands, such as a/20200604.tif', 'layout=eurosat'),
         (3, 'multi-band GeoTIFFs of 3 bands', 'set previews=True'),
-        (5, 'multi-band GeoTIFFs of 5 bands', 'RastersDataModule'),
-        (1, 'GeoTIFFs of one band', 'RastersDataModule'),
+        (5, 'multi-band GeoTIFFs of 5 bands', 'write each band of a patch as'),
+        (1, 'GeoTIFFs of one band', 'write each band of a patch as'),
     ],
 )
 def test_geotiffs_are_told_by_their_bands(tmp_path, count, found, nearest):

@@ -20,8 +20,8 @@ from .layouts.band_folders import is_band_file
 _DEPTH, _FOLDERS, _FILES = 5, 8, 64
 
 _RASTERS = (
-    'for rasters as they lie, use torchgeo_saco.datamodules.RastersDataModule '
-    '(--config data/rasters.yaml)'
+    'none of the layouts holds such rasters; write each band of a patch as '
+    '<location>/<date>/<band>.tif, such as by gdal_translate -b -srcwin'
 )
 
 
