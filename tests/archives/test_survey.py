@@ -21,7 +21,7 @@ LANDSAT = 'LC08_L2SP_197024_20200604_20200824_02_T1'
     [
         (None, 'no file', ''),
         (f'{SAFE}/GRANULE/L2A/IMG_DATA/R10m/T43RCP_20200604T054639_B02_10m.jp2',
-         f'JP2 files in a SAFE folder ({SAFE})', 'write each band of a patch as <location>/<date>/<band>.tif'),
+         f'JP2 files in a SAFE folder ({SAFE})', 'a patch as <location>/<date>/<band>.tif, such'),
         (f'{LANDSAT}/{LANDSAT}_SR_B4.TIF', 'scenes of Landsat named LC08_..._SR_B4.TIF',
          'write each band of a patch as'),
         ('S2B_31UFS_20200604_0_L2A_B02.tif', 'band files named by their scene, such as S2B_31UFS',
