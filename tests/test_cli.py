@@ -177,7 +177,7 @@ SINGLE_DATES = {'bigearthnet': write_bigearthnet_patches, 'eurosat_rgb': write_i
 
 @pytest.mark.parametrize('name', SINGLE_DATES)
 def test_single_dates_train_moco(name, tmp_path):
-    SINGLE_DATES[name](tmp_path / 'data', count=8)
+    SINGLE_DATES[name](tmp_path / 'data', count=5)
     fit(torchgeo, CONFIGS / f'data/{name}.yaml', CONFIGS / 'trainer.yaml',
         CONFIGS / 'pretrain/moco.yaml', root=tmp_path / 'data', folder=tmp_path)  # fmt: skip
     assert list(tmp_path.rglob('last.ckpt'))
