@@ -19,6 +19,7 @@ from torchgeo_saco.models.change import ChangeEstimate
 from torchgeo_saco.tasks.requirements import largest_queue
 
 from .data.archives import write_archive
+from .data.layouts import write_bigearthnet_patches, write_image_folders
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 PRETRAIN = sorted((CONFIGS / 'pretrain').glob('*.yaml'))
@@ -170,7 +171,21 @@ def test_caco_on_the_sample_configuration(seasons, tmp_path):
     assert torch.equal(estimate.changed, saved['changed'])
 
 
-@pytest.mark.parametrize('config', DATA, ids=lambda path: path.stem)
+#: Archives of one date per location, each with the writer of a tiny tree.
+SINGLE_DATES = {'bigearthnet': write_bigearthnet_patches, 'eurosat_rgb': write_image_folders}
+
+
+@pytest.mark.parametrize('name', SINGLE_DATES)
+def test_single_dates_train_moco(name, tmp_path):
+    SINGLE_DATES[name](tmp_path / 'data', count=5)
+    fit(torchgeo, CONFIGS / f'data/{name}.yaml', CONFIGS / 'trainer.yaml',
+        CONFIGS / 'pretrain/moco.yaml', root=tmp_path / 'data', folder=tmp_path)  # fmt: skip
+    assert list(tmp_path.rglob('last.ckpt'))
+
+
+@pytest.mark.parametrize(
+    'config', [c for c in DATA if c.stem not in SINGLE_DATES], ids=lambda path: path.stem
+)
 def test_data_merge_over_any_method(config, large, tmp_path, monkeypatch):
     arguments = yaml.safe_load(config.read_text())['data']['init_args']
     folder = {'seco_100k': 'seasonal_contrast_100k', 'seco_1m': 'seasonal_contrast_1m',

@@ -78,5 +78,7 @@ def write_image_folders(root: Path, classes=('Forest', 'River'), count: int = 6)
     """PNG images by class, red by its position and green by its number."""
     for position, name in enumerate(classes):
         for number in range(count):
-            write_rgb(root / name / f'{name}_{number}.png', (100 * position, 10 * number, 7))
+            write_rgb(
+                root / name / f'{name}_{number}.png', (100 * position, 10 * number, 7), side=32
+            )
     return root

@@ -33,9 +33,10 @@ def module(root, **arguments):
     return data
 
 
-def train(task, data, *callbacks):
+def train(task, data, folder, *callbacks):
     trainer = Trainer(
         max_epochs=1, accelerator='cpu', logger=False, callbacks=list(callbacks),
+        default_root_dir=folder,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(task, data)
@@ -56,8 +57,10 @@ def images(tmp_path):
     return root
 
 
-def test_lists_of_splits(images):
-    data = module(images, split_files='eurosat_rgb-{split}.txt')
+def test_lists_of_splits(images, caplog):
+    with caplog.at_level('INFO'):
+        data = module(images, split_files='eurosat_rgb-{split}.txt')
+    assert 'in no list' not in caplog.text
     assert names(data.train_dataset) == [
         f'{name}/{name}_{n}.png' for name in ('Forest', 'River') for n in range(3)
     ]
@@ -69,6 +72,13 @@ def test_lists_of_splits(images):
     assert [len(loader.dataset) for loader in (bank, held_out)] == [6, 4]
 
 
+def test_locations_in_no_list_are_counted(images, caplog):
+    (images / 'eurosat_rgb-test.txt').unlink()
+    with caplog.at_level('INFO'):
+        module(images, split_files='eurosat_rgb-{split}.txt')
+    assert '2 locations are in no list of split_files, and are left out' in caplog.text
+
+
 def test_split_files_must_name_the_split(images):
     with pytest.raises(ValueError, match=r'split_files must hold \{split\} in place of train'):
         SeasonalDataModule(root=images, split_files='eurosat_rgb-train.txt')
@@ -77,7 +87,7 @@ def test_split_files_must_name_the_split(images):
 def test_moco_trains_on_images_and_knn_judges_it(images):
     probe = KNNProbe(k=1)
     task = small(MoCo, bands=None, size=8)
-    trainer = train(task, module(images, split_files='eurosat_rgb-{split}.txt'), probe)
+    trainer = train(task, module(images, split_files='eurosat_rgb-{split}.txt'), images, probe)
     assert trainer.global_step == 3
     assert [epochs for epochs, _ in probe.rows] == [0, 1]
     # Red alone tells the classes apart.
@@ -96,7 +106,7 @@ def test_patches_have_several_labels_for_the_evaluation_alone(tmp_path, caplog):
     with pytest.raises(ValueError, match='have several labels each; judge the encoder by torchgeo'):
         data.probe_dataloaders()
     with caplog.at_level('INFO'):
-        train(small(MoCo, bands=None), data, KNNProbe())
+        train(small(MoCo, bands=None), data, tmp_path, KNNProbe())
     assert 'no kNN accuracy: locations of' in caplog.text
 
 
@@ -104,19 +114,19 @@ def test_radar_is_one_image_of_its_bands(tmp_path):
     write_radar_patches(tmp_path, 5)
     data = module(tmp_path)
     task = small(MoCo, bands=None, input_bands=['VV', 'VH'])
-    assert train(task, data).global_step == 2
+    assert train(task, data, tmp_path).global_step == 2
     assert next(task.model.parameters()).shape[1] == 2
     with pytest.raises(
         ValueError, match=r'Sentinel-1 has no published groups; set input_bands .* \[VV'
     ):
-        train(small(MoCo, bands=None), module(tmp_path))
+        train(small(MoCo, bands=None), module(tmp_path), tmp_path)
 
 
 def test_dates_of_ssl4eo_are_contrasted(tmp_path):
     write_ssl4eo(tmp_path, ['s2c', 's2a'], locations=4)
     data = module(tmp_path, dates=2, sensor='sentinel2_l1c', layout='ssl4eo_s12')
     task = small(SACo, bands=None, groups=None, texture=False, size=12)
-    assert train(task, data).global_step == 3
+    assert train(task, data, tmp_path).global_step == 3
     assert 'B10' in data.bands
 
 
@@ -127,7 +137,7 @@ def test_single_dates_name_the_method_that_works(tmp_path):
     ):
         module(tmp_path, dates=2)
     with pytest.raises(ValueError, match='where locations have one date train MoCo'):
-        train(small(SACo, bands=None), module(tmp_path))
+        train(small(SACo, bands=None), module(tmp_path), tmp_path)
 
 
 def test_single_location_says_what_to_do(tmp_path):

@@ -324,6 +324,10 @@ class SeasonalDataModule(NonGeoDataModule):
             f'({", ".join(whole.bands)}), {whole.shape[1]} x {whole.shape[0]} px, '
             f'{str(whole.dtype).removeprefix("torch.")}'
         )
+        parts = (train, val, self._tested)
+        unlisted = len(whole.locations) - sum(len(part.locations) for part in parts if part)
+        if unlisted:
+            rank_zero_info(f'{unlisted} locations are in no list of split_files, and are left out')
         dates = len(self.predict_dataset or ())
         files = dates * whole.source.files_per_scene
         if files > _MANY_FILES and not self.kwargs.get('cache') and not is_store(self.folder):
