@@ -270,4 +270,4 @@ def test_help(capsys):
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     assert 'Say which locations of an archive have changed for good' in text
-    assert 'torchgeo-saco changes --weights logs/saco/last.ckpt' in text
+    assert 'torchgeo-saco changes --weights logs/caco/version_0/checkpoints/last.ckpt' in text
