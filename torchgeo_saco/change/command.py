@@ -45,8 +45,8 @@ def changes(
 
     The change ratio of a location is the mean distance between its images of two years over the
     mean distance between images of one year, in the embedding of a pre-trained encoder; a mixture
-    of two Gaussians over all locations tells which have changed. Writes one row a location with its
-    ratio and footprint.
+    of two Gaussians over all locations tells which have changed. Writes one row per location
+    with its ratio and footprint.
 
     For example:
 

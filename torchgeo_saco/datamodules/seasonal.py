@@ -115,7 +115,7 @@ class SeasonalDataModule(NonGeoDataModule):
         self.train_dataset: SeasonalArchive | None = None
         self.val_dataset: SeasonalArchive | None = None
         self.predict_dataset: SeasonalArchive | None = None
-        self._tested: SeasonalArchive | None = None
+        self._test_dataset: SeasonalArchive | None = None
 
     def prepare_data(self) -> None:
         """Generate or download the archive."""
@@ -212,16 +212,16 @@ class SeasonalDataModule(NonGeoDataModule):
         """
         if self.train_dataset is None or self.val_dataset is None:
             raise ValueError('call setup first')
-        dataset = self.val_dataset if split == 'test' else self.train_dataset
-        if self._tested is not None:
-            parts = {'train': self.train_dataset, 'val': self.val_dataset, 'test': self._tested}
-            dataset = parts[split]
-        # The order of the split by hash, which depends on names alone.
-        order = _by_hash(dataset.locations.names)
-        if self._tested is None:
+        if self._test_dataset is None:
+            dataset = self.val_dataset if split == 'test' else self.train_dataset
+            # The order of the split by hash, which depends on names alone.
+            order = _by_hash(dataset.locations.names)
             quarter = len(order) // 4
-            order = {'train': order[quarter:], 'val': order[:quarter], 'test': order}[split]
-        chosen = order
+            chosen = {'train': order[quarter:], 'val': order[:quarter], 'test': order}[split]
+        else:
+            parts = (self.train_dataset, self.val_dataset, self._test_dataset)
+            dataset = dict(zip(('train', 'val', 'test'), parts, strict=True))[split]
+            chosen = np.arange(len(dataset.locations))
         labelled = np.sort(chosen[dataset.label_numbers[chosen] >= 0])
         if not len(labelled):
             raise ValueError(
@@ -274,7 +274,7 @@ class SeasonalDataModule(NonGeoDataModule):
                 'contrasting needs at least 2 to train on: add locations, or lower val_fraction'
             )
         self.train_dataset, self.val_dataset = whole.part(train), whole.part(val)
-        self._tested = None if test is None else whole.part(test)
+        self._test_dataset = None if test is None else whole.part(test)
         self.predict_dataset = whole.part(np.arange(count), 1, 'date')
         self._report(whole)
 
@@ -324,7 +324,7 @@ class SeasonalDataModule(NonGeoDataModule):
             f'({", ".join(whole.bands)}), {whole.shape[1]} x {whole.shape[0]} px, '
             f'{str(whole.dtype).removeprefix("torch.")}'
         )
-        parts = (train, val, self._tested)
+        parts = (train, val, self._test_dataset)
         unlisted = len(whole.locations) - sum(len(part.locations) for part in parts if part)
         if unlisted:
             rank_zero_info(f'{unlisted} locations are in no list of split_files, and are left out')

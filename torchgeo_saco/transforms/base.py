@@ -16,7 +16,7 @@ class ImageTransform(IntensityAugmentationBase2D):
     Subclasses write ``apply_transform`` for :math:`(\dots, C, H, W)`. Unlike Kornia's base class
     this one also takes time series, integers, and transforms that add an axis. Masks, boxes,
     keypoints and labels stay as they are, for no pixel moves; a subclass that moves pixels
-    overrides ``transform_masks`` and ``transform_matrix``.
+    overrides what Kornia calls for each of them, and ``transform_matrix``.
 
     ===================================================== ========= ============ ===============
     Image in                                              (C, H, W) (B, C, H, W) (B, T, C, H, W)

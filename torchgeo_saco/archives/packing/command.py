@@ -14,10 +14,10 @@ _LISTED = 20
 
 
 def pack(output: str, root: str | None = None, verify: bool = False, **kwargs: Any) -> None:
-    r"""Pack an archive, laid out as <location>/<date>/<band>.tif, into one Zarr store.
+    r"""Pack an archive into one Zarr store.
 
     All bands are on the grid of the finest, stored integers are kept, and every scene has a
-    checksum; some hundred scenes are a file. Training reads it many times faster than GeoTIFFs,
+    checksum; a file holds some hundred scenes. Training reads it many times faster than GeoTIFFs,
     from a file system or an object store. An interrupted command is continued by giving it again;
     files that were changed since under the same names are not noticed: remove the store, and pack
     anew.

@@ -31,7 +31,7 @@ def sample(
 ) -> None:
     """Draw locations on land, and for each of them windows of dates in two years.
 
-    Written is a table with one row a location, year and season, for torchgeo-saco fetch.
+    Written is a table with one row per location, year and season, for torchgeo-saco fetch.
 
     Cities: a table of GeoNames (https://download.geonames.org/export/dump, such as
     cities500.zip) or of simplemaps (https://simplemaps.com/data/world-cities), unpacked. Land: any

@@ -26,8 +26,8 @@ class DateWindows:
     The seasons of a location are *step_weeks* apart. The last of the last year is centred between 0
     and *shift_days* days before the latest date that fits, drawn for each location by its number,
     so that all locations together see every day of a year. Those of the other years are *gap_years*
-    calendar years earlier, with the same steps. The defaults for one year are SeCo's, half a day
-    a window aside.
+    calendar years earlier, with the same steps. The defaults for one year are SeCo's, but
+    for half a day per window.
 
     Args:
         latest: Last day that a window may touch, such as 2025-12-31; None for four weeks ago.
@@ -86,9 +86,9 @@ class DateWindows:
             seed: Seed of the shifts.
 
         Returns:
-            A row a location, year and season, in this order, with ``location``, ``city``, ``year``
-            (0 the oldest), ``season`` (0 the earliest), ``start`` and ``end`` (first and last day
-            of the window, ISO 8601), ``geometry`` (EPSG:4326).
+            A row per location, year and season, in this order, with ``location``, ``city``,
+            ``year`` (0 the oldest), ``season`` (0 the earliest), ``start`` and ``end`` (first and
+            last day of the window, ISO 8601), ``geometry`` (EPSG:4326).
 
         Raises:
             ValueError: If *points* lack a column, or *seed* is negative.
