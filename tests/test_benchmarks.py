@@ -23,6 +23,7 @@ def module(name, monkeypatch):
     return loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['texture', 'step', 'loader', 'scaling', 'import'])
 def test_every_benchmark_runs_quickly_and_writes_what_it_was_measured_with(name, tmp_path):
     output = tmp_path / 'result.json'
