@@ -95,6 +95,7 @@ def changes(
         on_missing='drop',
         cache=False,
         transforms=None,
+        time_axis=True,
         **kwargs,
     )
     restored.configure_bands(archive.bands, archive.sensor_name)

@@ -186,7 +186,7 @@ def _embeddings(
     )
     with evaluation_mode(task):
         for batch in loader:
-            image = reflectance(batch['image'].to(task.device)).flatten(0, 1)
+            image = reflectance(batch['image'].to(task.device)).flatten(0, -4)
             with torch.inference_mode():
                 projections = task.query(task.views.original(image))[task.season_space]
                 found = l2_normalize(projections.mean(1)).cpu().double()
