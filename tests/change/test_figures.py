@@ -119,7 +119,7 @@ def test_places_without_natural_colour(tmp_path, bands):
 def test_map_shows_placed_locations():
     boxes = [shapely.box(x, 10, x + 2, 12) for x in (0, 20, 40)]
     table = gpd.GeoDataFrame(
-        {'ratio': [3.0, 1.0, 2.0, 8.0], 'changed': [False, True, False, True]},
+        {'ratio': [3.0, 1.0, 2.0, 8.0], 'decision': ['unchanged', 'changed'] * 2},
         geometry=[*boxes, None], crs='EPSG:4326',
     )  # fmt: skip
     _, axis = plt.subplots()

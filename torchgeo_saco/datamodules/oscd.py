@@ -58,7 +58,9 @@ class OSCDTilesDataModule(BenchmarkDataModule):
 
     def make_dataset(self, split: Split) -> OSCDTiles:
         """Dataset of one split, from files that are there."""
-        return OSCDTiles(self.root, split, self.bands, self.size, self.val_cities, self.mask_channel)
+        return OSCDTiles(
+            self.root, split, self.bands, self.size, self.val_cities, self.mask_channel
+        )
 
     def setup(self, stage: str) -> None:
         """Make the datasets of a stage.
@@ -86,7 +88,7 @@ class OSCDTilesDataModule(BenchmarkDataModule):
         if arguments['ignore_index'] != IGNORED or arguments['loss'] == 'bce':
             raise ValueError(
                 f'{type(task).__name__} has ignore_index={arguments["ignore_index"]} and '
-                f"loss={arguments['loss']}, but pixels that lie in two tiles of size={self.size} "
+                f'loss={arguments["loss"]}, but pixels that lie in two tiles of size={self.size} '
                 f'are {IGNORED} in one; set model.init_args.ignore_index to {IGNORED} and loss to '
                 "another than 'bce', such as 'focal', or 'ce' with task multiclass"
             )

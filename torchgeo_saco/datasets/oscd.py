@@ -127,8 +127,9 @@ class OSCDTiles(LabelledPixels):
 
         Returns:
             ``image`` (2, C, size, size), uint16; ``mask`` (size, size), or (1, size, size) with
-            *mask_channel*, 0, 1, or -1 where an earlier tile holds the pixel; ``location``, the number of the city; ``row`` and
-            ``column`` of the upper left pixel in the scene. All but the image are int64.
+            *mask_channel*, 0, 1, or -1 where an earlier tile holds the pixel; ``location``, the
+            number of the city; ``row`` and ``column`` of the upper left pixel in the scene. All
+            but the image are int64.
 
         Raises:
             BandFileError: If a file cannot be read or is not as published.

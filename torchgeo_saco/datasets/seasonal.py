@@ -245,8 +245,9 @@ class SeasonalArchive(NonGeoDataset):
 
         Returns:
             ``image`` (T, C, H, W) as stored, or (C, H, W) without *time_axis*; ``location`` its
-            number in the archive; ``date`` (T) as yyyymmdd, 0 where unknown; ``label``, -1 where unknown, if there are
-            labels, or 0 or 1 for each class where locations have several and they are asked for.
+            number in the archive; ``date`` (T) as yyyymmdd, 0 where unknown; ``label``, -1 where
+            unknown, if there are labels, or 0 or 1 for each class where locations have several and
+            they are asked for.
             For two years, ``image`` is (2, T, C, H, W) and ``date`` (2, T), the older year first.
 
         Raises:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Images of a batch in the axes of our tasks, as our datamodules and those of TorchGeo give them."""
+"""Images of a batch in the axes of our tasks, from our datamodules and those of TorchGeo."""
 
 from collections.abc import Sequence
 
