@@ -6,14 +6,14 @@
 import pytest
 import timm
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from torchgeo import tasks as stock
 
 from torchgeo_saco import tasks
-from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.datamodules import OSCDTilesDataModule, PASTISFoldsDataModule, SeasonalDataModule
+from torchgeo_saco.datamodules import oscd as oscd_module
 from torchgeo_saco.models.weights import create_backbone
 from torchgeo_saco.tasks.channels import unfold_dates
-from torchgeo_saco.transforms import SemanticGroups
 
 from .data.benchmark_trees import write_oscd, write_pastis
 from .data.stock import SECO_BANDS, seco, ssl4eo, ssl4eo_bands
@@ -147,6 +147,21 @@ def test_ignored_pixels_that_a_stock_loss_would_count(tmp_path, arguments):
     task = stock.ChangeDetection(**(OSCD | {'model': 'fcsiamdiff', 'task': 'binary'} | arguments))
     with pytest.raises(ValueError, match=r'set model.init_args.ignore_index to -1 and loss'):
         fit(tmp_path, task, oscd(tmp_path, mask_channel=True))
+
+
+def test_logger_that_change_detection_of_torchgeo_cannot_draw_in(tmp_path):
+    arguments = {'model': 'fcsiamdiff', 'task': 'binary', 'loss': 'focal'}
+    task = stock.ChangeDetection(**(OSCD | arguments))
+    run = trainer(
+        tmp_path, logger=TensorBoardLogger(tmp_path), limit_train_batches=1, limit_val_batches=1,
+        log_every_n_steps=1,
+    )  # fmt: skip
+    datamodule = oscd(tmp_path, mask_channel=True)
+    if oscd_module._draws_series():
+        run.fit(task, datamodule=datamodule)
+    else:
+        with pytest.raises(ValueError, match=r'cannot draw .* set trainer.logger to lightning'):
+            run.fit(task, datamodule=datamodule)
 
 
 def oscd(folder, **arguments):
@@ -351,18 +366,3 @@ def test_our_checkpoint_in_tasks_of_torchgeo(checkpoint, name, arguments):
     found = getattr(loaded, 'encoder', loaded).state_dict()
     for key, weight in weights.items():
         torch.testing.assert_close(found[key], weight)
-
-
-def test_groups_as_augmentation_of_torchgeo(archive, tmp_path):
-    datamodule = SeasonalDataModule(root=archive, dates=1, time_axis=False, batch_size=4)
-    groups = torch.nn.Sequential(
-        SemanticGroups(SENTINEL2_L2A.bands, ['natural_color'], 'sentinel2_l2a'),
-        torch.nn.Flatten(1, 2),
-    )
-    task = stock.MoCo(
-        'test_resnet', in_channels=12, memory_bank_size=8, augmentation1=groups,
-        augmentation2=groups,
-    )  # fmt: skip
-    task.backbone = timm.create_model('test_resnet', num_classes=0)
-    task.backbone_momentum = timm.create_model('test_resnet', num_classes=0)
-    fit(tmp_path, task, datamodule)

@@ -7,6 +7,9 @@ import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import kornia
+import kornia.augmentation as K
+import torch
 from torchgeo.datasets import OSCD
 from torchgeo.datasets.utils import Path, download_url, extract_archive
 
@@ -77,6 +80,23 @@ class OSCDTilesDataModule(BenchmarkDataModule):
         datasets = [getattr(self, f'{split}_dataset') for split in SPLITS]
         if any(dataset is not None and dataset.ignores_pixels for dataset in datasets):
             self._require_ignored()
+        if stage in ('fit', 'validate'):
+            self._require_figures()
+
+    def _require_figures(self) -> None:
+        """Refuse a logger that a stock task would fail to draw in."""
+        # TorchGeo's tasks take seconds to import, and who trains one has done so.
+        from torchgeo.tasks import ChangeDetection
+
+        task: Any = getattr(self.trainer, 'lightning_module', None)
+        if not isinstance(task, ChangeDetection) or _draws_series():
+            return
+        if hasattr(getattr(task.logger, 'experiment', None), 'add_figure'):
+            raise ValueError(
+                'ChangeDetection cannot draw its validation images with kornia '
+                f'{kornia.__version__}, which wants as many masks as dates; set trainer.logger to '
+                'lightning.pytorch.loggers.CSVLogger or to false'
+            )
 
     def _require_ignored(self) -> None:
         """Refuse a stock task whose loss would count pixels that are ignored."""
@@ -104,3 +124,14 @@ class OSCDTilesDataModule(BenchmarkDataModule):
                 digest = OSCD.sha256s[name] if self.checksum else None
                 download_url(url, self.root, name, sha256=digest)
                 extract_archive(path)
+
+
+def _draws_series() -> bool:
+    """Whether Kornia takes two dates with one mask, as ChangeDetection of TorchGeo gives them."""
+    scale = K.Denormalize(torch.tensor(0.0), torch.tensor(1.0))
+    transform = K.AugmentationSequential(K.VideoSequential(scale), data_keys=None, keepdim=True)
+    try:
+        transform({'image': torch.zeros(1, 2, 1, 4, 4), 'mask': torch.zeros(1, 1, 4, 4)})
+    except ValueError:
+        return False
+    return True
