@@ -55,7 +55,8 @@ def plot_change_histogram(
         raise ValueError('there is no ratio to plot; every location was skipped or never seen')
     if axis is None:
         _, axis = plt.subplots(figsize=(7, 4), layout='constrained')
-    top = float(np.percentile(values, _SHOWN))
+    # Of few locations the last percent is less than one.
+    top = float(values.max() if len(values) < 100 else np.percentile(values, _SHOWN))
     if mixture is not None:
         top = max(top, 1.2 * mixture.threshold, mixture.means[1] + mixture.deviations[1])
     low = float(values.min())
