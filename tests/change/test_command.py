@@ -81,7 +81,7 @@ def test_table_is_that_of_the_map(weights, root, tmp_path, ending):
     assert list(table.columns) == list(expected.columns)
     assert table.location.tolist() == expected.location.tolist()
     np.testing.assert_allclose(table.ratio, expected.ratio, rtol=1e-6)
-    assert table.changed.astype(bool).tolist() == expected.changed.tolist()
+    assert table.decision.tolist() == expected.decision.tolist() == ['undecided'] * 6
     assert table.crs.to_epsg() in (4326, None) or table.crs.equals(expected.crs)
     assert table.geometry.geom_equals_exact(expected.geometry, 1e-6).all()
     assert [path.name for path in tmp_path.glob('*changes*')] == [output.name]
@@ -92,6 +92,7 @@ def test_summary_and_figures(weights, root, tmp_path, capsys):
     next(root.glob('000004/20180410*/B3.tif')).unlink()
     figures = [tmp_path / 'changes.png', tmp_path / 'places.png']
     options = ['--figure', str(figures[0]), '--images', str(figures[1]), '--top', '3']
+    options += ['--least_locations', '4']
     run(weights, root, tmp_path / 'changes.parquet', *options)
     text = capsys.readouterr().out
     assert 'most changed of 4 locations' in text
@@ -122,12 +123,27 @@ def test_places_that_are_all_alike_are_said(weights, root, tmp_path, capsys):
     for path in root.rglob('*.tif'):
         write_tif(path, np.full((16, 16), 90, 'uint8'))
     figure = tmp_path / 'changes.png'
-    run(weights, root, tmp_path / 'changes.gpkg', '--figure', str(figure))
+    options = ['--figure', str(figure), '--least_locations', '2']
+    run(weights, root, tmp_path / 'changes.gpkg', *options)
     assert (
-        '0 of 6 locations changed, for two kinds of locations need two different ratios'
-        in capsys.readouterr().out
+        '6 locations, undecided which of them changed: two kinds of locations need two different '
+        'ratios; the ratios stand all the same' in capsys.readouterr().out
     )
     assert figure.is_file()
+
+
+def test_few_locations_are_undecided_and_have_ratios(weights, root, tmp_path, capsys):
+    output = tmp_path / 'changes.parquet'
+    run(weights, root, output)
+    text = capsys.readouterr().out
+    assert 'largest ratios of 6 locations' in text
+    assert (
+        'undecided which of them changed: 6 locations are fewer than least_locations=50; the ratios'
+        in text
+    )
+    table = gpd.read_parquet(output)
+    assert table.ratio.notna().all()
+    assert table.threshold.isna().all()
 
 
 def test_unit_of_the_files(weights, root, tmp_path):
@@ -238,6 +254,7 @@ def test_checkpoint_without_a_task(tmp_path, content):
         (['--size', '99'], 'too small for a window of size=99'),
         (['--batch_size', '0'], 'batch_size must be at least 1, got 0'),
         (['--pairs', '0'], 'pairs must be at least 1, got 0'),
+        (['--least_locations', '0'], 'least_locations must be at least 1, got 0'),
         (['--top', '-1'], 'top must be at least 1, got -1'),
         (['--seasons', '2'], 'seasons'),
     ],

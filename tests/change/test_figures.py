@@ -63,6 +63,12 @@ def test_ratios_far_out_are_counted_in_words():
     assert '4 beyond, up to 90.0' in axis.get_xlabel()
 
 
+def test_all_ratios_of_few_locations_are_shown():
+    (axis,) = plot_change_histogram([0.8, 0.9, 1.0, 5.0], None).axes
+    assert 'beyond' not in axis.get_xlabel()
+    assert sum(bar.get_height() > 0 for bar in axis.patches) == 4
+
+
 @pytest.mark.parametrize('values', [[2.0], [2.0, 2.0, float('nan')], [0.0]])
 def test_ratios_without_components(values):
     (axis,) = plot_change_histogram(values, None).axes
@@ -119,7 +125,7 @@ def test_places_without_natural_colour(tmp_path, bands):
 def test_map_shows_placed_locations():
     boxes = [shapely.box(x, 10, x + 2, 12) for x in (0, 20, 40)]
     table = gpd.GeoDataFrame(
-        {'ratio': [3.0, 1.0, 2.0, 8.0], 'changed': [False, True, False, True]},
+        {'ratio': [3.0, 1.0, 2.0, 8.0], 'decision': ['unchanged', 'changed'] * 2},
         geometry=[*boxes, None], crs='EPSG:4326',
     )  # fmt: skip
     _, axis = plt.subplots()

@@ -6,6 +6,7 @@
 import io
 import shutil
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -16,7 +17,7 @@ from rich.console import Console
 from scipy.spatial.distance import cdist, pdist
 from torch import nn
 
-from torchgeo_saco.change.map import change_map, distances
+from torchgeo_saco.change.map import _decide, change_map, distances
 from torchgeo_saco.datasets import SeasonalArchive
 from torchgeo_saco.tasks import SACo
 from torchgeo_saco.transforms import Reflectance
@@ -104,12 +105,37 @@ def test_table_against_scipy(root):
 
 
 def test_changed_locations_are_found(root):
-    table, mixture, _ = change_map(MeanColour(), opened(root))
+    table, mixture, *_ = change_map(MeanColour(), opened(root), least_locations=6)
     assert table.ratio.is_monotonic_decreasing
     assert set(table.location[:2]) == {'000000', '000001'}
-    assert table.changed.tolist() == [True] * 2 + [False] * 4
+    assert table.decision.tolist() == ['changed'] * 2 + ['unchanged'] * 4
     assert (table.threshold == mixture.threshold).all()
-    assert table.changed.equals(table.ratio > mixture.threshold)
+    assert ((table.decision == 'changed') == (table.ratio > mixture.threshold)).all()
+
+
+def test_few_locations_are_undecided(root):
+    table, mixture, _, reason = change_map(MeanColour(), opened(root))
+    assert mixture is None
+    assert reason == '6 locations are fewer than least_locations=50'
+    assert (table.decision == 'undecided').all()
+    assert table.threshold.isna().all()
+    decided = change_map(MeanColour(), opened(root), least_locations=6).table
+    assert table.ratio.tolist() == decided.ratio.tolist()
+
+
+@pytest.mark.parametrize(('upper', 'decided'), [(0, False), (40, True)])
+def test_two_kinds_that_are_no_better_than_one_are_undecided(upper, decided):
+    generator = np.random.default_rng(3)
+    ratios = np.append(generator.normal(1, 0.2, 160), generator.normal(3, 0.4, upper))
+    rows = {'location': [f'{i:06d}' for i in range(len(ratios))], 'ratio': ratios}
+    changes = _decide(gpd.GeoDataFrame(rows | {'geometry': None}, geometry='geometry'), [], 50)
+    if decided:
+        assert changes.undecided == ''
+        assert (changes.table.decision == 'changed').sum() == pytest.approx(upper, abs=2)
+    else:
+        assert 'two Gaussians describe the ratios no better than one (BIC' in changes.undecided
+        assert changes.mixture is None
+        assert set(changes.table.decision) == {'undecided'}
 
 
 def test_footprints(root):
@@ -127,9 +153,9 @@ def test_files_without_georeference_have_no_footprint(root):
         with rasterio.open(path) as file:
             image = file.read()
         write_tif(path, image, crs=None, transform=Affine.identity())
-    table = change_map(MeanColour(), opened(root)).table
+    table = change_map(MeanColour(), opened(root), least_locations=6).table
     assert table.geometry.isna().all()
-    assert table.changed.sum() == 2
+    assert (table.decision == 'changed').sum() == 2
 
 
 def test_places_without_two_years_are_listed(root):
@@ -163,28 +189,30 @@ def test_halves_of_all_dates(root):
         scene.rename(scene.parent / '20181230')
     with pytest.raises(ValueError, match='no location with 2 dates in each of two years, such as'):
         change_map(MeanColour(), opened(root))
-    table = change_map(MeanColour(), opened(root, year_rule='halves')).table
-    assert table.changed.sum() == 2
+    halves = opened(root, year_rule='halves')
+    table = change_map(MeanColour(), halves, least_locations=6).table
+    assert (table.decision == 'changed').sum() == 2
     assert (table.dates == 4).all()
 
 
 def test_places_that_are_all_alike(root):
     for path in root.rglob('*.tif'):
         write_tif(path, np.full((12, 12), 100, 'uint8'))
-    table, mixture, _ = change_map(MeanColour(), opened(root))
+    table, mixture, _, reason = change_map(MeanColour(), opened(root), least_locations=2)
     assert mixture is None
+    assert reason == 'two kinds of locations need two different ratios'
     assert (table.ratio == 0).all()
-    assert not table.changed.any()
+    assert (table.decision == 'undecided').all()
     assert table.threshold.isna().all()
 
 
 def test_one_location(root):
     for place in ('000001', '000002', '000003', '000004', '000005'):
         shutil.rmtree(root / place)
-    table, mixture, _ = change_map(MeanColour(), opened(root))
+    table, mixture, *_ = change_map(MeanColour(), opened(root), least_locations=1)
     assert mixture is None
     assert table.location.tolist() == ['000000']
-    assert not table.changed.any()
+    assert (table.decision == 'undecided').all()
 
 
 def test_reflectance_is_that_of_the_files(root):

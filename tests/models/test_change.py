@@ -11,13 +11,14 @@ import pytest
 import torch
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
 from torch import distributed, nn
 from torch.multiprocessing import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from torchgeo_saco.losses.change import change_ratio
 from torchgeo_saco.models import change
-from torchgeo_saco.models.change import ChangeEstimate, Mixture, two_gaussians
+from torchgeo_saco.models.change import ChangeEstimate, Mixture, bic_gain, two_gaussians
 
 
 def sample(seed=0, unchanged=300, changed=60):
@@ -445,3 +446,21 @@ def test_two_processes_hold_what_one_would(tmp_path, monkeypatch):
         state = torch.load(tmp_path / f'state{rank}', weights_only=True)
         for name, buffer in expected.state_dict().items():
             assert torch.equal(state[name].nan_to_num(-1), buffer.nan_to_num(-1)), (rank, name)
+
+
+@pytest.mark.parametrize('upper', [0, 5, 80])
+def test_gain_of_two_components_is_that_of_scikit_learn(upper):
+    values = sample(unchanged=120, changed=upper)[0]
+    mixture = two_gaussians(values)
+    fitted = [GaussianMixture(1), GaussianMixture(2, covariance_type='diag')]
+    for model in fitted:
+        model.fit(values[:, None])
+    model = fitted[1]
+    # The same components: the criterion alone is compared.
+    model.weights_, model.means_ = np.array(mixture.weights), np.array(mixture.means)[:, None]
+    model.covariances_ = np.array(mixture.deviations)[:, None] ** 2
+    model.precisions_cholesky_ = 1 / np.array(mixture.deviations)[:, None]
+    one, two = (model.bic(values[:, None]) for model in fitted)
+    gain = bic_gain(values, mixture)
+    assert gain == pytest.approx(one - two, abs=1e-3)
+    assert (gain > 0) == (upper > 0)

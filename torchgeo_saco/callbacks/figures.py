@@ -17,6 +17,7 @@ from ..models import BandInputs, GroupInputs
 from ..plots import plot_groups, plot_panels
 from ..runtime.seeding import run_seed, torch_seeded
 from ..tasks import ContrastiveTask
+from ..tasks.channels import batch_image, unfold_dates
 
 
 def log_folder(trainer: Trainer) -> str:
@@ -86,8 +87,8 @@ class ContrastiveFigures(Callback):
         images = pl_module.inputs
         if images is None or not trainer.is_global_zero:
             return
-        image = batch['image'][: self.samples]
-        image = image.flatten(1, -4) if image.ndim > 4 else image[:, None]
+        image = unfold_dates(batch_image(batch)[: self.samples], pl_module.bands or ())
+        image = image.flatten(1, -4)
         raw = images.unnormalized(pl_module.views.original(image[:1, 0]))[0]
         if isinstance(images, BandInputs):
             bands = raw[0].unsqueeze(1).expand(-1, 3, -1, -1)

@@ -163,7 +163,7 @@ def _embeddings(
         pl_module.train(train)
         for batch in loader:
             batch = trainer.strategy.batch_to_device(batch)
-            image = batch['image'].flatten(0, 1)
+            image = batch['image'].flatten(0, -4)
             embedding = pl_module(image)
             features.append(embedding[-1] if isinstance(embedding, tuple) else embedding)
             labels.append(batch['label'].repeat_interleave(len(image) // len(batch['label'])))

@@ -19,7 +19,7 @@ from ..io.tables import require_new, write_table
 from ..tasks import ContrastiveTask
 from ..transforms import Reflectance
 from .figures import plot_change_histogram, plot_change_locations, plot_change_map
-from .map import ChangeMap, change_map
+from .map import LEAST_LOCATIONS, ChangeMap, change_map
 
 _LISTED = 20
 
@@ -39,14 +39,16 @@ def changes(
     num_workers: int = 0,
     device: str = 'auto',
     top: int = 10,
+    least_locations: int = LEAST_LOCATIONS,
     **kwargs: Any,
 ) -> None:
     r"""Say which locations of an archive have changed for good, without labels.
 
     The change ratio of a location is the mean distance between its images of two years over the
     mean distance between images of one year, in the embedding of a pre-trained encoder; a mixture
-    of two Gaussians over all locations tells which have changed. Writes one row per location
-    with its ratio and footprint.
+    of two Gaussians over all locations tells which have changed. Nothing is decided of few
+    locations, or where two Gaussians describe the ratios no better than one (BIC). Writes one row
+    per location with its ratio, decision and footprint.
 
     For example:
 
@@ -69,13 +71,16 @@ def changes(
         num_workers: Processes that read.
         device: cpu, cuda, or auto.
         top: Locations in the table on screen.
+        least_locations: Number of locations below which nothing is decided.
         **kwargs: Further arguments of :class:`~torchgeo_saco.datasets.SeasonalArchive`.
 
     Raises:
         ValueError: If an argument is out of range, or the checkpoint does not fit the archive.
         OSError: If a file cannot be read or written.
     """
-    for name, number in {'batch_size': batch_size, 'pairs': pairs, 'top': top}.items():
+    numbers = {'batch_size': batch_size, 'pairs': pairs, 'top': top}
+    numbers['least_locations'] = least_locations
+    for name, number in numbers.items():
         if number < 1:
             raise ValueError(f'{name} must be at least 1, got {number}')
     _require_writable(output)
@@ -95,11 +100,18 @@ def changes(
         on_missing='drop',
         cache=False,
         transforms=None,
+        time_axis=True,
         **kwargs,
     )
     restored.configure_bands(archive.bands, archive.sensor_name)
     result = change_map(
-        restored, archive, Reflectance(unit, offset), batch_size, num_workers, Console(stderr=True)
+        restored,
+        archive,
+        Reflectance(unit, offset),
+        batch_size,
+        num_workers,
+        Console(stderr=True),
+        least_locations,
     )
     result = result._replace(skipped=[*archive.skipped, *result.skipped])
     if images is not None and len(result.table) < 2:
@@ -190,8 +202,11 @@ def _require_writable(path: str, *endings: str) -> None:
 
 
 def _title(changes: ChangeMap) -> str:
-    """How many locations have changed."""
-    return f'{int(changes.table.changed.sum())} of {len(changes.table)} locations changed'
+    """How many locations have changed, or that it is not decided."""
+    count = len(changes.table)
+    if changes.undecided:
+        return f'{count} locations, undecided which of them changed'
+    return f'{int((changes.table.decision == "changed").sum())} of {count} locations changed'
 
 
 def _write_figure(changes: ChangeMap, path: str) -> None:
@@ -215,7 +230,7 @@ def _write_images(changes: ChangeMap, archive: SeasonalArchive, pairs: int, path
         archive.subset(list(ratios), 2, 'years'),
         ratios,
         pairs,
-        'most changed locations (left) and least changed ones',
+        'largest change ratios (left) and smallest ones',
     )
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -223,8 +238,9 @@ def _write_images(changes: ChangeMap, archive: SeasonalArchive, pairs: int, path
 
 def _summary(changes: ChangeMap, top: int) -> Table:
     """The most changed locations."""
-    table = Table(title=f'most changed of {len(changes.table)} locations')
-    for name in ('location', 'ratio', 'changed', 'years', 'dates', 'longitude', 'latitude'):
+    kind = 'largest ratios' if changes.undecided else 'most changed'
+    table = Table(title=f'{kind} of {len(changes.table)} locations')
+    for name in ('location', 'ratio', 'decision', 'years', 'dates', 'longitude', 'latitude'):
         table.add_column(name, justify='left' if name == 'location' else 'right')
     for row in changes.table.head(top).itertuples():
         coordinates = ('', '')
@@ -234,7 +250,7 @@ def _summary(changes: ChangeMap, top: int) -> Table:
         table.add_row(
             row.location,
             f'{row.ratio:.3f}',
-            'yes' if row.changed else 'no',
+            row.decision,
             f'{row.first_year} - {row.last_year}',
             str(row.dates),
             *coordinates,
@@ -246,9 +262,9 @@ def _report(changes: ChangeMap, output: str) -> str:
     """Summarize decisions and what is missing."""
     table = changes.table
     lines = [f'{output}: {_title(changes)}']
-    if changes.mixture is None:
-        lines[0] += ', for two kinds of locations need two different ratios'
-    else:
+    if changes.undecided:
+        lines[0] += f': {changes.undecided}; the ratios stand all the same'
+    elif changes.mixture is not None:
         lines[0] += f', with a ratio above {changes.mixture.threshold:.3f}'
     homeless = int(table.geometry.isna().sum())
     if homeless:

@@ -21,7 +21,7 @@ from ..locations.sampling.land import built_in_land
 from ..models.change import Mixture
 from ..plots import plot_panels
 
-_LOWER, _UPPER = '#3b6fb6', '#c8501e'
+_LOWER, _UPPER, _NEITHER = '#3b6fb6', '#c8501e', '0.45'
 _BINS = 60
 
 # The built-in coast is right to a degree, so a map of fewer degrees goes without.
@@ -55,7 +55,8 @@ def plot_change_histogram(
         raise ValueError('there is no ratio to plot; every location was skipped or never seen')
     if axis is None:
         _, axis = plt.subplots(figsize=(7, 4), layout='constrained')
-    top = float(np.percentile(values, _SHOWN))
+    # Of few locations the last percent is less than one.
+    top = float(values.max() if len(values) < 100 else np.percentile(values, _SHOWN))
     if mixture is not None:
         top = max(top, 1.2 * mixture.threshold, mixture.means[1] + mixture.deviations[1])
     low = float(values.min())
@@ -63,8 +64,9 @@ def plot_change_histogram(
     top = top if top > low else low + 1e-3
     counts, edges = np.histogram(values, _BINS, (low, top))
     middles, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
-    upper = np.zeros(_BINS, bool) if mixture is None else mixture.upper(middles)
-    colors = np.where(upper, _UPPER, _LOWER)
+    colors = (
+        _NEITHER if mixture is None else np.where(mixture.upper(middles), _UPPER, _LOWER).tolist()
+    )
     axis.bar(middles, counts / (len(values) * width), width, color=colors, alpha=0.45)
     if mixture is not None:
         _plot_components(axis, values, mixture, np.linspace(low, top, 400))
@@ -124,7 +126,7 @@ def plot_change_map(table: GeoDataFrame, axis: Axes) -> None:
     placed = table[~table.geometry.isna()].sort_values('ratio')
     bounds = placed.geometry.bounds
     east, north = (bounds.minx + bounds.maxx) / 2, (bounds.miny + bounds.maxy) / 2
-    edges = ['black' if changed else 'none' for changed in placed.changed]
+    edges = ['black' if decision == 'changed' else 'none' for decision in placed.decision]
     dots = axis.scatter(
         east, north, c=placed.ratio, s=28, cmap='viridis', edgecolors=edges, linewidths=0.9
     )
@@ -135,7 +137,8 @@ def plot_change_map(table: GeoDataFrame, axis: Axes) -> None:
         axis.set(xlim=limits[0], ylim=limits[1])
     axis.set_xlabel('longitude (degrees)')
     axis.set_ylabel('latitude (degrees)')
-    axis.set_title('locations; changed ones framed')
+    undecided = (placed.decision == 'undecided').all()
+    axis.set_title('locations, undecided' if undecided else 'locations; changed ones framed')
 
 
 def _plot_components(

@@ -6,8 +6,9 @@
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from geopandas import GeoDataFrame
 from rich.console import Console
@@ -21,7 +22,7 @@ from ..archives.layout import Location
 from ..datasets import SeasonalArchive
 from ..losses import l2_normalize
 from ..losses.change import change_ratio
-from ..models.change import Mixture, two_gaussians
+from ..models.change import Mixture, bic_gain, two_gaussians
 from ..runtime.modes import evaluation_mode
 from ..samplers.collate import collate
 from ..tasks import ContrastiveTask
@@ -30,6 +31,12 @@ from ..transforms import Reflectance
 #: Dates that each of both years must have; distances within a year need two.
 DATES = 2
 
+#: What can be said of a location.
+Decision = Literal['changed', 'unchanged', 'undecided']
+
+#: Fewer locations than this are not parted in two unless another number is given.
+LEAST_LOCATIONS = 50
+
 
 class ChangeMap(NamedTuple):
     """Change of every location of an archive."""
@@ -37,11 +44,14 @@ class ChangeMap(NamedTuple):
     #: One row a location, by descending ratio.
     table: GeoDataFrame
 
-    #: The components that changed locations were told by, or None if there were none.
+    #: The components that changed locations are told by, or None if nothing is decided.
     mixture: Mixture | None
 
     #: Locations that are skipped, with the reason.
     skipped: list[str]
+
+    #: Why nothing is decided, or an empty text.
+    undecided: str = ''
 
 
 class _Visits(NamedTuple):
@@ -59,13 +69,15 @@ def change_map(
     batch_size: int = 64,
     num_workers: int = 0,
     console: Console | None = None,
+    least_locations: int = LEAST_LOCATIONS,
 ) -> ChangeMap:
     """How much every location changed between two years, by a pre-trained task.
 
     All dates of two years of a location are embedded by the online encoder, in the sub-space where
     dates of one location lie close. The ratio is the mean distance between dates of different years
     over the mean distance between dates of one year. A mixture of two Gaussians over all locations
-    tells which ones have changed.
+    tells which ones have changed, if the locations are many enough, and if two Gaussians describe
+    them better than one by the Bayesian information criterion (BIC); else all are undecided.
 
     Args:
         task: A trained task; its mode is kept.
@@ -75,12 +87,14 @@ def change_map(
         batch_size: Images embedded at a time.
         num_workers: Processes that read.
         console: Where to show progress, or None for nowhere.
+        least_locations: Number of locations below which nothing is decided.
 
     Returns:
-        Table with ``location``, ``ratio``, ``changed``, ``threshold`` (NaN if all locations are
-        alike), ``short_distance``, ``long_distance``, ``long_same_season`` (between dates of
-        nearest season alone), ``first_year``, ``last_year``, ``dates`` and the footprint in
-        EPSG:4326, None of files without georeference; the mixture; and what was skipped.
+        Table with ``location``, ``ratio``, ``decision`` (changed, unchanged or undecided),
+        ``threshold`` (NaN if undecided), ``short_distance``, ``long_distance``,
+        ``long_same_season`` (between dates of nearest season alone), ``first_year``, ``last_year``,
+        ``dates`` and the footprint in EPSG:4326, None of files without georeference; the mixture;
+        what was skipped; and why nothing is decided.
 
     Raises:
         ValueError: If the archive has other channels than the task, no location has two years, or
@@ -108,7 +122,8 @@ def change_map(
                     'and whether the training went well'
                 )
             rows.append(_row(archive, visit, own[:count], own[count:]))
-    return _decide(GeoDataFrame(rows, geometry='geometry', crs='EPSG:4326'), skipped)
+    table = GeoDataFrame(rows, geometry='geometry', crs='EPSG:4326')
+    return _decide(table, skipped, least_locations)
 
 
 def distances(
@@ -186,7 +201,7 @@ def _embeddings(
     )
     with evaluation_mode(task):
         for batch in loader:
-            image = reflectance(batch['image'].to(task.device)).flatten(0, 1)
+            image = reflectance(batch['image'].to(task.device)).flatten(0, -4)
             with torch.inference_mode():
                 projections = task.query(task.views.original(image))[task.season_space]
                 found = l2_normalize(projections.mean(1)).cpu().double()
@@ -216,11 +231,31 @@ def _row(
     }
 
 
-def _decide(table: GeoDataFrame, skipped: list[str]) -> ChangeMap:
+def _decide(table: GeoDataFrame, skipped: list[str], least_locations: int) -> ChangeMap:
     """The map, with what the mixture tells of every location."""
-    mixture = two_gaussians(table['ratio'])
-    upper = False if mixture is None else mixture.upper(table['ratio'])
-    table.insert(2, 'changed', upper)
+    ratios = table['ratio'].to_numpy()
+    mixture = two_gaussians(ratios)
+    reason = _undecided(ratios, mixture, least_locations)
+    mixture = None if reason else mixture
+    decisions: Sequence[Decision] = ['undecided'] * len(ratios)
+    if mixture is not None:
+        decisions = ['changed' if upper else 'unchanged' for upper in mixture.upper(ratios)]
+    table.insert(2, 'decision', decisions)
     table.insert(3, 'threshold', float('nan') if mixture is None else mixture.threshold)
     table = table.sort_values(['ratio', 'location'], ascending=[False, True], ignore_index=True)
-    return ChangeMap(table, mixture, skipped)
+    return ChangeMap(table, mixture, skipped, reason)
+
+
+def _undecided(ratios: np.ndarray, mixture: Mixture | None, least_locations: int) -> str:
+    """Why ratios do not tell which locations have changed, or an empty text."""
+    if len(ratios) < least_locations:
+        return f'{len(ratios)} locations are fewer than least_locations={least_locations}'
+    if mixture is None:
+        return 'two kinds of locations need two different ratios'
+    gain = bic_gain(ratios, mixture)
+    if gain <= 0:
+        return (
+            'two Gaussians describe the ratios no better than one '
+            f'(BIC {-gain:.1f} higher), so there may be one kind of location'
+        )
+    return ''

@@ -31,6 +31,7 @@ class PASTISFoldsDataModule(BenchmarkDataModule):
         self,
         root: Path = 'data/pastis',
         dates: int | None = None,
+        time_axis: bool = True,
         train_folds: Sequence[int] = (1, 2, 3),
         val_folds: Sequence[int] = (4,),
         test_folds: Sequence[int] = (5,),
@@ -42,6 +43,8 @@ class PASTISFoldsDataModule(BenchmarkDataModule):
         Args:
             root: Folder that holds the data set.
             dates: How many dates to read of each series, spread evenly over it, or None for all.
+            time_axis: Whether images have an axis of dates. Without it, an image is the mean of
+                the dates that are read, (B, C, H, W), as TorchGeo's SemanticSegmentation takes it.
             train_folds: Folds to train on.
             val_folds: Folds to validate on.
             test_folds: Folds to test on.
@@ -53,6 +56,7 @@ class PASTISFoldsDataModule(BenchmarkDataModule):
         """
         super().__init__(root, batch_size=batch_size, **kwargs)
         self.dates = dates
+        self.time_axis = time_axis
         self.folds: dict[Split, tuple[int, ...]] = {
             'train': known_folds(train_folds),
             'val': known_folds(val_folds),
@@ -68,7 +72,30 @@ class PASTISFoldsDataModule(BenchmarkDataModule):
 
     def make_dataset(self, split: Split) -> PASTISFolds:
         """Dataset of one split, from files that are there."""
-        return PASTISFolds(self.root, self.folds[split], self.bands, self.dates)
+        return PASTISFolds(self.root, self.folds[split], self.bands, self.dates, self.time_axis)
+
+    def setup(self, stage: str) -> None:
+        """Make the datasets of a stage.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            DatasetNotFoundError: If the data are missing.
+            ValueError: If a split is empty, the data are not as published, or the task takes
+                images where these are series.
+        """
+        # TorchGeo's tasks take seconds to import, and who trains one has done so.
+        from torchgeo.tasks import SemanticSegmentation
+
+        task = getattr(self.trainer, 'lightning_module', None)
+        if self.time_axis and isinstance(task, SemanticSegmentation):
+            raise ValueError(
+                'SemanticSegmentation takes one image, and PASTIS has series of dates; set '
+                'data.init_args.time_axis to false for the mean of the dates, or train '
+                'SpatioTemporalSegmentation or GroupSegmentation'
+            )
+        super().setup(stage)
 
     def obtain(self) -> None:
         """Download the data where they are absent."""

@@ -58,6 +58,7 @@ class OSCDTiles(LabelledPixels):
         bands: Sequence[str] = OSCD.all_bands,
         size: int = 96,
         val_cities: Sequence[str] = VAL_CITIES,
+        mask_channel: bool = False,
         transforms: Callable[[Sample], Sample] | None = None,
     ) -> None:
         """Initialize a new OSCDTiles instance.
@@ -68,6 +69,7 @@ class OSCDTiles(LabelledPixels):
             bands: Bands to read, in any spelling.
             size: Side of a tile, in pixels. SeCo's is 96.
             val_cities: Cities of the official training list that make up ``val``.
+            mask_channel: Whether masks have a channel, (1, H, W), as TorchGeo's own.
             transforms: Transform of a sample.
 
         Raises:
@@ -81,6 +83,7 @@ class OSCDTiles(LabelledPixels):
         require_steps(size, None)
         self.split = split
         self.size = size
+        self.mask_channel = mask_channel
         self._images = os.path.join(root, _FOLDERS['Images'])
         labels = 'Test Labels' if split == 'test' else 'Train Labels'
         self._labels = os.path.join(root, _FOLDERS[labels])
@@ -123,9 +126,10 @@ class OSCDTiles(LabelledPixels):
             position: Position in the data set, city by city, row by row.
 
         Returns:
-            ``image`` (2, C, size, size), uint16; ``mask`` (size, size), 0, 1, or -1 where an
-            earlier tile holds the pixel; ``location``, the number of the city; ``row`` and
-            ``column`` of the upper left pixel in the scene. All but the image are int64.
+            ``image`` (2, C, size, size), uint16; ``mask`` (size, size), or (1, size, size) with
+            *mask_channel*, 0, 1, or -1 where an earlier tile holds the pixel; ``location``, the
+            number of the city; ``row`` and ``column`` of the upper left pixel in the scene. All
+            but the image are int64.
 
         Raises:
             BandFileError: If a file cannot be read or is not as published.
@@ -139,13 +143,19 @@ class OSCDTiles(LabelledPixels):
             dates.append(np.concatenate(bands))
         row, column, height, width = tile.window
         part = self._masks[location][row : row + height, column : column + width]
+        mask = tile.ignore_seen(torch.from_numpy(part).long())
         return {
             'image': torch.from_numpy(np.stack(dates)),
-            'mask': tile.ignore_seen(torch.from_numpy(part).long()),
+            'mask': mask[None] if self.mask_channel else mask,
             'location': torch.tensor(location),
             'row': torch.tensor(row),
             'column': torch.tensor(column),
         }
+
+    @property
+    def ignores_pixels(self) -> bool:
+        """Whether any pixel lies in two tiles, so that it is ignored in one."""
+        return any(side % self.size for mask in self._masks for side in mask.shape)
 
     def panels(self, sample: Sample, image: Tensor) -> dict[str, Tensor]:
         """Both dates."""

@@ -72,6 +72,7 @@ class PASTISFolds(LabelledPixels):
         folds: Sequence[int] = FOLDS,
         bands: Sequence[str] = PASTIS.s2_bands,
         dates: int | None = None,
+        time_axis: bool = True,
         transforms: Callable[[Sample], Sample] | None = None,
     ) -> None:
         """Initialize a new PASTISFolds instance.
@@ -82,6 +83,8 @@ class PASTISFolds(LabelledPixels):
             bands: Bands to read, in any spelling.
             dates: How many dates to read, spread evenly over the series and always the same;
                 all of a series that has fewer. None for all of every series.
+            time_axis: Whether images have an axis of dates. Without it, an image is the mean of
+                the dates that are read, (C, H, W).
             transforms: Transform of a sample.
 
         Raises:
@@ -95,6 +98,7 @@ class PASTISFolds(LabelledPixels):
         if dates is not None and dates < 1:
             raise ValueError(f'dates must be at least 1 or None, got {dates}')
         self.dates = dates
+        self.time_axis = time_axis
         self.folder = os.path.join(root, PASTIS.directory)
         #: Path of the list of patches.
         self.metadata = os.path.join(self.folder, METADATA)
@@ -113,7 +117,8 @@ class PASTISFolds(LabelledPixels):
             position: Position in the metadata, other folds skipped.
 
         Returns:
-            ``image`` (T, C, 128, 128), int16; ``mask`` (128, 128), 0 to 19; ``date`` (T), such
+            ``image`` (T, C, 128, 128), int16, or without *time_axis* the mean over T, float32;
+            ``mask`` (128, 128), 0 to 19; ``date`` (T), such
             as 20181231; ``length``, T; ``location``, the ``ID_PATCH``. All but the image are
             int64.
 
@@ -126,8 +131,9 @@ class PASTISFolds(LabelledPixels):
         days = self._days(patch, len(series))
         chosen = evenly_spread(len(series), self.dates)
         image = np.ascontiguousarray(series[np.ix_(chosen, self._channels)])
+        pixels = torch.from_numpy(image)
         return {
-            'image': torch.from_numpy(image),
+            'image': pixels if self.time_axis else pixels.float().mean(0),
             'mask': torch.from_numpy(self._classes(patch)).long(),
             'date': torch.tensor([days[number] for number in chosen]),
             'length': torch.tensor(len(chosen)),
@@ -136,6 +142,8 @@ class PASTISFolds(LabelledPixels):
 
     def panels(self, sample: Sample, image: Tensor) -> dict[str, Tensor]:
         """First, middle and last date."""
+        if image.ndim == 3:
+            return {'mean of the dates': image}
         count = int(sample['length'])
         days = sample['date'].tolist()
         return {
@@ -286,11 +294,13 @@ def pad_dates(samples: Sequence[Sample]) -> Sample:
         samples: Samples of :class:`PASTISFolds`.
 
     Returns:
-        The batch: ``image`` (B, T, C, H, W) and ``date`` (B, T) are zero from ``length`` on.
+        The batch: ``image`` (B, T, C, H, W) and ``date`` (B, T) are zero from ``length`` on;
+        images without an axis of dates stay (B, C, H, W).
     """
     return {
         key: pad_sequence([sample[key] for sample in samples], batch_first=True)
-        if key in ('image', 'date')
+        # An image without an axis of dates is as large as the others.
+        if key == 'date' or (key == 'image' and samples[0][key].ndim == 4)
         else default_collate([sample[key] for sample in samples])
         for key in samples[0]
     }

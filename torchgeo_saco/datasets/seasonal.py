@@ -82,6 +82,7 @@ class SeasonalArchive(NonGeoDataset):
         cache: bool = False,
         transforms: Callable[[Sample], Sample] | None = None,
         layout: str | None = None,
+        time_axis: bool = True,
     ) -> None:
         """Initialize a new SeasonalArchive instance.
 
@@ -111,6 +112,8 @@ class SeasonalArchive(NonGeoDataset):
             transforms: Transform of a sample.
             layout: Layout of the folder, a key of
                 :data:`~torchgeo_saco.archives.layouts.LAYOUTS`, or None to tell it by looking.
+            time_axis: Whether images have an axis of dates. Without it an image of one date is
+                (C, H, W), as tasks of TorchGeo take it.
 
         Raises:
             FileNotFoundError: If *root* is missing.
@@ -125,7 +128,13 @@ class SeasonalArchive(NonGeoDataset):
         self.transforms = transforms
         if not isinstance(dates, int) or dates < 1:
             raise ValueError(f'dates must be a whole number of at least 1, got {dates!r}')
+        if not time_axis and (dates > 1 or item == 'years'):
+            raise ValueError(
+                f'time_axis=False gives one date without an axis, got dates={dates}, item={item}; '
+                'set dates to 1 and item to date or location'
+            )
         self.dates = dates
+        self.time_axis = time_axis
         options = read_options(previews, size, resampling, max_nodata)
         archive = open_archive(root, bands, options, self._rule, on_missing, sensor, layout)
         #: Sensor of the bands, by name.
@@ -235,9 +244,10 @@ class SeasonalArchive(NonGeoDataset):
             index: Position of the item; or with the epoch, which other dates depend on.
 
         Returns:
-            ``image`` (T, C, H, W) as stored; ``location`` its number in the archive;
-            ``date`` (T) as yyyymmdd, 0 where unknown; ``label``, -1 where unknown, if there are
-            labels, or 0 or 1 for each class where locations have several and they are asked for.
+            ``image`` (T, C, H, W) as stored, or (C, H, W) without *time_axis*; ``location`` its
+            number in the archive; ``date`` (T) as yyyymmdd, 0 where unknown; ``label``, -1 where
+            unknown, if there are labels, or 0 or 1 for each class where locations have several and
+            they are asked for.
             For two years, ``image`` is (2, T, C, H, W) and ``date`` (2, T), the older year first.
 
         Raises:
@@ -296,6 +306,8 @@ class SeasonalArchive(NonGeoDataset):
             'date': torch.tensor(days),
         }
         if self.item != 'years':
+            sample |= {name: sample[name][0] for name in ('image', 'date')}
+        if not self.time_axis and images.shape[0] == 1:
             sample |= {name: sample[name][0] for name in ('image', 'date')}
         if self.classes and self.multilabel:
             if self._label_vectors:
@@ -362,7 +374,8 @@ class SeasonalArchive(NonGeoDataset):
         channels = natural_color(self.bands, self.sensor)
         if channels is None:
             raise RGBBandsMissingError()
-        images = sample['image'].float()[..., channels, :, :].flatten(0, -4)
+        image = sample['image'].float()[..., channels, :, :]
+        images = image[None] if image.ndim == 3 else image.flatten(0, -4)
         days = sample['date'].reshape(-1).tolist()
         figure, axes = plt.subplots(ncols=len(images), squeeze=False, figsize=(3 * len(images), 3))
         for axis, image, day in zip(axes[0], images, days, strict=True):

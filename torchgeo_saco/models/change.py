@@ -48,6 +48,29 @@ class Mixture(NamedTuple):
         return np.asarray(values, np.float64) > self.threshold
 
 
+def bic_gain(values: ArrayLike, mixture: Mixture) -> float:
+    """How much better two components are than one, by the Bayesian information criterion.
+
+    Args:
+        values: Numbers the mixture was fitted to, in any shape.
+        mixture: Its two components.
+
+    Returns:
+        BIC of one Gaussian less that of the mixture; two are better if it is positive. The
+        criterion of Schwarz, 1978, https://doi.org/10.1214/aos/1176344136.
+    """
+    numbers = np.asarray(values, np.float64).ravel()
+    variance = float(numbers.var()) + _VARIANCE_FLOOR
+    one = -0.5 * (
+        len(numbers) * np.log(2 * np.pi * variance)
+        + ((numbers - numbers.mean()) ** 2).sum() / variance
+    )
+    with np.errstate(divide='ignore'):
+        two = np.log(mixture.densities(numbers).sum(0)).sum()
+    # Parameters: two means, two deviations and a share, against a mean and a deviation.
+    return float(2 * (two - one) - (5 - 2) * np.log(len(numbers)))
+
+
 def two_gaussians(values: ArrayLike) -> Mixture | None:
     """Two Gaussian components of one-dimensional values.
 

@@ -4,6 +4,7 @@
 """Encoder: inputs, one backbone for all of them, and a fusion of what it gives."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import torch
@@ -93,6 +94,12 @@ class Encoder(nn.Module):
         """Channels of the feature maps, from fine to coarse."""
         info: Sequence[Mapping[str, int]] = self.backbone.feature_info  # type: ignore[assignment]
         return [level['num_chs'] for level in info]
+
+    @property
+    def halves_maps(self) -> bool:
+        """Whether each feature map is coarser than the one before, as a U-Net needs them."""
+        info: Sequence[Mapping[str, int]] = self.backbone.feature_info  # type: ignore[assignment]
+        return all(fine['reduction'] < coarse['reduction'] for fine, coarse in pairwise(info))
 
     def forward_groups(self, image: Tensor) -> Tensor:
         """Compute the features of every group, (B, G, D)."""

@@ -30,14 +30,38 @@ def group_features(backbone: nn.Module, groups: Tensor, one_by_one: bool = False
         Features, (B, G, D), in float32 or wider. The cluster of an image is their mean over G.
     """
     if one_by_one:
-        parts = [_recompute(backbone, group) for group in groups.unbind(1)]
+        with _refused_sizes(backbone, groups):
+            parts = [_recompute(backbone, group) for group in groups.unbind(1)]
         features = torch.stack(parts, dim=1)
     else:
         images = rearrange(groups, 'b g c h w -> (b g) c h w')
-        features = backbone(images.contiguous(memory_format=torch.channels_last))
+        with _refused_sizes(backbone, images):
+            features = backbone(images.contiguous(memory_format=torch.channels_last))
         features = rearrange(features, '(b g) d -> b g d', b=groups.shape[0])
     # Means and cosines of rounded numbers would be rounded again.
     return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
+@contextmanager
+def _refused_sizes(backbone: nn.Module, images: Tensor) -> Iterator[None]:
+    """Within the block, say in one sentence that a backbone does not take images of a size."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (AssertionError, RuntimeError) as error:
+        trained: Any = getattr(backbone, 'default_cfg', {})
+        height, width = images.shape[-2:]
+        # Of other backbones an error has other causes.
+        if not trained.get('fixed_input_size') or (height, width) == trained['input_size'][1:]:
+            raise
+        side = trained['input_size'][-1]
+        raise ValueError(
+            f'{trained.get("architecture", type(backbone).__name__)} does not take images of '
+            f'{height} x {width} px ({str(error).splitlines()[0].rstrip(".")}); give it {side} x '
+            f'{side} px, by size of a pre-training task, or choose a backbone that takes any, such '
+            'as resnet18'
+        ) from error
 
 
 def _recompute(backbone: nn.Module, images: Tensor) -> Tensor:
@@ -91,5 +115,6 @@ def group_maps(backbone: nn.Module, groups: Tensor) -> list[Tensor]:
     images = rearrange(groups, 'b g c h w -> (b g) c h w')
     images = images.contiguous(memory_format=torch.channels_last)
     taps: Any = backbone.forward_intermediates
-    maps: list[Tensor] = taps(images, intermediates_only=True)
+    with _refused_sizes(backbone, images):
+        maps: list[Tensor] = taps(images, intermediates_only=True)
     return [rearrange(map_, '(b g) c h w -> b g c h w', b=groups.shape[0]) for map_ in maps]

@@ -28,7 +28,8 @@ def create_backbone(model: str, weights: Weights = None, in_channels: int = 3) -
         in_channels: Bands that it takes.
 
     Returns:
-        The model; it maps (N, in_channels, H, W) to (N, D).
+        The model; it maps (N, in_channels, H, W) to (N, D). ViT and Swin take images of other sizes
+        than they are published for, with tensors of the same shapes.
 
     Raises:
         ValueError: If *model* is unknown, or *weights* is neither a file nor the name of a weight
@@ -37,9 +38,13 @@ def create_backbone(model: str, weights: Weights = None, in_channels: int = 3) -
     if ':' in model or not is_model(model):
         near = ', '.join(difflib.get_close_matches(model, list_models(), 3)) or 'resnet18'
         raise ValueError(f'timm has no model {model!r}; choose one such as {near}')
+    enum = None
+    if weights and weights is not True and not os.path.isfile(str(weights)):
+        enum = known_weights(weights)
+        _require_timm(enum, model)
     options: Any = {'in_chans': in_channels, 'num_classes': 0}
     try:
-        backbone = create_model(model, pretrained=weights is True, **options)
+        backbone = _any_size(model, pretrained=weights is True, **options)
     except (OSError, RuntimeError) as error:
         if weights is not True:
             raise
@@ -49,13 +54,46 @@ def create_backbone(model: str, weights: Weights = None, in_channels: int = 3) -
         ) from error
     if not weights or weights is True:
         return backbone
-    if isinstance(weights, str) and os.path.isfile(weights):
-        state = _backbone_state(weights)
-    else:
-        enum = known_weights(weights)
-        state = enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    state = _backbone_state(str(weights)) if enum is None else _published_state(enum)
     load_exactly(backbone, state, model, str(weights))
     return backbone
+
+
+def _any_size(model: str, **options: Any) -> nn.Module:
+    """Timm model that takes images of any size, where it is one that can."""
+    try:
+        # Of ViT, Swin and their kin; position embeddings keep the shape that weights have.
+        return create_model(model, dynamic_img_size=True, **options)
+    except TypeError:
+        return create_model(model, **options)
+
+
+def _require_timm(weights: WeightsEnum, model: str) -> None:
+    """Refuse weights of another net before they are downloaded."""
+    trained = weights.meta.get('model')
+    if trained is None or trained == model or trained == model.split('.')[0]:
+        return
+    if is_model(str(trained)):
+        raise ValueError(
+            f'weights {weights} are of {trained}, but model={model} is asked for; set model to '
+            f'{trained}'
+        )
+    raise ValueError(
+        f'weights {weights} are of {trained}, which is no model of timm; use the function of '
+        'torchgeo.models that they belong to, or choose weights such as '
+        'ResNet18_Weights.SENTINEL2_RGB_SECO'
+    )
+
+
+def _published_state(weights: WeightsEnum) -> dict[str, Tensor]:
+    """Tensors of weights of TorchGeo, downloaded unless they are there."""
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except OSError as error:
+        raise ValueError(
+            f'weights {weights} cannot be downloaded ({type(error).__name__}); check the '
+            'connection, or set weights to null or to a file'
+        ) from error
 
 
 def known_weights(weights: WeightsEnum | str) -> WeightsEnum:

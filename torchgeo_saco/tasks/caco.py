@@ -94,8 +94,9 @@ class CACo(SeCo):
             self.change.resize(locations)
         elif not len(self.change.ratio):
             raise ValueError(
-                'the datamodule has no attribute locations, the number of its locations; give it '
-                'one, or call change.resize of the task'
+                'the datamodule has no attribute locations, the number of its locations, which '
+                f'{type(self).__name__} keeps the change of; train on SeasonalDataModule with '
+                'item=years, or give it one'
             )
 
     def on_train_batch_start(self, batch: Sample, batch_idx: int) -> None:

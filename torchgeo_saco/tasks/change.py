@@ -4,7 +4,7 @@
 """Change detection between two dates by an encoder of band groups."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -39,6 +39,8 @@ class GroupChangeDetection(DownstreamTask):
     * SeCo, whose protocol it is: https://arxiv.org/abs/2103.16607
     * SACo+: https://doi.org/10.1016/j.isprsjprs.2025.02.024
     """
+
+    axes: ClassVar[Sequence[str]] = ('B T C H W',)
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ from ..runtime.distributed import (
 from ..runtime.nonfinite import NonFiniteGuard
 from ..runtime.seeding import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
+from .channels import batch_image, unfold_dates
 from .requirements import largest_queue, require_data, require_dates, require_years
 
 # Arguments of a task that are those of its views.
@@ -438,9 +439,9 @@ class ContrastiveTask(BaseTask):
         """Compute the training loss and additional metrics.
 
         Args:
-            batch: ``image`` (B, T, C, H, W), (B, C, H, W), or of years (B, Y, T, C, H, W), as
-                reflectance; ``location`` (B), without which every image counts as a location of
-                its own.
+            batch: ``image`` (B, T, C, H, W), (B, C, H, W), dates stacked as channels (B, T C, H,
+                W), or of years (B, Y, T, C, H, W), as reflectance; ``location`` (B), without which
+                every image counts as a location of its own.
             batch_idx: Index of this batch.
             dataloader_idx: Index of the current dataloader.
 
@@ -591,22 +592,13 @@ class ContrastiveTask(BaseTask):
 
     def _check_image(self, batch: Sample) -> Tensor:
         """Return the images with a time axis; refuse other channels than the encoder's."""
-        image = batch['image']
-        if image.ndim == 4:
-            image = image[:, None]
-        bands = self.bands or ()
-        if image.ndim not in (5, 6) or image.shape[-3] != len(bands):
-            raise ValueError(
-                f'image must be (B, T, {len(bands)}, H, W) or (B, {len(bands)}, H, W) with the '
-                f'bands {", ".join(bands)}, got {tuple(batch["image"].shape)}'
-            )
-        return image
+        return unfold_dates(batch_image(batch), self.bands or ())
 
     def _locations(self, batch: Sample) -> Tensor:
         """Return the number of the location of each image."""
         if 'location' in batch:
             return batch['location']
-        count = len(batch['image'])
+        count = len(batch_image(batch))
         return torch.arange(count, device=self.device) + self._batches * count
 
     @property

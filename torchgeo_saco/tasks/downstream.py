@@ -6,7 +6,7 @@
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
@@ -25,6 +25,7 @@ from ..datamodules.benchmark import IGNORED, BenchmarkDataModule, Split
 from ..datasets.features import cached_features, extract_features
 from ..io.checkpoint import CheckpointError
 from ..models import Encoder, EncoderConfig, Fusion, fit_input_statistics, load_encoder
+from .channels import batch_image, require_reflectance
 
 
 class DownstreamHead(nn.Module):
@@ -60,6 +61,9 @@ class DownstreamTask(BaseTask):
 
     #: Key of the target in a batch.
     target = 'mask'
+
+    #: Axes of the images that the task takes.
+    axes: ClassVar[Sequence[str]] = ('B C H W',)
 
     #: Confusion matrix of the last test, (C, C), rows target; None before it, or if labels overlap.
     test_confusion: Tensor | None = None
@@ -331,15 +335,21 @@ class DownstreamTask(BaseTask):
         ):
             return self._model.features(self._require_bands(batch), batch.get('length'))
 
-    def forward(self, batch: Sample) -> Tensor:
+    def forward(self, batch: Sample | Tensor) -> Tensor:
         """Scores (logits) of every class.
 
         Args:
-            batch: ``image`` as reflectance, or ``features`` already taken.
+            batch: Images as reflectance, as stock tasks take them; or a batch with them under
+                ``image``, or with ``features`` already taken.
 
         Returns:
             Scores, (B, classes, ...).
+
+        Raises:
+            ValueError: If the images have other axes or channels than the task takes, or are
+                integers.
         """
+        batch = {'image': batch} if isinstance(batch, Tensor) else batch
         return self._model.scores(cached_features(batch) or self.features(batch), batch)
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
@@ -353,8 +363,9 @@ class DownstreamTask(BaseTask):
         Returns:
             The loss tensor.
         """
-        loss = self.loss(self(batch), self.training_target(batch[self.target]))
-        self.log('train_loss', loss.detach(), prog_bar=True, batch_size=len(batch[self.target]))
+        target = self._target(batch)
+        loss = self.loss(self(batch), self.training_target(target))
+        self.log('train_loss', loss.detach(), prog_bar=True, batch_size=len(target))
         return loss
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -483,7 +494,13 @@ class DownstreamTask(BaseTask):
 
     def _require_bands(self, batch: Sample) -> Tensor:
         """The image, if it is one of the bands that the model takes."""
-        image, bands = batch['image'], self.config.bands if self.config is not None else []
+        image, bands = batch_image(batch), self.config.bands if self.config is not None else []
+        if image.ndim not in {len(axes.split()) for axes in self.axes}:
+            raise ValueError(
+                f'{type(self).__name__} takes images ({") or (".join(self.axes)}), got '
+                f'{tuple(image.shape)}; give it these axes'
+            )
+        require_reflectance(image)
         if image.shape[-3] != len(bands):
             raise ValueError(
                 f'image has {image.shape[-3]} channels where the bands {", ".join(bands)} are '
@@ -497,9 +514,15 @@ class DownstreamTask(BaseTask):
             )
         return image
 
+    def _target(self, batch: Sample) -> Tensor:
+        """The target of a batch; a mask of TorchGeo may have a channel."""
+        target = batch[self.target]
+        channel = self.target == 'mask' and target.ndim == 4 and target.shape[1] == 1
+        return target[:, 0] if channel else target
+
     def _evaluate(self, batch: Sample, stage: Literal['val', 'test']) -> Tensor:
         """Log the loss, and count what is right."""
-        scores, target = self(batch), batch[self.target]
+        scores, target = self(batch), self._target(batch)
         self.log(
             f'{stage}_loss', self.loss(scores, self.training_target(target)), batch_size=len(target)
         )

@@ -65,8 +65,9 @@ def require_dates(task: Method, dates: int) -> None:
         each = ' in each year' if task.years > 1 else ''
         raise ValueError(
             f'{type(task).__name__} compares {task.dates} dates of a location{each}, samples have '
-            f'{dates}; set data.init_args.dates to {task.dates}, or where locations have one date '
-            'train MoCo, which compares views of one'
+            f'{dates}; set data.init_args.dates (of a datamodule of TorchGeo '
+            f'data.dict_kwargs.seasons) to {task.dates}, or where locations have one date train '
+            'MoCo, which compares views of one'
         )
 
 
@@ -83,5 +84,5 @@ def require_years(task: Method, shape: tuple[int, ...]) -> None:
     if len(shape) != 6 or shape[1] != task.years:
         raise ValueError(
             f'{type(task).__name__} needs {task.years} years of a location as an axis, (B, '
-            f'{task.years}, T, C, H, W), got {shape}; set item=years of the datamodule'
+            f'{task.years}, T, C, H, W), got {shape}; set item=years of SeasonalDataModule'
         )

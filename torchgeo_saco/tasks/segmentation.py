@@ -4,7 +4,7 @@
 """Segmentation of images and of time series by an encoder of band groups."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -51,6 +51,11 @@ class GroupSegmenter(DownstreamHead):
             raise ValueError(f"dates must be 'late_mean' or 'early_mean', got {dates!r}")
         self.fusion = GroupFusion(fusion, len(encoder.inputs.names))
         self.dates = dates
+        if decoder == 'unet' and not encoder.halves_maps:
+            raise ValueError(
+                'a U-Net needs feature maps of falling size, and this backbone gives maps of one '
+                'size; set decoder to linear, or choose a backbone such as resnet18'
+            )
         channels = [width * self.fusion.widening for width in encoder.map_channels]
         self.decoder = (
             LinearDecoder(channels, classes)
@@ -120,6 +125,8 @@ class GroupSegmentation(DownstreamTask):
 
     * SACo+: https://doi.org/10.1016/j.isprsjprs.2025.02.024
     """
+
+    axes: ClassVar[Sequence[str]] = ('B C H W', 'B T C H W')
 
     def __init__(
         self,
