@@ -5,5 +5,6 @@
 
 from .provenance import Provenance
 from .table import read_embeddings, vectors
+from .writer import EmbeddingWriter
 
-__all__ = ('Provenance', 'read_embeddings', 'vectors')
+__all__ = ('EmbeddingWriter', 'Provenance', 'read_embeddings', 'vectors')

@@ -14,10 +14,10 @@ from rich.console import Console
 from ..archives.layout import LayoutError, scene_date
 from ..archives.store import is_store
 from ..datasets import SeasonalArchive
-from ..io.scene import Scene, SceneError, open_scene
+from ..io.scene import SceneError, SceneReader, open_scene
 from ..transforms import Reflectance
 from .archive import embed_archive, fit_to_archive
-from .encoding import DEFAULT_TILE, Precision, TileEncoder, Weights
+from .encoding import DEFAULT_TILE, NamedWeights, Precision, TileEncoder
 from .map import embed_scene, fit_to_scene
 from .provenance import Provenance
 from .table import EmbeddingRows, TableParts
@@ -33,7 +33,7 @@ class _Options(NamedTuple):
 
     root: str
     output: Path
-    weights: Weights
+    weights: NamedWeights
     tile: int | None
     dtype: str
     groups: bool
@@ -118,7 +118,7 @@ def embed(
     options = _Options(
         root,
         path,
-        Weights.parse(weights),
+        NamedWeights.parse(weights),
         tile,
         dtype or ('float32' if is_map else 'float16'),
         groups,
@@ -183,7 +183,9 @@ def _embed_scene(options: _Options, stride: int | None, say: Any) -> list[str]:
         return _embed_open_scene(options, stride, scene, say)
 
 
-def _embed_open_scene(options: _Options, stride: int | None, scene: Scene, say: Any) -> list[str]:
+def _embed_open_scene(
+    options: _Options, stride: int | None, scene: SceneReader, say: Any
+) -> list[str]:
     """Write the map of an open scene; what to say of it."""
     scene.select(options.weights.needed_bands(scene.bands, scene.sensor))
     _require_unit(scene)
@@ -348,7 +350,7 @@ def _pixel_side(archive: SeasonalArchive) -> float | None:
     return min(archive.sensor.bands[band] for band in archive.bands)
 
 
-def _scene_text(scene: Scene, grid: TileGrid, encoder: TileEncoder) -> str:
+def _scene_text(scene: SceneReader, grid: TileGrid, encoder: TileEncoder) -> str:
     """Say what is embedded, and on which ground."""
     side = scene.metres_per_pixel
     ground = 'not georeferenced'
@@ -364,7 +366,7 @@ def _scene_text(scene: Scene, grid: TileGrid, encoder: TileEncoder) -> str:
     )
 
 
-def _require_unit(scene: Scene) -> None:
+def _require_unit(scene: SceneReader) -> None:
     """Refuse floats of a scene that are plainly no reflectance."""
     if scene.dtype.kind != 'f' or scene.unit is not None:
         return

@@ -27,14 +27,14 @@ DEFAULT_TILE = 224
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Weights as a user names them."""
+class NamedWeights:
+    """NamedWeights as a user names them."""
 
     #: Path of a checkpoint, name of a TorchGeo weight, or None for random ones.
     name: str | None
 
     @classmethod
-    def parse(cls, text: str) -> 'Weights':
+    def parse(cls, text: str) -> 'NamedWeights':
         """Read ``random``, a path or a name."""
         return cls(None if text == 'random' else text)
 
@@ -70,7 +70,7 @@ class TileEncoder:
     def __init__(
         self,
         loaded: LoadedEncoder,
-        weights: Weights,
+        weights: NamedWeights,
         device: str = 'auto',
         precision: Precision = '32',
     ) -> None:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ..io.files import atomic_file, write_file
-from ..io.scene import Scene
+from ..io.scene import SceneReader
 from ..transforms import Reflectance
 from .encoding import TileEncoder, cut
 from .provenance import KEY, Provenance
@@ -57,7 +57,7 @@ class MapReport(NamedTuple):
     resumed: int
 
 
-def fit_to_scene(encoder: TileEncoder, scene: Scene, grid: TileGrid) -> None:
+def fit_to_scene(encoder: TileEncoder, scene: SceneReader, grid: TileGrid) -> None:
     """Take the statistics that the weights do not bring from tiles spread over a scene.
 
     Args:
@@ -84,7 +84,7 @@ def fit_to_scene(encoder: TileEncoder, scene: Scene, grid: TileGrid) -> None:
 
 def embed_scene(
     encoder: TileEncoder,
-    scene: Scene,
+    scene: SceneReader,
     grid: TileGrid,
     output: Path,
     provenance: Provenance,
@@ -309,7 +309,9 @@ class _Cells:
         self.path.unlink(missing_ok=True)
 
 
-def _read_ahead(scene: Scene, blocks: Sequence[Block]) -> Generator[tuple[np.ndarray, np.ndarray]]:
+def _read_ahead(
+    scene: SceneReader, blocks: Sequence[Block]
+) -> Generator[tuple[np.ndarray, np.ndarray]]:
     """Windows of the blocks in order, the next one read while one is embedded."""
     with ThreadPoolExecutor(1) as pool:
         windows = iter(blocks)
@@ -322,7 +324,7 @@ def _read_ahead(scene: Scene, blocks: Sequence[Block]) -> Generator[tuple[np.nda
 
 def _embed_block(
     encoder: TileEncoder,
-    scene: Scene,
+    scene: SceneReader,
     block: Block,
     image: np.ndarray,
     valid: np.ndarray,

@@ -139,8 +139,12 @@ class TableParts:
         text = self.folder / 'provenance.json'
         wanted = self.provenance.to_json()
         if not text.is_file() or text.read_text() != wanted:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.clear()
             write_file(text, wanted.encode())
+
+    def clear(self) -> None:
+        """Remove all parts."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def has(self, name: str) -> bool:
         """Whether a part is there."""

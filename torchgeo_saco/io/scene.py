@@ -31,7 +31,7 @@ class SceneError(ValueError):
     """A path that holds no scene, or one that cannot be read; the message says why."""
 
 
-class Asked(NamedTuple):
+class SceneOptions(NamedTuple):
     """What the user says of a scene; None is taken from the product."""
 
     #: Bands to read, or for a file without names of bands, its bands in order.
@@ -60,7 +60,7 @@ class BandSource(NamedTuple):
     channel: int = 1
 
 
-class Scene:
+class SceneReader:
     """Bands of one acquisition on one grid, that of the finest band.
 
     Attributes:
@@ -291,10 +291,10 @@ class Scene:
 
 #: What opens a scene, by the first that knows the path: from a path and what the user says of it
 #: to a scene, or None where the path holds something else.
-type SceneOpener = Callable[[str, Asked], Scene | None]
+type SceneOpener = Callable[[str, SceneOptions], SceneReader | None]
 
 
-def open_raster_scene(path: str, asked: Asked) -> Scene | None:
+def open_raster_scene(path: str, asked: SceneOptions) -> SceneReader | None:
     """Open a GeoTIFF of several bands.
 
     Bands are named by the descriptions in the file, else by ``bands``, else by the sensor if it
@@ -341,10 +341,10 @@ def open_raster_scene(path: str, asked: Asked) -> Scene | None:
             BandSource(band, path, channel)
             for channel, band in enumerate(band_names(given, sensor), 1)
         ]
-    return Scene(path, sources, sensor, asked.unit, asked.offset)
+    return SceneReader(path, sources, sensor, asked.unit, asked.offset)
 
 
-def open_band_folder(path: str, asked: Asked) -> Scene | None:
+def open_band_folder(path: str, asked: SceneOptions) -> SceneReader | None:
     """Open a folder of one GeoTIFF a band, ``<band>.tif`` or ``..._<band>.tif``.
 
     A folder that holds nothing but one folder is passed through, as in Major TOM, where a cell
@@ -382,7 +382,7 @@ def open_band_folder(path: str, asked: Asked) -> Scene | None:
             f'{folder} has no file of band {", ".join(lacking)}; it has {", ".join(found)}'
         )
     sources = [BandSource(band, os.path.join(folder, found[band])) for band in wanted]
-    return Scene(folder, sources, sensor, asked.unit, asked.offset)
+    return SceneReader(folder, sources, sensor, asked.unit, asked.offset)
 
 
 #: Tried in this order.
@@ -395,7 +395,7 @@ def open_scene(
     sensor: str | None = None,
     unit: float | None = None,
     offset: float | None = None,
-) -> Scene:
+) -> SceneReader:
     """Open a scene by what lies at a path.
 
     Args:
@@ -417,7 +417,7 @@ def open_scene(
         raise FileNotFoundError(f'{path} does not exist; give a GeoTIFF, or a folder of bands')
     if sensor is not None and sensor not in SENSORS:
         raise SceneError(f'unknown sensor {sensor!r}; choose one of {", ".join(SENSORS)}')
-    asked = Asked(bands, sensor, unit, offset)
+    asked = SceneOptions(bands, sensor, unit, offset)
     for opener in SCENE_OPENERS:
         scene = opener(path, asked)
         if scene is not None:
