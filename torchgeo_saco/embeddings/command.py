@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 
-from ..archives.layout import LayoutError, scene_date
+from ..archives.layout import scene_date
 from ..archives.store import is_store
 from ..datasets import SeasonalArchive
 from ..io.scene import SceneError, SceneReader, open_scene
@@ -24,6 +24,9 @@ from .table import EmbeddingRows, TableParts
 from .tiles import TileGrid
 
 _LISTED = 20
+
+# Images that shrink more than that are rather scenes than patches.
+_SHRUNK = 8
 
 _MAPS, _TABLES = ('.tif', '.tiff'), ('.parquet',)
 
@@ -240,7 +243,7 @@ def _embed_open_scene(
 
 def _embed_archive(options: _Options, kwargs: dict[str, Any], say: Any) -> list[str]:
     """Write the table of an archive; what to say of it."""
-    if not is_store(options.root) and os.path.isfile(options.root):
+    if not is_store(options.root) and _is_scene(options):
         raise ValueError(
             f'{options.root} is a scene, whose embeddings are a map; let output end in .tif'
         )
@@ -273,6 +276,8 @@ def _embed_archive(options: _Options, kwargs: dict[str, Any], say: Any) -> list[
             f'; images of {width} x {height} px are resized to {size} x {size} px, as in training'
         )
     say(text + ('' if side is None else f', {side:.3g} m a pixel'))
+    if height > _SHRUNK * seen:
+        say('a large image as one vector says little; the map of a scene embeds it tile by tile')
     say(f'groups: {", ".join(encoder.groups)}')
     for group in loaded.skipped:
         say(f'skipped: group {group.name}, since {group.reason}')
@@ -295,30 +300,19 @@ def _open_archive(
     options: _Options, bands: Sequence[str] | None, kwargs: dict[str, Any]
 ) -> SeasonalArchive:
     """Open the archive, an item a date."""
-    sensor = options.sensor
-    try:
-        return SeasonalArchive(
-            options.root,
-            bands,
-            dates=1,
-            item='date',
-            other_dates='any',
-            sensor=sensor,
-            max_nodata=options.max_nodata,
-            on_missing='drop',
-            cache=False,
-            transforms=None,
-            **kwargs,
-        )
-    except LayoutError as error:
-        try:
-            with open_scene(options.root, options.bands, options.sensor):
-                pass
-        except ValueError:
-            raise error from None
-        raise ValueError(
-            f'{options.root} is a scene, whose embeddings are a map; let output end in .tif'
-        ) from error
+    return SeasonalArchive(
+        options.root,
+        bands,
+        dates=1,
+        item='date',
+        other_dates='any',
+        sensor=options.sensor,
+        max_nodata=options.max_nodata,
+        on_missing='drop',
+        cache=False,
+        transforms=None,
+        **kwargs,
+    )
 
 
 def _provenance(
@@ -388,6 +382,15 @@ def _require_small(path: str, largest: float) -> None:
             f'{path} holds floats up to {largest:g}, which is no reflectance; set unit to the '
             'number stored for reflectance 1, such as 10000'
         )
+
+
+def _is_scene(options: _Options) -> bool:
+    """Whether a path holds a scene."""
+    try:
+        with open_scene(options.root, sensor=options.sensor):
+            return True
+    except (ValueError, OSError):
+        return os.path.isfile(options.root)
 
 
 def _is_archive(options: _Options) -> bool:

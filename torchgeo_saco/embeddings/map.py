@@ -35,8 +35,8 @@ from .tiles import Block, TileGrid
 #: Marks cells without data in maps of int8.
 NODATA = -128
 
-# Side of the blocks of a map; with all bands together a few MB.
-_BLOCK = 64
+# Side of the blocks, which hold all bands: of a map the least that GDAL knows.
+_BLOCK, _COG_BLOCK = 64, 128
 
 # Windows that statistics are taken of where the weights bring none.
 _FITTED_ON = 64
@@ -175,7 +175,7 @@ def write_map(
                 driver='COG',
                 compress='DEFLATE',
                 predictor='YES',
-                blocksize=_BLOCK,
+                blocksize=_COG_BLOCK,
                 # A mean of embeddings of other ground is no embedding of a tile.
                 overview_resampling='NEAREST',
                 bigtiff='IF_SAFER',
@@ -217,7 +217,7 @@ def _new_raster(
         dtype=provenance.dtype,
         nodata=NODATA if small else np.nan,
         crs=crs,
-        transform=transform * Affine.scale(grid.stride) if crs is not None else None,
+        transform=transform @ Affine.scale(grid.stride) if crs is not None else None,
         tiled=True,
         blockxsize=_BLOCK,
         blockysize=_BLOCK,

@@ -151,8 +151,8 @@ class SceneReader:
         from pyproj import Geod
 
         row, column = (side / 2 for side in self.shape)
-        x, y = self.transform * (column, row)
-        (x1, y1), (x2, y2) = (self.transform * at for at in ((column + 1, row), (column, row + 1)))
+        x, y = self.transform @ (column, row)
+        (x1, y1), (x2, y2) = (self.transform @ at for at in ((column + 1, row), (column, row + 1)))
         sides = Geod(ellps='WGS84').inv([x, x], [y, y], [x1, x2], [y1, y2])[2]
         return math.sqrt(sides[0] * sides[1])
 
@@ -244,7 +244,7 @@ class SceneReader:
                 f'{finest.crs or "none"}; warp all bands of the scene to one, as by gdalwarp -t_srs'
             )
         ratio = round(self.shape[0] / file.height)
-        expected = self.transform * Affine.scale(ratio)
+        expected = self.transform @ Affine.scale(ratio)
         # A hundredth of a pixel; products write coordinates as rounded decimals.
         largest = 0.01 * max(map(abs, expected[:2]))
         apart = max(abs(a - b) for a, b in zip(file.transform[:6], expected[:6], strict=True))
@@ -347,8 +347,8 @@ def open_raster_scene(path: str, asked: SceneOptions) -> SceneReader | None:
 def open_band_folder(path: str, asked: SceneOptions) -> SceneReader | None:
     """Open a folder of one GeoTIFF a band, ``<band>.tif`` or ``..._<band>.tif``.
 
-    A folder that holds nothing but one folder is passed through, as in Major TOM, where a cell
-    holds the folder of its product.
+    It may be the one folder in the path, as in Major TOM, where a cell holds the folder of its
+    product.
 
     Args:
         path: The folder.
@@ -361,11 +361,9 @@ def open_band_folder(path: str, asked: SceneOptions) -> SceneReader | None:
         SceneError: If a band that is asked for is missing, or has two files.
     """
     folder = path
-    while os.path.isdir(folder):
-        entries = [entry for entry in sorted(os.listdir(folder)) if entry[:1] != '.']
-        if len(entries) != 1 or not os.path.isdir(os.path.join(folder, entries[0])):
-            break
-        folder = os.path.join(folder, entries[0])
+    entries = [e for e in sorted(os.listdir(path)) if e[:1] != '.'] if os.path.isdir(path) else []
+    if len(entries) == 1:
+        folder = os.path.join(path, entries[0])
     if not os.path.isdir(folder):
         return None
     names = [n for n in sorted(os.listdir(folder)) if n.lower().endswith(('.tif', '.tiff'))]
