@@ -159,7 +159,7 @@ def test_a_full_disk_is_said_and_leaves_no_map(trained, scene, tmp_path):
     for size in (1000, 60_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
         try:
-            with pytest.raises(OSError, match='cannot be written.*make room'):
+            with pytest.raises(OSError, match=r'cannot be written.*make room'):
                 write_map(trained, root, output)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -33,7 +33,12 @@ def test_what_is_written_is_read(tmp_path, dtype):
     parts = TableParts(tmp_path / 'a.parquet', provenance(dtype))
     parts.begin()
     # As two processes that deal out items, one of them twice.
-    for name, index in {'0-0': [0, 2, 4], '0-1': [1, 3, 5], '1-0': [6, 8, 0], '1-1': [7, 9]}.items():
+    for name, index in {
+        '0-0': [0, 2, 4],
+        '0-1': [1, 3, 5],
+        '1-0': [6, 8, 0],
+        '1-1': [7, 9],
+    }.items():
         parts.write(name, part(index, dtype))
     assert parts.join() == 10
     assert [path.name for path in tmp_path.iterdir()] == ['a.parquet']
@@ -74,7 +79,7 @@ def test_numbers_that_are_none_are_refused():
         with pytest.raises(ValueError, match='embedding of p4 is NaN'):
             part([3, 4])
         VALUES[4, 1, 2] = 2e5
-        with pytest.raises(ValueError, match='too large for float16.*set dtype to float32'):
+        with pytest.raises(ValueError, match=r'too large for float16.*set dtype to float32'):
             part([3, 4])
         part([3, 4], 'float32')
     finally:

@@ -49,7 +49,7 @@ def test_windows_are_those_of_the_whole_band(tmp_path, dtype):
     for number, band in enumerate(('B01', 'B02', 'B05')):
         with rasterio.open(tmp_path / 'scene' / f'{band}.tif') as file:
             wanted = file.read(1, out_shape=(48, 60), resampling=Resampling.bilinear)
-        # GDAL rounds halves of signed integers away from zero, NumPy to even.
+        # Signed integers are rounded after either axis.
         largest = {'uint16': 0, 'int16': 1, 'float32': 1e-3}[dtype]
         assert np.abs(whole[number].astype(float) - wanted).max() <= largest
 
@@ -111,16 +111,16 @@ def test_metres_of_degrees_are_those_on_the_ground(tmp_path):
 def test_bands_that_do_not_lie_on_one_another_are_refused(tmp_path):
     folder = write_folder(tmp_path / 'scene')
     write_folder(folder, sides={'B05': 2}, crs='EPSG:32632')
-    with pytest.raises(SceneError, match='EPSG:32632.*warp all bands'):
+    with pytest.raises(SceneError, match=r'EPSG:32632.*warp all bands'):
         open_scene(folder)
     write_folder(folder, sides={'B05': 2}, transform=GRID @ Affine.translation(1, 0))
-    with pytest.raises(SceneError, match='B05.* does not lie on .*B02'):
+    with pytest.raises(SceneError, match=r'B05.* does not lie on .*B02'):
         open_scene(folder)
     write_folder(folder, sides={'B05': 4})
     with pytest.raises(SceneError, match='whole pixels of a ratio of 1, 2, 3, 6'):
         open_scene(folder)
     write_folder(folder, 'uint8', sides={'B05': 2})
-    with pytest.raises(SceneError, match='B05 of .* holds uint8|holds uint16, band B05 uint8'):
+    with pytest.raises(SceneError, match=r'holds uint16, band B05 uint8'):
         open_scene(folder)
 
 
@@ -137,7 +137,7 @@ def test_what_is_no_scene_is_said(tmp_path):
     shutil.copy(folder / 'B02.tif', folder / 'b2.tif')
     with pytest.raises(SceneError, match='two files of band B02'):
         open_scene(folder)
-    (folder / 'b2.tif').write_bytes((folder / 'B02.tif').read_bytes()[:200])
+    (folder / 'b2.tif').write_bytes(b'II*\0 and no more')
     (folder / 'B02.tif').unlink()
     with pytest.raises(BandFileError, match=r'b2\.tif cannot be read'):
         open_scene(folder)

@@ -490,15 +490,15 @@ def _enlarged(image: np.ndarray, there: np.ndarray, shape: tuple[int, int]) -> n
     image = np.where(there, image, image.dtype.type(0))
     if image.dtype.name in EXACT_KINDS:
         return enlarged(image, shape)
-    # Floats: the same mean of neighbours, in the type of the file.
     for axis in (0, 1):
         ratio = shape[axis] // image.shape[axis]
-        at = np.clip((np.arange(shape[axis]) + 0.5) / ratio - 0.5, 0, image.shape[axis] - 1)
-        low = np.floor(at).astype(int)
-        high = np.minimum(low + 1, image.shape[axis] - 1)
-        share = (at - low).reshape((-1, 1) if axis == 0 else (1, -1))
-        first, second = image.take(low, axis), image.take(high, axis)
-        mixed = first * (1 - share) + second * share
+        cell, phase = np.divmod(np.arange(shape[axis]), ratio)
+        # Middle of a fine pixel from that of a coarse one, in halves of fine pixels; it depends on
+        # nothing but the phase, so that windows of all places round alike.
+        apart = 2 * phase + 1 - ratio
+        beside = (cell + np.sign(apart)).clip(0, image.shape[axis] - 1)
+        share = (np.abs(apart) / (2 * ratio)).reshape((-1, 1) if axis == 0 else (1, -1))
+        mixed = image.take(cell, axis) * (1 - share) + image.take(beside, axis) * share
         image = (mixed if image.dtype.kind == 'f' else np.rint(mixed)).astype(image.dtype)
     return image
 
