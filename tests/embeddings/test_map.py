@@ -19,6 +19,7 @@ from torchgeo_saco.embeddings import map as maps
 from torchgeo_saco.embeddings.command import embed
 from torchgeo_saco.embeddings.tiles import TileGrid
 
+from ..data.weights import write_checkpoint
 from .conftest import BANDS, NORTH_UP
 
 
@@ -199,6 +200,17 @@ def test_other_weights_take_statistics_of_the_scene(scene, tmp_path):
         tags, found = json.loads(file.tags()['torchgeo_saco']), file.read()
     assert tags['fitted'] == tags['groups'] and tags['weights'] == 'random'
     assert np.isfinite(found).all() and found.std() > 0
+
+
+def test_one_image_of_bands_in_place_of_groups(scene, tmp_path):
+    root, image = scene()
+    path, task = write_checkpoint(
+        tmp_path / 'last.ckpt', BANDS, groups=None, texture=False, input_bands=['B08', 'B02']
+    )
+    found, _, tags, _ = write_map((path, task), root, tmp_path / 'map.tif')
+    assert tags['bands'] == ['B02', 'B08'] and tags['groups'] == ['bands']
+    wanted = tile_embedding(task, image, 12, 20)
+    np.testing.assert_allclose(found[:, 2, 3], wanted, rtol=1e-4, atol=1e-5)
 
 
 PEAK = """

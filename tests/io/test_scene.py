@@ -12,7 +12,8 @@ from affine import Affine
 from rasterio.enums import Resampling
 
 from torchgeo_saco.io.raster import BandFileError
-from torchgeo_saco.io.scene import SceneError, open_scene
+from torchgeo_saco.io.scene import open_scene
+from torchgeo_saco.io.scene_reader import SceneError
 
 from ..data.archives import write_tif
 

@@ -11,15 +11,16 @@ from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 
-from ..archives.layout import scene_date
 from ..archives.store import is_store
 from ..datasets import SeasonalArchive
-from ..io.scene import SceneError, SceneReader, open_scene
+from ..io.scene import open_scene
+from ..io.scene_reader import SceneError, SceneReader
 from ..transforms import Reflectance
 from .archive import embed_archive, fit_to_archive
 from .encoding import DEFAULT_TILE, NamedWeights, Precision, TileEncoder
 from .map import embed_scene, fit_to_scene
 from .provenance import Provenance
+from .sources import pixel_side, require_reflectance, require_unit, scene_day
 from .table import EmbeddingRows, TableParts
 from .tiles import TileGrid
 
@@ -191,7 +192,7 @@ def _embed_open_scene(
 ) -> list[str]:
     """Write the map of an open scene; what to say of it."""
     scene.select(options.weights.needed_bands(scene.bands, scene.sensor))
-    _require_unit(scene)
+    require_unit(scene)
     tile = options.tile or options.weights.arguments.get('size') or DEFAULT_TILE
     if tile > min(scene.shape):
         raise ValueError(
@@ -217,7 +218,7 @@ def _embed_open_scene(
         stride=grid.stride,
         metres_per_pixel=side,
         metres_per_cell=None if side is None else side * grid.stride,
-        date=_date(scene.path),
+        date=scene_day(scene.path),
         files=scene.stat(),
     )
     say(_scene_text(scene, grid, encoder))
@@ -253,14 +254,14 @@ def _embed_archive(options: _Options, kwargs: dict[str, Any], say: Any) -> list[
     if bands != list(archive.bands):
         archive = _open_archive(options, bands, kwargs)
     reflectance = Reflectance(options.unit, options.offset or 0.0)
-    _require_reflectance(archive, reflectance)
+    require_reflectance(archive, reflectance)
     size = options.tile or arguments.get('size')
     loaded = options.weights.load(archive.bands, archive.sensor_name)
     encoder = TileEncoder(loaded, options.weights, options.device, options.precision)
     fitted = list(encoder.unfitted)
     fit_to_archive(encoder, archive, reflectance, size)
     provenance = _provenance(options, encoder, options.root, fitted, reflectance.offset)
-    pixel = _pixel_side(archive)
+    pixel = pixel_side(archive)
     seen = size or min(archive.shape)
     side = None if pixel is None else pixel * archive.shape[0] / seen
     provenance = replace(
@@ -337,13 +338,6 @@ def _provenance(
     )
 
 
-def _pixel_side(archive: SeasonalArchive) -> float | None:
-    """Side of a pixel of an archive in metres, by the finest of its bands."""
-    if archive.sensor_name == 'rgb':
-        return None
-    return min(archive.sensor.bands[band] for band in archive.bands)
-
-
 def _scene_text(scene: SceneReader, grid: TileGrid, encoder: TileEncoder) -> str:
     """Say what is embedded, and on which ground."""
     side = scene.metres_per_pixel
@@ -358,30 +352,6 @@ def _scene_text(scene: SceneReader, grid: TileGrid, encoder: TileEncoder) -> str
         f'{ground} (tile {grid.tile} px, stride {grid.stride} px)\n'
         f'groups: {", ".join(encoder.groups)}'
     )
-
-
-def _require_unit(scene: SceneReader) -> None:
-    """Refuse floats of a scene that are plainly no reflectance."""
-    if scene.dtype.kind != 'f' or scene.unit is not None:
-        return
-    row, column = (max(0, side // 2 - 32) for side in scene.shape)
-    height, width = (min(64, side) for side in scene.shape)
-    _require_small(scene.path, float(scene.read((row, column, height, width))[0].max()))
-
-
-def _require_reflectance(archive: SeasonalArchive, reflectance: Reflectance) -> None:
-    """Refuse floats of an archive that are plainly no reflectance."""
-    if archive.dtype.is_floating_point and reflectance.unit is None:
-        _require_small(str(archive.root), archive[0]['image'].max().item())
-
-
-def _require_small(path: str, largest: float) -> None:
-    """Refuse a number that is plainly no reflectance."""
-    if largest > 20:
-        raise ValueError(
-            f'{path} holds floats up to {largest:g}, which is no reflectance; set unit to the '
-            'number stored for reflectance 1, such as 10000'
-        )
 
 
 def _is_scene(options: _Options) -> bool:
@@ -405,13 +375,3 @@ def _is_archive(options: _Options) -> bool:
 def _archive_to_map(options: _Options) -> str:
     """Say that the embeddings of an archive are a table."""
     return f'{options.root} is an archive, whose embeddings are a table; let output end in .parquet'
-
-
-def _date(path: str) -> str | None:
-    """Day in the last part of a path that holds one."""
-    for part in reversed(Path(path).parts):
-        try:
-            return scene_date(part).isoformat()
-        except ValueError:
-            continue
-    return None

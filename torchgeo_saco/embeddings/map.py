@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ..io.files import atomic_file, write_file
-from ..io.scene import SceneReader
+from ..io.scene_reader import SceneReader
 from ..transforms import Reflectance
 from .encoding import TileEncoder, cut
 from .provenance import KEY, Provenance
@@ -337,9 +337,10 @@ def _embed_block(
     # Sums of all pixels above and to the left give the share of data in any tile.
     sums = np.pad(valid.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     least = (1 - provenance.max_nodata) * tile * tile
+    tiles = block.tiles
     kept = [
         number
-        for number, (row, column) in enumerate(block.tiles)
+        for number, (row, column) in enumerate(tiles)
         if sums[row + tile, column + tile]
         - sums[row, column + tile]
         - sums[row + tile, column]
@@ -352,6 +353,6 @@ def _embed_block(
     reflectance = Reflectance(scene.unit, scene.offset)(numbers)
     for start in range(0, len(kept), batch_size):
         chosen = kept[start : start + batch_size]
-        tiles = cut(reflectance, [block.tiles[number] for number in chosen], tile)
-        found[chosen] = encoder.fused(encoder(tiles)).cpu().numpy()
+        images = cut(reflectance, [tiles[number] for number in chosen], tile)
+        found[chosen] = encoder.fused(encoder(images)).cpu().numpy()
     return found

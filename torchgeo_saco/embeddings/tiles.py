@@ -22,8 +22,14 @@ class Block(NamedTuple):
     #: First row, first column, height and width of the part of the scene that holds the tiles.
     window: tuple[int, int, int, int]
 
-    #: First row and column of the tile of each cell, row by row, in the window.
-    tiles: list[tuple[int, int]]
+    #: First row of the tiles of each row of cells in the window, and first column of each column.
+    tops: list[int]
+    lefts: list[int]
+
+    @property
+    def tiles(self) -> list[tuple[int, int]]:
+        """First row and column of the tile of each cell in the window, row by row."""
+        return [(top, left) for top in self.tops for left in self.lefts]
 
     @property
     def cells(self) -> int:
@@ -77,5 +83,5 @@ class TileGrid(NamedTuple):
         ]
         (top, left), (bottom, right) = (starts[0][0], starts[1][0]), (starts[0][-1], starts[1][-1])
         window = (top, left, bottom - top + self.tile, right - left + self.tile)
-        tiles = [(y - top, x - left) for y in starts[0] for x in starts[1]]
-        return Block(row, column, len(starts[0]), len(starts[1]), window, tiles)
+        tops, lefts = [y - top for y in starts[0]], [x - left for x in starts[1]]
+        return Block(row, column, len(tops), len(lefts), window, tops, lefts)
