@@ -63,13 +63,13 @@ def main() -> None:
 
 def measure(folder: Path, options: Namespace) -> None:
     """Times of all encoders, ours and the peer in turn."""
-    write_scene(folder / 'scene', 198 if options.quick else 534)
+    write_scene(folder / 'scene', 198 if options.quick else 798)
     rows, targets = [], []
     for name, groups in ENCODERS.items():
         weights = write_checkpoint(folder / f'{len(rows)}.ckpt', groups)
         ways = {'TorchGeo': None, 'ours': '32', 'ours, bf16': 'bf16'}
         times: dict[str, list[float]] = {way: [] for way in ways}
-        for repeat in range(2 if options.quick else 3):
+        for repeat in range(2 if options.quick else 4):
             for way, precision in ways.items():
                 start = time.perf_counter()
                 tiles = (

@@ -16,7 +16,6 @@ from ..io.checkpoint import read_checkpoint
 from ..models import Encoder, fit_input_statistics, load_encoder
 from ..models.load import LoadedEncoder
 from ..runtime.checks import check_choice
-from ..runtime.memory import keep_freed_memory
 from ..runtime.precision import emulates_bfloat16
 from .provenance import weights_hash
 
@@ -91,8 +90,6 @@ class TileEncoder:
             raise ValueError(
                 f'this {self.device.type} has no bfloat16 instructions; leave out precision'
             )
-        if self.device.type == 'cpu':
-            keep_freed_memory()
         self.precision = precision
         self.encoder: Encoder = loaded.encoder.to(self.device).eval()
         self.config = loaded.config
