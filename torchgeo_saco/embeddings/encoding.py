@@ -21,6 +21,9 @@ from .provenance import weights_hash
 
 Precision = Literal['32', 'bf16']
 
+# Three-band images that a backbone sees at a time on a CPU.
+_CPU_IMAGES = 128
+
 #: Side of what published and random weights see of a scene, in pixels; that of ImageNet.
 DEFAULT_TILE = 224
 
@@ -147,7 +150,9 @@ class TileEncoder:
             backbone = copy.deepcopy(self.encoder.backbone).requires_grad_(False)
             self._backbone = backbone.to(kind).to(memory_format=torch.channels_last)
         images = groups.flatten(0, 1).to(kind).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self._backbone(images)
+        # On a CPU few images at a time stay in its cache, and what they need in memory is reused.
+        most = _CPU_IMAGES if self.device.type == 'cpu' else len(images)
+        features = torch.cat([self._backbone(part) for part in images.split(max(most, 1))])
         return features.float().unflatten(0, groups.shape[:2])
 
     @torch.inference_mode()
