@@ -26,6 +26,7 @@ ORDER = (
     {'datasets'},
     {'datamodules'},
     {'tasks'},
+    {'embeddings'},
     {'callbacks', 'change', 'evaluation', 'locations'},
     {'cli'},
 )

@@ -22,6 +22,10 @@ COMMANDS = {
         'evaluation.command',
         'Evaluate encoders on benchmarks, or compare methods: tables, figures.',
     ),
+    'embed': (
+        'embeddings.command',
+        'Write embeddings of an archive as a table, or of a scene as a map.',
+    ),
     'changes': ('change.command', 'Say which locations of an archive have changed, by an encoder.'),
     'sample': (
         'locations.sampling.command',

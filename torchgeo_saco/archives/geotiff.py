@@ -92,6 +92,11 @@ class GeoTIFFReader(ArchiveReader):
             return None
         return read_footprint(self.band_paths(location, 0)[0], self._count)
 
+    def crs(self, location: Location) -> str | None:
+        """Coordinate system of the first date of a location, from its header."""
+        found = self.georeference(location)
+        return None if found is None else found.crs
+
     def georeference(self, location: Location) -> Georeference | None:
         """Where the pixels of the images of a location lie, from the header of the first date."""
         if not self.layout.georeferenced:

@@ -110,6 +110,10 @@ class ArchiveReader(ABC):
     def footprint(self, location: Location) -> BaseGeometry | None:
         """Ground of a location in longitude and latitude, None where it is not known."""
 
+    def crs(self, location: Location) -> str | None:
+        """Coordinate system of the images of a location as WKT, None where it is not known."""
+        return None
+
     @abstractmethod
     def fill(self, location: Location, scenes: Sequence[int], images: np.ndarray) -> None:
         """Read dates of a location.

@@ -123,6 +123,12 @@ class ZarrReader(ArchiveReader):
             raise ValueError(f'{location.name} is of another archive than {self.root}')
         return self._listing.stored.footprint(location.index)
 
+    def crs(self, location: Location) -> str | None:
+        """Coordinate system of a location, as it was when packed."""
+        if not isinstance(location, StoredLocation):
+            raise ValueError(f'{location.name} is of another archive than {self.root}')
+        return self._listing.stored.crs(location.index)
+
 
 class _Reasons(Sequence[str]):
     """Why locations are skipped, in words that are made when they are asked for."""

@@ -3,9 +3,10 @@
 
 """Callbacks."""
 
+from ..embeddings.writer import EmbeddingWriter
 from .change import ChangeFigures
 from .figures import ContrastiveFigures
 from .knn import KNNProbe
 from .report import RunReport
 
-__all__ = ('ChangeFigures', 'ContrastiveFigures', 'KNNProbe', 'RunReport')
+__all__ = ('ChangeFigures', 'ContrastiveFigures', 'EmbeddingWriter', 'KNNProbe', 'RunReport')

@@ -123,16 +123,19 @@ class SeasonalDataModule(NonGeoDataModule):
             obtain_archive(self.archive, self.root)
 
     def setup(self, stage: str) -> None:
-        """List the archive and split its locations.
+        """List the archive and split its locations; to predict, all dates of all of them.
 
         Args:
-            stage: Either 'fit', 'validate', 'test', or 'predict'.
+            stage: Either 'fit', 'validate', 'test', or 'predict', which asks for no number of
+                locations or dates and for no split.
 
         Raises:
             FileNotFoundError: If the archive is missing.
             ValueError: If it is incomplete, or too small for the batch or the split.
         """
-        if self.bands is None:
+        if stage == 'predict' and self.predict_dataset is None:
+            self._list_to_predict()
+        elif stage != 'predict' and self.train_dataset is None:
             self._list_archive()
         if stage == 'fit' and self.train_dataset is not None:
             items = len(self.train_dataset)
@@ -182,7 +185,8 @@ class SeasonalDataModule(NonGeoDataModule):
     @property
     def sensor(self) -> str | None:
         """Sensor of the bands, by name; known after :meth:`setup`."""
-        return None if self.train_dataset is None else self.train_dataset.sensor_name
+        dataset = self.train_dataset or self.predict_dataset
+        return None if dataset is None else dataset.sensor_name
 
     @property
     def train_items(self) -> int:
@@ -254,6 +258,20 @@ class SeasonalDataModule(NonGeoDataModule):
         """See :meth:`torchgeo_saco.datasets.SeasonalArchive.plot`."""
         dataset = self.val_dataset or self.train_dataset or self.predict_dataset
         return dataset.plot(*args, **kwargs) if dataset else None
+
+    def _list_to_predict(self) -> None:
+        """List every date of every location."""
+        alone = {'dates': 1, 'item': 'date', 'other_dates': 'any', 'transforms': None}
+        whole = SeasonalArchive(self.folder, **{**self.kwargs, **alone})
+        self._require_reflectance(whole)
+        self.bands, self.classes = whole.bands, whole.classes
+        self.predict_dataset = whole
+        rank_zero_info(
+            f'{self.folder}: {len(whole)} dates of {len(whole.locations)} locations, '
+            f'{len(whole.bands)} bands ({", ".join(whole.bands)}), '
+            f'{whole.shape[1]} x {whole.shape[0]} px'
+        )
+        self._report_skipped(whole)
 
     def _list_archive(self) -> None:
         """Read the listing once and share it between the parts."""
@@ -335,6 +353,10 @@ class SeasonalDataModule(NonGeoDataModule):
                 f'{self.folder} is read from {files} files: a worker reads 4 to 9 times as fast '
                 'what torchgeo-saco pack makes of them once, see docs/scale.md'
             )
+        self._report_skipped(whole)
+
+    def _report_skipped(self, whole: SeasonalArchive) -> None:
+        """Say what was passed over."""
         if whole.skipped_files:
             rank_zero_info(
                 f'passed over, for {whole.source.skipped_reason}: {", ".join(whole.skipped_files)}'

@@ -160,13 +160,28 @@ class StoredListing:
         found = self._geometry
         return None if found is None else shapely.from_wkb(found[location].as_py())
 
+    def crs(self, location: int) -> str | None:
+        """Coordinate system of a location as WKT, or None where it is not known."""
+        found = self._systems
+        system: str | None = None if found is None else found[location].as_py()
+        return system
+
     @cached_property
     def _geometry(self) -> pa.Array | None:
         """Ground of all locations."""
+        return self._place('geometry')
+
+    @cached_property
+    def _systems(self) -> pa.Array | None:
+        """Coordinate systems of all locations."""
+        return self._place('crs')
+
+    def _place(self, name: str) -> pa.Array | None:
+        """A column of the table of locations, which stores of files without georeference lack."""
         with self.files.open(LOCATIONS) as file:
-            if 'geometry' not in pq.ParquetFile(file).schema_arrow.names:
+            if name not in pq.ParquetFile(file).schema_arrow.names:
                 return None
-        return read_table(self.files, LOCATIONS, ['geometry'])['geometry'].combine_chunks()
+        return read_table(self.files, LOCATIONS, [name])[name].combine_chunks()
 
 
 def read_table(

@@ -1,0 +1,180 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of tables of archives, by the command and by ``torchgeo predict``."""
+
+import shutil
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+import torch
+from lightning.pytorch import Trainer
+from torchgeo.datasets import (
+    ClayEmbeddings,
+    EarthIndexEmbeddings,
+    GoogleSatelliteEmbedding,
+    MajorTOMEmbeddings,
+    RasterDataset,
+)
+
+from torchgeo_saco.archives.packing import pack_archive
+from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.datasets import SeasonalArchive
+from torchgeo_saco.embeddings import EmbeddingWriter, read_embeddings, vectors
+from torchgeo_saco.embeddings import archive as archives
+from torchgeo_saco.embeddings.command import embed
+from torchgeo_saco.transforms import Reflectance
+
+from ..data.archives import ALL_BANDS, write_archive, write_tif
+
+
+def write_table(trained, root, output, **arguments):
+    embed(trained[0], str(root), str(output), **({'progress': False, 'device': 'cpu'} | arguments))
+    return read_embeddings(output)
+
+
+def predicted(task, root, output, **arguments):
+    data = SeasonalDataModule(root=root, batch_size=5, bands=list(task.bands), **arguments)
+    trainer = Trainer(accelerator='cpu', logger=False, callbacks=[EmbeddingWriter(str(output))],
+                      enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    trainer.predict(task, data, return_predictions=False)
+    return read_embeddings(output)
+
+
+def test_every_date_is_embedded_as_the_task_does(trained, archive, tmp_path):
+    table = write_table(trained, archive, tmp_path / 'a.parquet', groups=True, dtype='float32')
+    dataset = SeasonalArchive(archive, list(trained[1].bands))
+    assert len(table) == len(dataset) == 24
+    for row in (0, 7, 23):
+        sample = dataset[row]
+        image = Reflectance()(sample['image'])
+        with torch.no_grad():
+            groups = trained[1].forward_groups(image)[0]
+        place = dataset.locations[int(sample['location'])]
+        assert table.location[row] == place.name
+        assert table.date[row].replace('-', '') == str(int(sample['date'][0]))
+        assert table.geometry[row].equals(dataset.footprint(place))
+        np.testing.assert_allclose(vectors(table)[row], groups.mean(0), rtol=1e-4, atol=1e-5)
+        for name, wanted in zip(trained[1].inputs.names, groups, strict=True):
+            found = vectors(table, f'embedding_{name}')[row]
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert set(table['crs']) == {'EPSG:32631'}
+    assert table.attrs['provenance']['bands'] == ['B02', 'B03', 'B04', 'B08']
+
+
+def test_a_packed_archive_gives_the_same_table(trained, archive, tmp_path):
+    pack_archive(archive, tmp_path / 'store.zarr', progress=False)
+    packed = write_table(trained, tmp_path / 'store.zarr', tmp_path / 'a.parquet')
+    plain = write_table(trained, archive, tmp_path / 'b.parquet')
+    for column in ('location', 'date', 'crs'):
+        assert packed[column].equals(plain[column])
+    assert packed.geometry.notna().all()
+    np.testing.assert_array_equal(vectors(packed), vectors(plain))
+
+
+def test_a_killed_run_goes_on(trained, archive, tmp_path, monkeypatch, capsys):
+    whole = write_table(trained, archive, tmp_path / 'whole.parquet')
+    monkeypatch.setattr(archives, '_PART', 5)
+    with monkeypatch.context() as patch:
+        calls = []
+
+        def failing(image, size):
+            calls.append(1)
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+            return image
+
+        patch.setattr(archives, 'resized', failing)
+        with pytest.raises(KeyboardInterrupt):
+            write_table(trained, archive, tmp_path / 'a.parquet', tile=36)
+    assert not (tmp_path / 'a.parquet').exists()
+    table = write_table(trained, archive, tmp_path / 'a.parquet', tile=36)
+    assert '15 rows were embedded by a run before' in capsys.readouterr().out
+    assert table.location.equals(whole.location) and table.date.equals(whole.date)
+    fresh = write_table(trained, archive, tmp_path / 'b.parquet', tile=36)
+    np.testing.assert_allclose(vectors(table), vectors(fresh), atol=1e-3)
+
+
+def test_predict_writes_the_same_table(trained, archive, tmp_path):
+    found = predicted(trained[1], archive, tmp_path / 'a.parquet')
+    wanted = write_table(trained, archive, tmp_path / 'b.parquet', batch_size=5)
+    assert found.drop(columns='embedding').equals(wanted.drop(columns='embedding'))
+    np.testing.assert_allclose(vectors(found), vectors(wanted), atol=2e-3)
+    with pytest.raises(FileExistsError):
+        predicted(trained[1], archive, tmp_path / 'a.parquet')
+
+
+def test_rules_of_training_do_not_apply_to_predict(trained, tmp_path):
+    root = write_archive(tmp_path / 'one', locations=1, dates=('20200101',))
+    assert len(predicted(trained[1], root, tmp_path / 'a.parquet', dates=2)) == 1
+    missing = {'split_files': str(tmp_path / 'no-{split}.txt')}
+    assert len(predicted(trained[1], root, tmp_path / 'b.parquet', **missing)) == 1
+    data = SeasonalDataModule(root=root, item='years')
+    data.setup('predict')
+    with pytest.raises(ValueError):
+        data.setup('fit')
+    assert len(write_table(trained, root, tmp_path / 'c.parquet')) == 1
+
+
+def test_predictions_without_embeddings_are_refused(tmp_path):
+    writer = EmbeddingWriter(str(tmp_path / 'a.parquet'))
+    writer._parts = object()
+    for prediction in ({'label': torch.zeros(3)}, torch.zeros(3), [1]):
+        with pytest.raises(ValueError, match='needs predictions with an embedding'):
+            writer.write_on_batch_end(None, None, prediction, None, {}, 0, 0)
+    with pytest.raises(ValueError, match='must end in'):
+        EmbeddingWriter('a.csv')
+
+
+def test_undated_images_have_no_date(trained, tmp_path):
+    bands = np.random.default_rng(0).integers(0, 4000, (13, 16, 16)).astype('uint16')
+    for name in ('Forest', 'River'):
+        write_tif(tmp_path / 'EuroSAT' / name / f'{name}_1.tif', bands)
+    table = write_table(trained, tmp_path / 'EuroSAT', tmp_path / 'a.parquet')
+    assert len(table) == 2 and table.date.isna().all()
+
+
+def test_torchgeo_reads_tables_and_maps(trained, archive, scene, tmp_path):
+    write_table(trained, archive, tmp_path / 'a.parquet')
+    table = read_embeddings(tmp_path / 'a.parquet')
+    dataset = ClayEmbeddings(tmp_path / 'a.parquet')
+    assert len(dataset) == 24
+    np.testing.assert_array_equal(dataset[7]['embedding'].float(), vectors(table)[7])
+    assert dataset[7]['x'] == pytest.approx(table.geometry[7].centroid.x)
+    folder = tmp_path / '2020'
+    folder.mkdir()
+    embed(trained[0], str(scene()[0]), str(folder / 'map.tif'), progress=False)
+    with rasterio.open(folder / 'map.tif') as file:
+        whole = file.read()
+    everything = RasterDataset(str(folder))
+    image = everything[everything.bounds]['image']
+    np.testing.assert_array_equal(image, whole)
+    # Google's embeddings have 64 numbers, so of others it reads as many.
+    google = GoogleSatelliteEmbedding(str(folder))
+    np.testing.assert_array_equal(google[google.bounds]['image'], whole[:64])
+
+
+def test_torchgeo_reads_tables_whose_columns_are_renamed(trained, archive, tmp_path):
+    table = write_table(trained, archive, tmp_path / 'a.parquet')
+    centres = table.set_geometry(shapely.centroid(table.geometry.values), crs=table.crs)
+    centres.to_parquet(tmp_path / 'earth_index.parquet')
+    sample = EarthIndexEmbeddings(tmp_path / 'earth_index.parquet')[3]
+    assert sample['x'] == pytest.approx(centres.geometry[3].x)
+    np.testing.assert_array_equal(sample['embedding'].float(), vectors(table)[3])
+    named = centres.assign(
+        timestamp=centres.date, centre_lon=centres.geometry.x, centre_lat=centres.geometry.y
+    )
+    named.to_parquet(tmp_path / 'major_tom.parquet')
+    sample = MajorTOMEmbeddings(tmp_path / 'major_tom.parquet')[3]
+    np.testing.assert_array_equal(sample['embedding'].float(), vectors(table)[3])
+
+
+def test_bands_that_are_missing_are_said(trained, tmp_path):
+    root = write_archive(tmp_path / 'a', 2, bands=ALL_BANDS[:1])
+    with pytest.raises(ValueError, match='form none of these groups; read more bands'):
+        write_table(trained, root, tmp_path / 'a.parquet')
+    shutil.rmtree(root)
+    with pytest.raises(FileNotFoundError):
+        write_table(trained, root, tmp_path / 'a.parquet')
