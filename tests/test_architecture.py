@@ -26,7 +26,7 @@ ORDER = (
     {'datasets'},
     {'datamodules'},
     {'tasks'},
-    {'callbacks', 'change', 'evaluation', 'locations'},
+    {'callbacks', 'change', 'embeddings', 'evaluation', 'locations'},
     {'cli'},
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
