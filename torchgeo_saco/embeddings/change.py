@@ -14,18 +14,16 @@ from .grid import EmbeddingRaster, Raster
 from .source import as_raster, unit_length
 from .table import vectors
 
-#: What differs between maps of one encoder; everything else must agree.
-_DIFFERS = (
-    'created',
-    'date',
-    'dates',
-    'files',
-    'image',
-    'images',
-    'root',
-    'scene',
-    'scenes',
-    'version',
+#: What must agree for vectors to compare. Unit and offset may change from one product to another.
+_ALIKE = (
+    'weights_hash',
+    'model',
+    'bands',
+    'sensor',
+    'groups',
+    'tile',
+    'stride',
+    'metres_per_pixel',
 )
 
 
@@ -142,9 +140,15 @@ def _require_same_grid(first: EmbeddingRaster, second: EmbeddingRaster) -> None:
 def _require_same_encoder(first: EmbeddingRaster, second: EmbeddingRaster) -> None:
     """Refuse maps whose vectors do not compare."""
     one, other = first.provenance, second.provenance
-    for name in sorted((set(one) | set(other)) - set(_DIFFERS)):
+    for name in _ALIKE:
         if one.get(name) != other.get(name):
             raise ValueError(
                 f'{first.path} and {second.path} were not embedded alike: {name} is '
                 f'{one.get(name)} and {other.get(name)}; embed both by the same command'
             )
+    fitted = one.get('fitted') or other.get('fitted')
+    if fitted and one.get('source') != other.get('source'):
+        raise ValueError(
+            f'{first.path} and {second.path} are each scaled by statistics of their own scene, for '
+            f'the weights bring none of {", ".join(fitted)}; embed both by weights that do'
+        )

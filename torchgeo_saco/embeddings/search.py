@@ -147,12 +147,13 @@ def neighbors(
     if count < 1:
         raise ValueError(f'count must be at least 1, got {count}')
     found = similarity(source, query, crs)
-    values = (
-        found.values[0].ravel() if isinstance(found, Raster) else found['similarity'].to_numpy()
-    )
+    if isinstance(found, Raster):
+        values = found.values[0].ravel()
+    else:
+        values = found['similarity'].to_numpy()
     order = np.argsort(np.where(np.isnan(values), np.inf, -values), kind='stable')
     order = order[: min(count, int(np.isfinite(values).sum()))]
-    if isinstance(source, EmbeddingRaster):
+    if isinstance(found, Raster):
         table = cells(source, order)
         table['similarity'] = values[order]
         return table

@@ -290,10 +290,7 @@ def raster_environment(georeference: bool = False) -> rasterio.Env:
 
 @contextmanager
 def opened_raster(
-    path: Path,
-    count: int | None,
-    georeference: bool = False,
-    kinds: Collection[str] = _KINDS,
+    path: Path, count: int | None, georeference: bool = False, kinds: Collection[str] = _KINDS
 ) -> Iterator[rasterio.DatasetReader]:
     """Open a GeoTIFF whose header is as expected; errors of reading name it.
 
