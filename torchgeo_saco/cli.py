@@ -23,6 +23,10 @@ COMMANDS = {
         'Evaluate encoders on benchmarks, or compare methods: tables, figures.',
     ),
     'changes': ('change.command', 'Say which locations of an archive have changed, by an encoder.'),
+    'map': (
+        'embeddings.page_command',
+        'Write one page to look at embeddings, and to search them, in a browser.',
+    ),
     'sample': (
         'locations.sampling.command',
         'Sample locations on Earth to pre-train on, and dates of each.',
