@@ -109,7 +109,8 @@ def embedding_page(
         flat = labels.values.ravel()[positions]
         names = _add_map(view, source, colored, labels, positions, image, content)
     else:
-        flat = labels['cluster'].to_numpy(dtype='float', na_value=-1)[positions]
+        table_labels: GeoDataFrame = labels
+        flat = table_labels['cluster'].to_numpy(dtype='float', na_value=-1)[positions]
         names = _add_table(view, colored, positions, content)
     content['labels'] = _packed(flat, 'uint16')
     sizes = np.bincount(flat.astype(int), minlength=len(palette)) / len(flat)

@@ -107,7 +107,7 @@ def fidelity(values: np.ndarray, reduction: ReducedEmbeddings, seed: int = 0) ->
         few = reduction.similarity(int(query))[others]
         errors.append(np.abs(full - few).max())
         orders = [np.argsort(each, kind='stable') for each in (full, few)]
-        shares.append(len(np.intersect1d(*(order[-best:] for order in orders))) / best)
+        shares.append(np.isin(orders[0][-best:], orders[1][-best:]).mean())
         if len(others) > 1:
             ranks.append(np.corrcoef(np.stack([np.argsort(order) for order in orders]))[0, 1])
     return Fidelity(float(np.mean(ranks or [1.0])), float(np.mean(shares)), float(np.max(errors)))
