@@ -21,7 +21,7 @@ from rasterio.warp import calculate_default_transform, reproject
 
 from ..bands import SENSORS, natural_color
 from ..io.raster import BandFileError, opened_raster
-from .grid import EmbeddingRaster
+from .grid import EmbeddingRaster, coordinates
 
 #: Projection of Leaflet.
 WEB_MERCATOR = CRS.from_epsg(3857)
@@ -60,7 +60,7 @@ def display(source: EmbeddingRaster) -> Display:
         source.crs, WEB_MERCATOR, width, height, left, bottom, right, top
     )
     fine = max(1, min(_FINE, 3000 // max(columns, rows)))
-    transform = transform * Affine.scale(1 / fine)
+    transform = _scaled(transform, 1 / fine)
     shown = np.full((rows * fine, columns * fine), -1, 'int32')
     reproject(
         np.arange(height * width, dtype='int32').reshape(height, width),
@@ -129,7 +129,7 @@ def scene_picture(
         )
         coarse = max(1.0, max(width, height) / _SIDE)
         width, height = max(1, round(width / coarse)), max(1, round(height / coarse))
-        transform = transform * Affine.scale(coarse)
+        transform = _scaled(transform, coarse)
         bands, present = [], np.ones((height, width), bool)
         channels = _channels(files[0], first) if len(files) == 1 else [1, 1, 1]
         for number, channel in enumerate(channels):
@@ -168,13 +168,19 @@ def _channels(path: str, file: object) -> list[int]:
     return [1, 2, 3] if named is None else [channel + 1 for channel in named]
 
 
+def _scaled(transform: Affine, factor: float) -> Affine:
+    """Transform of pixels of another size."""
+    a, b, c, d, e, f, *_ = transform
+    return Affine(a * factor, b * factor, c, d * factor, e * factor, f)
+
+
 def _degrees(
     name: str, transform: Affine, shape: tuple[int, ...]
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """South and west, north and east of a picture."""
     turn = Transformer.from_crs(3857, 4326, always_xy=True)
-    west, north = turn.transform(*(transform * (0, 0)))
-    east, south = turn.transform(*(transform * (shape[1], shape[0])))
+    west, north = turn.transform(*coordinates(transform, 0, 0))
+    east, south = turn.transform(*coordinates(transform, shape[1], shape[0]))
     if east - west > 180 or east <= west or max(abs(north), abs(south)) > 85.05:
         raise ValueError(
             f'{name} crosses the antimeridian or lies beyond 85 degrees, where web maps end; open '

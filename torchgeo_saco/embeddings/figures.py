@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .grid import Raster
+from .grid import Raster, coordinates
 
 #: Clusters that a legend names.
 _LEGEND = 20
@@ -36,8 +36,8 @@ def plot_raster(
     if axis is None:
         _, axis = plt.subplots(figsize=(7, 5.5), layout='constrained')
     count, height, width = raster.values.shape
-    left, top = raster.transform * (0, 0)
-    right, bottom = raster.transform * (width, height)
+    left, top = coordinates(raster.transform, 0, 0)
+    right, bottom = coordinates(raster.transform, width, height)
     extent = (left, right, bottom, top)
     missing = raster.missing
     if count == 3:

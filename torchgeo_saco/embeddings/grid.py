@@ -127,7 +127,9 @@ class EmbeddingRaster:
                 east, north = turn.transform(x, y, errcheck=True)
             else:
                 east, north = x, y
-            column, row = (int(np.floor(number)) for number in ~self.transform * (east, north))
+            column, row = (
+                int(np.floor(number)) for number in coordinates(~self.transform, east, north)
+            )
         except (ProjError, OverflowError, ValueError) as error:
             raise ValueError(
                 f'the point {x:g}, {y:g} has no place in {self.crs} ({error}); give longitude, '
@@ -144,7 +146,7 @@ class EmbeddingRaster:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Left, bottom, right and top, in its coordinate system."""
-        right, bottom = self.transform * (self.shape[1], self.shape[0])
+        right, bottom = coordinates(self.transform, self.shape[1], self.shape[0])
         return self.transform.c, bottom, right, self.transform.f
 
 
@@ -232,6 +234,22 @@ class Raster:
         except RasterioError as error:
             raise OSError(f'{path} cannot be written ({error.__cause__ or error})') from error
         return path
+
+
+def coordinates(transform: Affine, column: Any, row: Any) -> tuple[Any, Any]:
+    """Coordinates of a place in a raster.
+
+    Args:
+        transform: From column and row to coordinates.
+        column: Columns; whole numbers are left edges.
+        row: Rows; whole numbers are upper edges.
+
+    Returns:
+        x and y, in the form of columns and rows.
+    """
+    # Affine 3 multiplies by @, Affine 2 by *.
+    a, b, c, d, e, f, *_ = transform
+    return a * column + b * row + c, d * column + e * row + f
 
 
 def open_embedding_map(path: str | os.PathLike[str]) -> EmbeddingRaster:

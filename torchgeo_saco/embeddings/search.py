@@ -14,7 +14,7 @@ from pyproj import Transformer
 from rasterio.crs import CRS
 from sklearn.neighbors import NearestNeighbors
 
-from .grid import EmbeddingRaster, Raster
+from .grid import EmbeddingRaster, Raster, coordinates
 from .source import (
     Embeddings,
     all_vectors,
@@ -171,9 +171,8 @@ def cells(source: EmbeddingRaster, positions: np.ndarray) -> GeoDataFrame:
         ``row``, ``column`` and the ground of each cell, in the coordinate system of the map.
     """
     rows, columns = np.divmod(positions, source.shape[1])
-    a, _, c, _, e, f, *_ = source.transform
-    left, right = c + a * columns, c + a * (columns + 1)
-    top, bottom = f + e * rows, f + e * (rows + 1)
+    left, top = coordinates(source.transform, columns, rows)
+    right, bottom = coordinates(source.transform, columns + 1, rows + 1)
     return gpd.GeoDataFrame(
         {'row': rows, 'column': columns},
         geometry=shapely.box(left, bottom, right, top),
