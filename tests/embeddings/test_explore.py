@@ -25,6 +25,7 @@ from torchgeo_saco.embeddings import (
     pca_picture,
     plot_raster,
     plot_table,
+    principal_components,
     similarity,
 )
 from torchgeo_saco.embeddings import grid as grid_module
@@ -186,6 +187,9 @@ def test_components_are_those_of_scikit_learn(source, tmp_path):
     reference = PCA(3).fit(values)
     assert_allclose(picture.explained, reference.explained_variance_ratio_, atol=1e-4)
     scores = reference.transform(values)
+    components = principal_components(source)
+    assert_allclose(components.mean, values.mean(0), atol=1e-6)
+    assert_allclose(np.abs(components.scores(values)), np.abs(scores), atol=1e-5)
     low, high = np.percentile(scores, (2, 98), axis=0)
     expected = 1 + 254 * ((scores - low) / (high - low)).clip(0, 1)
     bands = picture.result.values

@@ -47,9 +47,13 @@ def plot_raster(
         _plot_clusters(axis, raster, missing, extent)
     else:
         values = np.ma.masked_array(raster.values[0], missing)
-        drawn = axis.imshow(values, extent=extent, interpolation='nearest', cmap='viridis')
+        # A few cells far off would leave one colour for all others.
+        low, high = np.percentile(values.compressed(), (2, 98)) if values.count() else (0, 1)
+        drawn = axis.imshow(
+            values, extent=extent, interpolation='nearest', cmap='viridis', vmin=low, vmax=high
+        )
         name = raster.descriptions[0] if raster.descriptions else None
-        axis.figure.colorbar(drawn, ax=axis, label=name)
+        axis.figure.colorbar(drawn, ax=axis, label=name, extend='both')
     if point is not None:
         axis.plot(*point, marker='o', markersize=9, mfc='none', mec='white', mew=3)
         axis.plot(*point, marker='o', markersize=9, mfc='none', mec='black', mew=1.2)

@@ -137,7 +137,7 @@ class _View:
         # Links to servers that would be asked for Leaflet, and for what is not used here.
         self.map.default_js, self.map.default_css = [], []
         self.figure = self.map.get_root()
-        self.figure.title = title
+        self.figure.title = html.escape(title)
         script = (leaflet / 'leaflet.js').read_text(encoding='utf-8')
         self.code = resources.files(__package__).joinpath('page.js').read_text(encoding='utf-8')
         own = resources.files(__package__).joinpath('page.css').read_text(encoding='utf-8')
@@ -190,7 +190,7 @@ class _View:
             if size
         )
         what = 'location' if table else 'cell'
-        shares = ', '.join(f'{share:.0%}' for share in explained)
+        shares = ', '.join(f'{100 * share:.3g} %' for share in explained)
         panel = (
             f'<h2>Chosen {what}</h2><div id="info"><p>Click on a {what} to see what is similar.'
             '</p></div><h2>Cosine similarity</h2>'
