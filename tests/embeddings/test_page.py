@@ -73,7 +73,7 @@ def folder(tmp_path):
 def test_a_click_shows_similarity(folder, visit, capsys):
     page = folder / 'page.html'
     main(['map', '--embeddings', str(folder / 'map.tif'), '--image', str(folder),
-          '--output', str(page), '--components', '12', '--title', 'a </title><script>b'])  # fmt: skip
+          '--output', str(page), '--components=12', '--title=a </title><script>b'])  # fmt: skip
     assert '600 cells' in capsys.readouterr().out
     shown = visit(page)
     assert shown.title() == 'a </title><script>b'
