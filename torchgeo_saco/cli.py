@@ -27,6 +27,10 @@ COMMANDS = {
         'Write embeddings of an archive as a table, or of a scene as a map.',
     ),
     'changes': ('change.command', 'Say which locations of an archive have changed, by an encoder.'),
+    'map': (
+        'embeddings.page_command',
+        'Write one page to look at embeddings, and to search them, in a browser.',
+    ),
     'sample': (
         'locations.sampling.command',
         'Sample locations on Earth to pre-train on, and dates of each.',

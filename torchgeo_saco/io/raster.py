@@ -293,7 +293,7 @@ def raster_environment(georeference: bool = False) -> rasterio.Env:
 
 @contextmanager
 def opened_raster(
-    path: Path, count: int | None, georeference: bool = False
+    path: Path, count: int | None, georeference: bool = False, kinds: Collection[str] = _KINDS
 ) -> Iterator[rasterio.DatasetReader]:
     """Open a GeoTIFF whose header is as expected; errors of reading name it.
 
@@ -301,6 +301,7 @@ def opened_raster(
         path: GeoTIFF.
         count: Bands that it must have, or None for any number.
         georeference: Whether to read where it lies, which takes longer than small images.
+        kinds: Types of numbers that it may hold.
 
     Yields:
         The open file.
@@ -317,7 +318,7 @@ def opened_raster(
                 raster_environment(georeference),
                 rasterio.open(path, driver='GTiff', sharing=False) as file,
             ):
-                _require_header(path, file, count)
+                _require_header(path, file, count, kinds=kinds)
                 yield file
     except (RasterioError, OSError) as error:
         cause = error.__cause__ or error
@@ -407,14 +408,18 @@ def _require_regular_file(path: Path) -> None:
 
 
 def _require_header(
-    path: Path, file: rasterio.DatasetReader, count: int | None, max_side: int = _MAX_SIDE
+    path: Path,
+    file: rasterio.DatasetReader,
+    count: int | None,
+    max_side: int = _MAX_SIDE,
+    kinds: Collection[str] = _KINDS,
 ) -> None:
     """Refuse what the header shows to be wrong."""
     if count is not None and file.count != count:
         raise BandFileError(f'{path} has {file.count} bands where {count} is expected')
-    if file.dtypes[0] not in _KINDS:
+    if file.dtypes[0] not in kinds:
         raise BandFileError(
-            f'{path} holds {file.dtypes[0]}; store integers or floats: {", ".join(_KINDS)}'
+            f'{path} holds {file.dtypes[0]}; store integers or floats: {", ".join(kinds)}'
         )
     _require_side(path, file.width, file.height, max_side)
 

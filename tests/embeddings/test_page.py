@@ -1,0 +1,197 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of the page, in a browser where there is one."""
+
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+
+from torchgeo_saco.cli import main
+from torchgeo_saco.embeddings import open_embedding_map, similarity
+from torchgeo_saco.embeddings import page as page_module
+from torchgeo_saco.embeddings.display import display, scene_picture
+from torchgeo_saco.embeddings.grid import coordinates
+from torchgeo_saco.embeddings.reduction import fidelity, reduced
+from torchgeo_saco.embeddings.source import unit_length
+
+from ..data.embeddings import CRS, TRANSFORM, cell_vectors, embedding_table, write_map
+
+VECTORS, KINDS = cell_vectors()
+MISSING = (3, 7)
+
+
+@pytest.fixture
+def browser():
+    playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    path = shutil.which('chromium') or shutil.which('google-chrome')
+    if path is None:
+        pytest.skip('no Chromium is installed')
+    with playwright.sync_playwright() as library:
+        opened = library.chromium.launch(executable_path=path, args=['--no-sandbox'])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Function that opens a page; what it asks for and complains of is checked at the end."""
+    heard = []
+
+    def opened(path):
+        shown = browser.new_page(viewport={'width': 1280, 'height': 800})
+        shown.on('console', lambda message: heard.append(message.text))
+        shown.on('pageerror', lambda error: heard.append(str(error)))
+        shown.on('request', lambda request: heard.append(request.url))
+        shown.goto(path.as_uri())
+        heard.remove(path.as_uri())
+        shown.wait_for_selector('body[data-ready]', timeout=20_000)
+        return shown
+
+    yield opened
+    assert [text for text in heard if not text.startswith(('data:', 'blob:'))] == []
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pytest.importorskip('folium', reason='the extra "map" is not installed')
+    pytest.importorskip('js_lib_leaflet', reason='the extra "map" is not installed')
+    write_map(tmp_path / 'map.tif', VECTORS, [MISSING])
+    for number, band in enumerate(('B04', 'B03', 'B02')):
+        with rasterio.open(
+            tmp_path / f'{band}.tif', 'w', driver='GTiff', count=1, height=40, width=60,
+            dtype='uint16', crs=CRS, transform=rasterio.Affine(40, 0, 500000, 0, -40, 2000000),
+        ) as file:  # fmt: skip
+            file.write(np.kron(KINDS * 400 + number, np.ones((2, 2))).astype('uint16'), 1)
+    return tmp_path
+
+
+def test_a_click_shows_similarity(folder, visit, capsys):
+    page = folder / 'page.html'
+    main(['map', '--embeddings', str(folder / 'map.tif'), '--image', str(folder),
+          '--output', str(page), '--components=12', '--title=a </title><script>b'])  # fmt: skip
+    assert '600 cells' in capsys.readouterr().out
+    shown = visit(page)
+    assert shown.title() == 'a </title><script>b'
+    overlay = shown.locator('img.leaflet-image-layer').last
+    before = overlay.get_attribute('src')
+    # The cell is found from where it lies on the ground.
+    x, y = coordinates(TRANSFORM, 20.5, 5.5)
+    lon, lat = rasterio.warp.transform(CRS, 'EPSG:4326', [x], [y])
+    name = re.search(r'var (map_\w+) = L\.map', page.read_text())[1]
+    at = shown.evaluate(f'{name}.latLngToContainerPoint([{lat[0]}, {lon[0]}])')
+    shown.mouse.click(at['x'], at['y'])
+    shown.wait_for_function('window.embeddings.chosen >= 0')
+    assert overlay.get_attribute('src') != before
+    assert 'row 5, column 20' in shown.locator('#info').inner_text()
+    assert f'{x:.1f}, {y:.1f}' in shown.locator('#info').inner_text()
+    found = np.array(shown.evaluate('Array.from(window.embeddings.similarities)'))
+    source = open_embedding_map(folder / 'map.tif')
+    full = similarity(source, (x, y), None).values[0]
+    np.testing.assert_allclose(found, full[~np.isnan(full)], atol=0.01)
+    first = overlay.get_attribute('src')
+    shown.locator('#share').fill('10')
+    assert overlay.get_attribute('src') != first
+    shown.locator('#opacity-similarity').fill('30')
+    assert overlay.evaluate('image => image.style.opacity') == '0.3'
+    shown.get_by_label('clusters').first.check()
+    assert shown.locator('img.leaflet-image-layer').count() == 3
+
+
+def test_a_click_on_a_location(folder, visit):
+    table = embedding_table()
+    table.loc[0, 'location'] = '</script><b>0</b>'
+    table.to_parquet(folder / 'table.parquet')
+    page = folder / 'page.html'
+    main(['map', '--embeddings', str(folder / 'table.parquet'), '--output', str(page)])
+    shown = visit(page)
+    shown.locator('path.leaflet-interactive').nth(7).click(timeout=5000)
+    text = shown.locator('#info').inner_text()
+    assert '003 2019-06-12' in text
+    nearest = re.findall(r'(\d{3}) 2019-06-12: 0\.', text)
+    assert len(nearest) == 10
+    assert all(int(location) % 2 for location in nearest)
+    assert shown.locator('#by').input_value() == 'similarity'
+
+
+def test_a_page_holds_all_that_it_needs(folder):
+    page = folder / 'page.html'
+    main(['map', '--embeddings', str(folder / 'map.tif'), '--output', str(page)])
+    text = page.read_text()
+    assert 'Leaflet 1.9.4' in text
+    assert 'Vladimir Agafonkin' in text
+    assert not re.findall(r'<script[^>]*\bsrc|<link\b|@import|url\((?!["\']?(?:data:|#))', text)
+    assert not re.findall('cdn|unpkg|googleapis|sourceMappingURL', text)
+
+
+def test_a_base_map_is_asked_for(folder):
+    page = folder / 'page.html'
+    main(['map', '--embeddings', str(folder / 'map.tif'), '--output', str(page), '--basemap',
+          'true'])  # fmt: skip
+    assert 'tile.openstreetmap.org' in page.read_text()
+
+
+@pytest.mark.parametrize(('name', 'limit', 'message'), [
+    ('CELLS', 599, 'has 600 cells, more than the 599 .* embed with a larger stride'),
+    (None, 0, r'page.html exists; name another file'),
+])  # fmt: skip
+def test_pages_that_are_refused(folder, monkeypatch, capsys, name, limit, message):
+    if name:
+        monkeypatch.setattr(page_module, name, limit)
+    else:
+        (folder / 'page.html').touch()
+    with pytest.raises(SystemExit):
+        main(['map', '--embeddings', str(folder / 'map.tif'), '--output',
+              str(folder / 'page.html')])  # fmt: skip
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_without_folium(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'folium', None)
+    with pytest.raises(SystemExit):
+        main(['map', '--embeddings', str(folder / 'map.tif'), '--output', str(folder / 'a.html')])
+    assert 'pip install "torchgeo_saco[map]"' in capsys.readouterr().err
+
+
+def test_cells_are_shown_where_they_lie(folder):
+    source = open_embedding_map(folder / 'map.tif')
+    bounds, cells = display(source)
+    (south, west), (north, east) = bounds
+    turn = rasterio.warp.transform('EPSG:4326', 'EPSG:3857', [west, east], [south, north])
+    rows, columns = np.nonzero(cells >= 0)
+    x = turn[0][0] + (columns + 0.5) * (turn[0][1] - turn[0][0]) / cells.shape[1]
+    y = turn[1][1] - (rows + 0.5) * (turn[1][1] - turn[1][0]) / cells.shape[0]
+    x, y = (np.array(part) for part in rasterio.warp.transform('EPSG:3857', CRS, x, y))
+    wanted = np.floor((2000000 - y) / 80) * 30 + np.floor((x - 500000) / 80)
+    assert (cells[rows, columns] == wanted).mean() > 0.99
+    assert set(np.unique(cells)) >= set(range(600))
+
+
+def test_reduced_embeddings_agree_with_full_ones():
+    values = unit_length(np.random.default_rng(0).normal(1, 1, (2000, 64)))
+    full = values @ values[7]
+    whole, part = reduced(values, 64), reduced(values, 8)
+    np.testing.assert_allclose(whole.similarity(7), full, atol=0.01)
+    assert whole.explained == pytest.approx(1)
+    exact, few = fidelity(values, whole), fidelity(values, part)
+    assert exact.rank_correlation > 0.999 > few.rank_correlation
+    assert exact.error < 0.01 < few.error
+    assert exact.found > 0.9 > few.found
+    reference = np.cov(values.T.astype('f8'))
+    strengths = np.linalg.eigvalsh(reference)
+    assert part.explained == pytest.approx(strengths[-8:].sum() / strengths.sum(), abs=1e-4)
+
+
+def test_scene_in_natural_color(folder):
+    address, ((south, west), (north, east)) = scene_picture([folder])
+    assert address.startswith('data:image/webp;base64,')
+    corners = rasterio.warp.transform_bounds(CRS, 'EPSG:4326', 500000, 1998400, 502400, 2000000)
+    np.testing.assert_allclose((west, south, east, north), corners, atol=3e-4)
+    with pytest.raises(ValueError, match='has 1 bands; name one file of three'):
+        scene_picture([folder / 'B04.tif'])
+    with pytest.raises(ValueError, match='three of red, green and blue, got 2'):
+        scene_picture([folder / 'B04.tif', folder / 'B03.tif'])
