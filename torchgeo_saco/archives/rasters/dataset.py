@@ -46,9 +46,9 @@ _LISTED = 20
 class ProductRasters(RasterDataset):
     """Sentinel-2, Landsat and other rasters as they lie on disk, brought to one grid.
 
-    Reads SAFE folders of Sentinel-2 (L1C and L2A), Landsat scenes by their usual names, scenes of one
-    GeoTIFF or JP2 file a band, multi-band GeoTIFFs whose bands are named, and netCDF-4 files of bands
-    over time. A query gives the acquisitions there, (T, C, H, W), with ``date`` (T) as yyyymmdd and
+    Reads SAFE folders of Sentinel-2 (L1C and L2A), Landsat scenes by their usual names, scenes of
+    one GeoTIFF or JP2 file a band, multi-band GeoTIFFs whose bands are named, and netCDF-4 files of
+    bands over time. A query gives the acquisitions there, (T, C, H, W), with ``date`` (T) as yyyymmdd and
     ``valid`` (T, H, W), False where a file has no data. Samplers of TorchGeo draw queries.
 
     Products in another coordinate system, of another resolution or rotated are warped. Where all
@@ -247,7 +247,7 @@ class ProductRasters(RasterDataset):
         self, product: RasterProduct, sources: Sequence[BandSource], resampling: str
     ) -> DatasetReader | WarpedVRT:
         """Open bands as one raster on the grid of the dataset."""
-        file = rasterio.open(virtual_raster(product, sources, resampling))
+        file = rasterio.open(virtual_raster(product, sources, resampling), driver='VRT')
         if file.crs == self.grid.crs and self.grid.is_aligned(file.transform):
             return file
         # Coarser bands alone, such as masks, lie on a grid that is aligned with that of the finest.
@@ -292,8 +292,8 @@ class ProductRasters(RasterDataset):
         if clauses and (on_missing == 'error' or len(clauses) == len(products)):
             more = f' and {len(clauses) - _LISTED} more' if len(clauses) > _LISTED else ''
             raise ProductError(
-                f'{"; ".join(clauses[:_LISTED])}{more}; complete them, ask for bands that all have, '
-                "or set on_missing='drop' to skip these"
+                f'{"; ".join(clauses[:_LISTED])}{more}; complete them, ask for bands that all '
+                "have, or set on_missing='drop' to skip these"
             )
         self.notes += [f'skipped {clause}' for clause in clauses]
         for name in lacking:
@@ -360,8 +360,8 @@ class ProductRasters(RasterDataset):
         }
         if len(types) > 1 and None in scales:
             raise ProductError(
-                f'rasters of {self.paths_text} hold {" and ".join(sorted(types))}, and say no scale; '
-                'store all in one type and unit'
+                f'rasters of {self.paths_text} hold {" and ".join(sorted(types))}, and say no '
+                'scale; store all in one type and unit'
             )
         #: Whether images hold reflectance, as products say different scales.
         self.rescaled = len(scales) > 1 or len(types) > 1

@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import rasterio
 from torchgeo.datasets.utils import Path
 
 from ...bands import SENSORS, Sensor, band_name, band_names, known_sensor
+from ...io.formats import open_product_file
 from ..layout import UNDATED, is_data
 from ..readers import Scale
 from .landsat import LANDSAT_FILE, read_landsat
@@ -184,7 +184,7 @@ def _band_files(
 
 def _image_file(root: str, path: str, naming: Naming) -> RasterProduct:
     """A file of several bands."""
-    with _opened(path) as file:
+    with open_product_file(path) as file:
         count, described = file.count, file.descriptions
     sensor = _sensor(path, naming, described)
     known = known_sensor(sensor)
@@ -257,16 +257,6 @@ def _date(root: str, path: str, naming: Naming) -> datetime.date:
 
 def _file_scale(path: str) -> Scale | None:
     """Scale and offset that a file says of its numbers."""
-    with _opened(path) as file:
+    with open_product_file(path) as file:
         scale, offset = file.scales[0], file.offsets[0]
     return None if (scale, offset) == (1, 0) else Scale(1 / scale, offset / scale)
-
-
-def _opened(path: str) -> rasterio.DatasetReader:
-    """Open a file; errors name it."""
-    try:
-        return rasterio.open(path)
-    except rasterio.RasterioIOError as error:
-        raise ProductError(
-            f'{path} cannot be read as a raster ({error}); fetch it again, or remove it'
-        ) from error

@@ -48,7 +48,7 @@ class WorldGrid(NamedTuple):
     def cells(
         self, bounds: tuple[float, float, float, float], size: int
     ) -> Iterator[tuple[int, int]]:
-        """Column and row of the cells of *size* pixels that touch an area; rows count northwards."""
+        """Column and row, from the south, of the cells of *size* pixels that touch an area."""
         west, south, east, north = bounds
         (a, e), (x, y) = self.res, self.phase
         for row in range(
@@ -67,8 +67,9 @@ class WorldGrid(NamedTuple):
         return west, south, west + size * a, south + size * e
 
     def cell_name(self, column: int, row: int) -> str:
-        """Name of a cell, such as ``32631_E0045_N1203``: code of the coordinate system, its column
-        from the axis eastwards and its row northwards.
+        """Name of a cell, such as ``32631_E0045_N1203``.
+
+        The code of the coordinate system, its column eastwards and its row northwards.
         """
         code = self.crs.to_epsg()
         system = str(code) if code else f'crs{crc32(self.crs.to_wkt().encode()):08x}'

@@ -22,7 +22,8 @@ LANDSAT_FILE = re.compile(
 )
 
 # https://www.usgs.gov/landsat-missions/landsat-collection-2-surface-reflectance, as multiplier and
-# addend; of level 1, the rescaling that all scenes have, not divided by the sine of the sun's height.
+# addend; of level 1, the rescaling that all scenes have, not
+# divided by the sine of the sun's height.
 _LEVEL2, _LEVEL1 = (2.75e-05, -0.2), (2e-05, -0.1)
 _GROUPS = {2: 'LEVEL2_SURFACE_REFLECTANCE_PARAMETERS', 1: 'LEVEL1_RADIOMETRIC_RESCALING'}
 _SENSORS = {'LC08': 'landsat_8_9', 'LC09': 'landsat_8_9', 'LO08': 'landsat_8_9'}
@@ -47,8 +48,7 @@ def read_landsat(folder: str, scene: str, layers: Mapping[str, str]) -> RasterPr
     sensor = _SENSORS.get(scene[:4].upper())
     if sensor is None:
         raise ProductError(
-            f'{path} is of {scene[:4]}, whose bands are none of {known_sensor("landsat_8_9").name}; '
-            'remove it'
+            f'{path} is of {scene[:4]}, whose bands are not those of Landsat 8 and 9; remove it'
         )
     level = int(scene[6])
     bands, passed_over = {}, []

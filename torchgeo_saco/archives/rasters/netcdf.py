@@ -10,9 +10,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-import rasterio
 
 from ...bands import band_name, known_sensor
+from ...io.formats import open_product_file
+from ...io.raster import BandFileError
 from ..readers import Scale
 from .products import SCL_MASKED, BandSource, GridOverride, MaskSource, ProductError, RasterProduct
 
@@ -95,11 +96,8 @@ def _read_series(name: str, paths: Sequence[str], sensor: str | None) -> list[Ra
 
 def _variables(path: str) -> list[str]:
     """Names of the variables of a file."""
-    try:
-        with rasterio.open(path) as file:
-            found = file.subdatasets
-    except rasterio.RasterioIOError as error:
-        raise ProductError(f'{path} cannot be read as netCDF ({error}); fetch it again') from error
+    with open_product_file(path) as file:
+        found = file.subdatasets
     return [name.rpartition(':')[2].strip('/') for name in found]
 
 
@@ -107,7 +105,7 @@ def _read_variable(
     path: str, variable: str
 ) -> tuple[list[datetime.datetime], Scale, float | None, GridOverride]:
     """Times, scale, fill value and ground of a variable."""
-    with rasterio.open(f'NETCDF:"{path}":{variable}') as file:
+    with open_product_file(f'NETCDF:"{path}":{variable}') as file:
         tags = file.tags()
         scale, offset = file.scales[0], file.offsets[0]
         missing, count, crs = file.nodata, file.count, file.crs
@@ -138,9 +136,9 @@ def _read_variable(
 def _axis(path: str, axis: str) -> np.ndarray:
     """Coordinates of the middle of the pixels along an axis."""
     try:
-        with rasterio.open(f'HDF5:"{path}"://{axis}') as file:
+        with open_product_file(f'HDF5:"{path}"://{axis}') as file:
             values = file.read(1).ravel().astype(float)
-    except rasterio.RasterioIOError as error:
+    except BandFileError as error:
         raise ProductError(
             f'{path} is no netCDF-4 file with an axis {axis!r} ({error}); write it as GeoTIFFs'
         ) from error

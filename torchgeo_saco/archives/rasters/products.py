@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ...io.raster import BandFileError
 from ..layout import scene_date
 from ..readers import Scale
 
@@ -93,7 +94,7 @@ class RasterProduct(NamedTuple):
     passed_over: tuple[str, ...] = ()
 
 
-class ProductError(ValueError):
+class ProductError(BandFileError):
     """A product that cannot be understood; the message names it and the remedy."""
 
 

@@ -69,7 +69,7 @@ class CellOptions:
 
 
 class RasterReader(ArchiveReader):
-    """Cells of a grid that is fixed to the Earth, and their dates in rasters as they lie on disk."""
+    """Cells of a grid that is fixed to the Earth, and their dates in rasters on disk."""
 
     def __init__(
         self,

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-import rasterio
 from rasterio.crs import CRS
 from rasterio.transform import Affine, from_bounds
 
+from ...io.formats import open_product_file
 from .products import BandSource, GridOverride, ProductError, RasterProduct
 
 # https://gdal.org/drivers/raster/vrt.html
@@ -41,14 +41,14 @@ def read_grid(source: BandSource, override: GridOverride | None = None) -> Sourc
     Raises:
         ProductError: If it cannot be read, or is not georeferenced.
     """
-    try:
-        with rasterio.open(source.path) as file:
-            shape, transform, crs = file.shape, file.transform, file.crs
-            dtype, nodata = file.dtypes[source.index - 1], file.nodatavals[source.index - 1]
-    except (rasterio.RasterioIOError, IndexError) as error:
-        raise ProductError(
-            f'{source.path} cannot be read as a raster ({error}); fetch it again'
-        ) from error
+    with open_product_file(source.path) as file:
+        if source.index > file.count:
+            raise ProductError(
+                f'{source.path} has {file.count} bands where {source.index} are expected; '
+                'fetch it again'
+            )
+        shape, transform, crs = file.shape, file.transform, file.crs
+        dtype, nodata = file.dtypes[source.index - 1], file.nodatavals[source.index - 1]
     if override is not None:
         crs = CRS.from_user_input(override.crs)
         transform = from_bounds(*override.bounds, shape[1], shape[0])
