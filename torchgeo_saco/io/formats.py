@@ -3,6 +3,7 @@
 
 """Rasters in the formats of products, with their georeference."""
 
+import os
 import warnings
 
 import rasterio
@@ -10,8 +11,8 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from .raster import BandFileError
 
-# Nothing else is opened, whatever a file holds; other formats may read files elsewhere.
-_DRIVERS = ['GTiff', 'JP2OpenJPEG', 'netCDF', 'HDF5']
+# No other format is opened, whatever a file holds.
+_DRIVERS = {'.jp2': 'JP2OpenJPEG', '.nc': 'netCDF'}
 
 
 def open_product_file(path: str) -> rasterio.DatasetReader:
@@ -30,9 +31,17 @@ def open_product_file(path: str) -> rasterio.DatasetReader:
         with warnings.catch_warnings():
             # Whoever needs a georeference asks for it.
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            return rasterio.open(path, driver=_DRIVERS)
+            return rasterio.open(path, driver=_driver(path))
     except (RasterioError, OSError) as error:
         raise BandFileError(
             f'{path} cannot be read as a GeoTIFF, JP2 or netCDF file ({error.__cause__ or error}); '
             'fetch it again, or remove it'
         ) from error
+
+
+def _driver(path: str) -> str:
+    """Driver of GDAL for a path."""
+    part = path.partition(':')[0]
+    if part in ('HDF5', 'NETCDF'):
+        return 'HDF5Image' if part == 'HDF5' else 'netCDF'
+    return _DRIVERS.get(os.path.splitext(path)[1].lower(), 'GTiff')

@@ -48,8 +48,9 @@ class ProductRasters(RasterDataset):
 
     Reads SAFE folders of Sentinel-2 (L1C and L2A), Landsat scenes by their usual names, scenes of
     one GeoTIFF or JP2 file a band, multi-band GeoTIFFs whose bands are named, and netCDF-4 files of
-    bands over time. A query gives the acquisitions there, (T, C, H, W), with ``date`` (T) as yyyymmdd and
-    ``valid`` (T, H, W), False where a file has no data. Samplers of TorchGeo draw queries.
+    bands over time. A query gives the acquisitions there, (T, C, H, W), with ``date`` (T) as
+    yyyymmdd and ``valid`` (T, H, W), False where a file has no data. Samplers of TorchGeo draw
+    queries.
 
     Products in another coordinate system, of another resolution or rotated are warped. Where all
     products say the same scale, images hold stored numbers, else reflectance, see :attr:`scale`.

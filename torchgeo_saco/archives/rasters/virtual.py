@@ -4,8 +4,10 @@
 """The bands of a product as one raster, by GDAL's virtual format."""
 
 import math
+import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 from rasterio.crs import CRS
@@ -41,14 +43,14 @@ def read_grid(source: BandSource, override: GridOverride | None = None) -> Sourc
     Raises:
         ProductError: If it cannot be read, or is not georeferenced.
     """
-    with open_product_file(source.path) as file:
-        if source.index > file.count:
-            raise ProductError(
-                f'{source.path} has {file.count} bands where {source.index} are expected; '
-                'fetch it again'
-            )
-        shape, transform, crs = file.shape, file.transform, file.crs
-        dtype, nodata = file.dtypes[source.index - 1], file.nodatavals[source.index - 1]
+    path = source.path
+    changed = os.stat(path).st_mtime_ns if os.path.exists(path) else 0
+    shape, transform, crs, dtypes, nodatavals = _header(path, changed)
+    if source.index > len(dtypes):
+        raise ProductError(
+            f'{path} has {len(dtypes)} bands where {source.index} are expected; fetch it again'
+        )
+    dtype, nodata = dtypes[source.index - 1], nodatavals[source.index - 1]
     if override is not None:
         crs = CRS.from_user_input(override.crs)
         transform = from_bounds(*override.bounds, shape[1], shape[0])
@@ -60,6 +62,13 @@ def read_grid(source: BandSource, override: GridOverride | None = None) -> Sourc
     if dtype not in _TYPES:
         raise ProductError(f'{source.path} holds {dtype}; store one of {", ".join(_TYPES)}')
     return SourceGrid(shape, transform, crs, dtype, nodata)
+
+
+@lru_cache(maxsize=1 << 14)
+def _header(path: str, changed: int) -> tuple[Any, ...]:
+    """Size, transform, coordinate system, types and nodata values of a file; it is opened once."""
+    with open_product_file(path) as file:
+        return file.shape, file.transform, file.crs, file.dtypes, file.nodatavals
 
 
 def virtual_raster(product: RasterProduct, sources: Sequence[BandSource], resampling: str) -> str:
