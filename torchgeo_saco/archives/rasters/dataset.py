@@ -5,6 +5,7 @@
 
 import math
 import os
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -231,6 +232,9 @@ class ProductRasters(RasterDataset):
         if not self.cache:
             return self._load_warp_file(filepath, crs)
         key = (os.getpid(), str(filepath))
+        if not self._handles:
+            # What is still open when Python ends cannot be closed any more.
+            weakref.finalize(self, _close, self._handles)
         if key not in self._handles:
             self._handles[key] = self._load_warp_file(filepath, crs)
             while len(self._handles) > _HANDLES:
@@ -390,6 +394,14 @@ class ProductRasters(RasterDataset):
     def __getstate__(self) -> dict[str, Any]:
         """Open files do not travel."""
         return vars(self) | {'_handles': OrderedDict()}
+
+
+def _close(handles: OrderedDict[tuple[int, str], Any]) -> None:
+    """Close the files that this process has open."""
+    for (process, _), file in handles.items():
+        if process == os.getpid():
+            file.close()
+    handles.clear()
 
 
 def laid_over(images: np.ndarray, valid: np.ndarray, fill: Any) -> tuple[np.ndarray, np.ndarray]:
