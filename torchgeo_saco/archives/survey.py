@@ -199,8 +199,7 @@ _FORMATS = (
     (
         ('.nc', '.h5', '.hdf5', '.hdf'),
         'netCDF or HDF5 files',
-        'series of bands in netCDF-4 are read by layout=rasters, that is --config data/rasters.yaml; '
-        'write others as GeoTIFFs',
+        'series of bands are read by layout=rasters, that is --config data/rasters.yaml',
     ),
     (
         ('.npy', '.npz', '.pt', '.parquet', '.lmdb', '.safetensors'),

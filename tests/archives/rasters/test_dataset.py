@@ -95,7 +95,7 @@ def test_another_coordinate_system_is_warped_to_the_most_common_and_said(tmp_pat
         files.write_raster(
             tmp_path / f'x_20200{month}04.tif', gradient(), from_origin(X, Y, 10, 10)
         )
-    # A smooth field, so that interpolation says the same as its formula.
+    # A field that rises by 13 to 18 a pixel; GDAL places pixels to an eighth of one.
     size, res = 200, 0.0001
     lon, lat = np.meshgrid(
         4.265 + res * (np.arange(size) + 0.5), 45.15 - res * (np.arange(size) + 0.5)
@@ -118,7 +118,7 @@ def test_another_coordinate_system_is_warped_to_the_most_common_and_said(tmp_pat
     columns, rows = np.meshgrid(x + 10 * (np.arange(10) + 0.5), y - 10 * (np.arange(10) + 0.5))
     lon, lat = there.transform(columns, rows)
     assert valid.all()
-    np.testing.assert_allclose(image[0], 1000 + 1e5 * (lon - 4.26) + 2e5 * (45.16 - lat), atol=2)
+    np.testing.assert_allclose(image[0], 1000 + 1e5 * (lon - 4.26) + 2e5 * (45.16 - lat), atol=4)
 
 
 def test_another_resolution_is_resampled_and_said(tmp_path):
@@ -147,7 +147,7 @@ def test_products_that_lack_a_band_are_refused_or_dropped(tmp_path):
     bands = files.scene_bands(0)
     files.write_safe(tmp_path, DAY, bands)
     files.write_safe(tmp_path, LATER, {b: image for b, image in bands.items() if b != 'B05'})
-    with pytest.raises(ProductError, match='20200802.*lacks B05'):
+    with pytest.raises(ProductError, match=r'20200802.*lacks B05'):
         ProductRasters(tmp_path)
     rasters = ProductRasters(tmp_path, on_missing='drop')
     assert len(rasters) == 1
@@ -176,7 +176,7 @@ def test_products_of_two_sensors_are_refused(tmp_path):
     files.write_safe(tmp_path, DAY, files.scene_bands(0))
     files.write_landsat(tmp_path, DAY, files.landsat_bands(0))
     with pytest.raises(
-        ProductError, match='sentinel2_l2a: 1.*landsat_8_9: 1|landsat_8_9: 1.*l2a: 1'
+        ProductError, match=r'sentinel2_l2a: 1.*landsat_8_9: 1|landsat_8_9: 1.*l2a: 1'
     ):
         ProductRasters(tmp_path)
 
@@ -185,7 +185,7 @@ def test_open_files_stay_behind_and_are_few(tmp_path):
     files.write_safe(tmp_path, DAY, files.scene_bands(0))
     rasters = ProductRasters(tmp_path, bands=['B02'])
     first = whole(rasters)['image']
-    copy = pickle.loads(pickle.dumps(rasters))
+    copy = pickle.loads(pickle.dumps(rasters))  # noqa: S301
     assert not copy._handles
     assert rasters._handles
     torch.testing.assert_close(whole(copy)['image'], first)
@@ -200,5 +200,5 @@ def test_a_file_that_is_damaged_later_is_named(tmp_path):
         assert file.count == 2
     with open(path, 'r+b') as file:
         file.truncate(5000)
-    with pytest.raises(ProductError, match='x_20200104.tif cannot be read'):
+    with pytest.raises(ProductError, match=r'x_20200104.tif cannot be read'):
         whole(rasters)

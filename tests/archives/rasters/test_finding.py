@@ -49,7 +49,7 @@ def test_of_several_resolutions_the_finest_is_taken(tmp_path):
 def test_safe_whose_metadata_are_of_another_level_is_refused(tmp_path):
     safe = files.write_safe(tmp_path, DAY, files.scene_bands(0))
     (safe / 'MTD_MSIL2A.xml').rename(safe / 'MTD_MSIL1C.xml')
-    with pytest.raises(ProductError, match='is named sentinel2_l2a and holds MTD_MSIL1C.xml'):
+    with pytest.raises(ProductError, match=r'is named sentinel2_l2a and holds MTD_MSIL1C.xml'):
         find_products(tmp_path)
 
 
@@ -74,7 +74,7 @@ def test_a_sensor_without_bands_is_refused(tmp_path):
     scene = files.write_landsat(tmp_path, DAY, files.landsat_bands(0))
     for path in list(tmp_path.iterdir()):
         path.rename(path.with_name(path.name.replace('LC08', 'LE07')))
-    with pytest.raises(ProductError, match='is of LE07'):
+    with pytest.raises(ProductError, match=r'is of LE07'):
         find_products(tmp_path)
     assert scene.startswith('LC08')
 
@@ -101,7 +101,7 @@ def test_bands_of_one_file_are_named_by_it_or_by_the_user(tmp_path):
         'B02': 3, 'B03': 2, 'B04': 1,
     }  # fmt: skip
     files.write_raster(path, image, transform)
-    with pytest.raises(ProductError, match='set bands_in_file'):
+    with pytest.raises(ProductError, match=r'set bands_in_file'):
         find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
     (product,) = find_products(tmp_path, Naming('sentinel2_l2a', ['B8', 'B4', 'B3']))
     assert product.bands['B08'].index == 1
@@ -147,10 +147,10 @@ def test_dates_are_found_by_expression_in_folders_or_left_unknown(tmp_path):
 
 
 def test_a_folder_without_rasters_says_what_is_read(tmp_path):
-    with pytest.raises(ProductError, match='holds no raster that is read'):
+    with pytest.raises(ProductError, match=r'holds no raster that is read'):
         find_products(tmp_path)
-    with pytest.raises(FileNotFoundError, match='does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'does not exist'):
         find_products(tmp_path / 'absent')
     (tmp_path / 'x_20200101_B02.tif').write_bytes(b'II*\0')
-    with pytest.raises(ValueError, match='x_20200101_B02.tif cannot be read'):
+    with pytest.raises(ValueError, match=r'x_20200101_B02.tif cannot be read'):
         find_products(tmp_path, Naming(sensor='sentinel2_l2a'))

@@ -53,9 +53,9 @@ def read_landsat(folder: str, scene: str, layers: Mapping[str, str]) -> RasterPr
     level = int(scene[6])
     bands, passed_over = {}, []
     for layer, name in sorted(layers.items()):
-        if not re.fullmatch(r'(SR_)?B\d+', layer, re.IGNORECASE):
+        if not re.fullmatch(r'(S[RT]_)?B\d+', layer, re.IGNORECASE):
             continue
-        band = band_name(layer, sensor)
+        band = band_name(layer.rpartition('_')[2], sensor)
         if band in _THERMAL:
             passed_over.append(f'{name} (thermal)')
         else:
