@@ -11,7 +11,7 @@ import yaml
 from lightning.pytorch import Trainer
 
 from tests.data import products as files
-from torchgeo_saco import tasks
+from torchgeo_saco import cli, tasks
 from torchgeo_saco.archives.rasters import CellOptions
 from torchgeo_saco.datamodules import SeasonalDataModule
 
@@ -87,3 +87,18 @@ def test_a_split_does_not_depend_on_what_a_method_leaves_out(roots):
         assert data.sensor == 'sentinel2_l2a'
         assert data.locations == 6
     assert held_out[0] == held_out[1]
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_configurations_merge_in_any_order(roots, tmp_path, order):
+    names = ['pretrain/saco.yaml', 'data/rasters.yaml'][::order]
+    cli.main([
+        'fit', *(word for name in names for word in ('--config', name)),
+        f'--data.init_args.root={roots["safe"]}', '--data.init_args.size=16',
+        '--data.init_args.batch_size=2', '--data.init_args.cells.max_masked=0.0',
+        '--model.init_args.model=test_resnet', '--model.init_args.size=16',
+        '--model.init_args.queue_size=2', '--trainer.max_steps=1', '--trainer.accelerator=cpu',
+        f'--trainer.default_root_dir={tmp_path}', '--trainer.enable_progress_bar=false',
+        '--trainer.enable_model_summary=false', '--trainer.limit_val_batches=0',
+    ])  # fmt: skip
+    assert list(tmp_path.rglob('*.ckpt'))

@@ -97,14 +97,14 @@ def test_bands_of_one_file_are_named_by_it_or_by_the_user(tmp_path):
         tmp_path / 'x_2020-01-04.tif', image, transform, names=('B4', 'b03', 'B2')
     )
     (product,) = find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
-    assert {band: source.index for band, source in product.bands.items()} == {
+    assert {band: source.number for band, source in product.bands.items()} == {
         'B02': 3, 'B03': 2, 'B04': 1,
     }  # fmt: skip
     files.write_raster(path, image, transform)
     with pytest.raises(ProductError, match=r'set bands_in_file'):
         find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
     (product,) = find_products(tmp_path, Naming('sentinel2_l2a', ['B8', 'B4', 'B3']))
-    assert product.bands['B08'].index == 1
+    assert product.bands['B08'].number == 1
 
 
 def test_scale_of_a_file_counts(tmp_path):

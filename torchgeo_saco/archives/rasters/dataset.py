@@ -32,7 +32,7 @@ from ..layout import UNDATED
 from ..readers import Scale
 from .finding import Naming, find_products
 from .grid import WorldGrid, phase_of
-from .products import BandSource, ProductError, RasterProduct
+from .products import BandSource, MaskSource, ProductError, RasterProduct
 from .virtual import SourceGrid, read_grid, virtual_raster
 
 # Open files of a process.
@@ -171,7 +171,7 @@ class ProductRasters(RasterDataset):
             ProductError: If a file cannot be read.
         """
         try:
-            file = self._cached_load_warp_file(name, self.grid.crs)
+            file = self._kept_open(name)
             image, _ = rasterio.merge.merge(
                 [file], bounds=area, res=res, resampling=self.resampling
             )
@@ -203,10 +203,10 @@ class ProductRasters(RasterDataset):
             False where the ground is hidden or there is no data, (H, W).
         """
         product = self.products[name]
-        layers = [(product.bands[self.bands[0]], None)]
+        layers: list[tuple[BandSource, MaskSource | None]] = [(product.bands[self.bands[0]], None)]
         if product.mask is not None:
             layers += [(source, product.mask) for source in product.mask.sources]
-        shown = None
+        shown: Any = None
         for source, mask in layers:
             # Neither the offset nor the fill value of the image is that of its mask.
             layer = product if mask is None else product._replace(nodata=None)
@@ -227,16 +227,16 @@ class ProductRasters(RasterDataset):
             [self._footprints[name]], shown.shape, transform
         )
 
-    def _cached_load_warp_file(self, filepath: Path, crs: CRS) -> Any:
+    def _kept_open(self, filepath: Path) -> Any:
         """Open a product once in each process, for files that are open do not travel to workers."""
         if not self.cache:
-            return self._load_warp_file(filepath, crs)
+            return self._load_warp_file(filepath)
         key = (os.getpid(), str(filepath))
         if not self._handles:
             # What is still open when Python ends cannot be closed any more.
             weakref.finalize(self, _close, self._handles)
         if key not in self._handles:
-            self._handles[key] = self._load_warp_file(filepath, crs)
+            self._handles[key] = self._load_warp_file(filepath)
             while len(self._handles) > _HANDLES:
                 self._handles.popitem(last=False)
         self._handles.move_to_end(key)
@@ -355,10 +355,10 @@ class ProductRasters(RasterDataset):
         scales = {p.scale for p in self.products.values()}
         if None in scales and len(scales) > 1:
             unknown = next(p.name for p in self.products.values() if p.scale is None)
-            known = next(p for p in self.products.values() if p.scale is not None)
+            known, scale = next((p, p.scale) for p in self.products.values() if p.scale is not None)
             raise ProductError(
                 f'{unknown} says no scale of its numbers, {known.name} one of unit '
-                f'{known.scale.unit:g} and offset {known.scale.offset:g}; keep them in two folders'
+                f'{scale.unit:g} and offset {scale.offset:g}; keep them in two folders'
             )
         types = {
             read_grid(p.bands[self.all_bands[0]], p.grid).dtype for p in self.products.values()

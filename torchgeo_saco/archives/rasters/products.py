@@ -31,7 +31,7 @@ class BandSource(NamedTuple):
     path: str
 
     #: Band of the file, from 1.
-    index: int = 1
+    number: int = 1
 
 
 class MaskSource(NamedTuple):

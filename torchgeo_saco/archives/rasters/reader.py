@@ -99,6 +99,7 @@ class RasterReader(ArchiveReader):
         naming = Naming(sensor, options.bands_in_file, options.date_regex, options.undated)
         crs = None if options.crs is None else CRS.from_user_input(options.crs)
         self.dataset: GeoDataset
+        self.notes: list[str]
         if options.dataset is None:
             rasters = ProductRasters(
                 root, crs, options.res, bands, naming=naming, resampling=form.resampling,

@@ -46,11 +46,11 @@ def read_grid(source: BandSource, override: GridOverride | None = None) -> Sourc
     path = source.path
     changed = os.stat(path).st_mtime_ns if os.path.exists(path) else 0
     shape, transform, crs, dtypes, nodatavals = _header(path, changed)
-    if source.index > len(dtypes):
+    if source.number > len(dtypes):
         raise ProductError(
-            f'{path} has {len(dtypes)} bands where {source.index} are expected; fetch it again'
+            f'{path} has {len(dtypes)} bands where {source.number} are expected; fetch it again'
         )
-    dtype, nodata = dtypes[source.index - 1], nodatavals[source.index - 1]
+    dtype, nodata = dtypes[source.number - 1], nodatavals[source.number - 1]
     if override is not None:
         crs = CRS.from_user_input(override.crs)
         transform = from_bounds(*override.bounds, shape[1], shape[0])
@@ -99,7 +99,7 @@ def virtual_raster(product: RasterProduct, sources: Sequence[BandSource], resamp
             f'<VRTRasterBand dataType="{_TYPES[grid.dtype]}" band="{number}">{missing}'
             f'<ComplexSource resampling="{resampling}">'
             f'<SourceFilename relativeToVRT="0">{escape(source.path)}</SourceFilename>'
-            f'<SourceBand>{source.index}</SourceBand>'
+            f'<SourceBand>{source.number}</SourceBand>'
             f'<SrcRect xOff="0" yOff="0" xSize="{grid.shape[1]}" ySize="{grid.shape[0]}"/>'
             f'<DstRect xOff="0" yOff="0" xSize="{width}" ySize="{height}"/>'
             f'{skipped}</ComplexSource></VRTRasterBand>'
