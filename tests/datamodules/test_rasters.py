@@ -89,8 +89,10 @@ def test_a_split_does_not_depend_on_what_a_method_leaves_out(roots):
     assert held_out[0] == held_out[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('order', [1, -1])
-def test_configurations_merge_in_any_order(roots, tmp_path, order):
+def test_configurations_merge_in_any_order(roots, tmp_path, order, monkeypatch):
+    monkeypatch.setattr('sys.argv', ['torchgeo-saco'])
     names = ['pretrain/saco.yaml', 'data/rasters.yaml'][::order]
     cli.main([
         'fit', *(word for name in names for word in ('--config', name)),
