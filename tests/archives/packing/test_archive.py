@@ -511,5 +511,6 @@ def test_places_without_georeference(tmp_path):
 
 
 def test_rasters_are_not_packed(tmp_path):
+    (tmp_path / 'rasters').mkdir()
     with pytest.raises(ValueError, match='train on it as it lies'):
-        pack_archive(tmp_path, tmp_path / 'store', layout='rasters')
+        pack_archive(tmp_path / 'rasters', tmp_path / 'store', layout='rasters')
