@@ -372,8 +372,8 @@ class ProductRasters(RasterDataset):
         self.rescaled = len(scales) > 1 or len(types) > 1
         #: Scale of the numbers of images, or None where no product says one.
         self.scale = Scale(1.0, 0.0) if self.rescaled else scales.pop()
-        #: Whether metadata say it.
-        self.certain = any(p.certain for p in self.products.values())
+        #: Whether it cannot be contradicted: metadata say it, or it was applied already.
+        self.certain = self.rescaled or any(p.certain for p in self.products.values())
         #: Type of the numbers of images.
         self.number_type = np.dtype('float32' if self.rescaled else types.pop())
         #: Number of pixels without data, 0 of reflectance.
