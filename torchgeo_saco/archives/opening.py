@@ -3,6 +3,7 @@
 
 """Opening of an archive: its reader, and the locations that are complete."""
 
+import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from .layout import LayoutError
 from .layouts import find_layout
 from .layouts.registry import DEFAULT_SENSOR
 from .listing import Locations
+from .rasters import CellOptions, RasterReader
 from .readers import ArchiveReader, DateRule, ReadOptions
 from .store import is_store
 from .survey import describe_folder
@@ -79,6 +81,7 @@ def open_archive(
     on_missing: Literal['error', 'drop'],
     sensor: str | None = None,
     layout: str | None = None,
+    cells: CellOptions | None = None,
 ) -> OpenArchive:
     """List an archive, and learn size and type of its images from the first.
 
@@ -89,8 +92,9 @@ def open_archive(
         rule: Dates that a location must have.
         on_missing: Whether what lacks a band or dates is refused or skipped.
         sensor: Sensor of the bands by name, or None for that of the layout.
-        layout: A key of :data:`~torchgeo_saco.archives.layouts.LAYOUTS`, or None to choose one by
-            looking at the folder.
+        layout: A key of :data:`~torchgeo_saco.archives.layouts.LAYOUTS`, ``rasters``, or None to
+            choose one by looking at the folder.
+        cells: How rasters are cut into locations.
 
     Returns:
         The archive.
@@ -100,7 +104,12 @@ def open_archive(
         ValueError: If a band is unknown, no location is found, or something is missing.
     """
     drop = check_choice('on_missing', on_missing, ('error', 'drop')) == 'drop'
-    source, sensor = _open_source(root, bands, options, sensor, layout)
+    if layout == 'rasters':
+        source, sensor = _open_rasters(root, bands, options, sensor, on_missing, cells)
+    elif cells is not None:
+        raise ValueError('cells are of rasters; set layout=rasters, or leave out cells')
+    else:
+        source, sensor = _open_source(root, bands, options, sensor, layout)
     locations, skipped = source.complete(rule)
     if not locations and source.single_date and (rule.dates > 1 or rule.item == 'years'):
         raise ValueError(_single_date(root, rule))
@@ -113,6 +122,28 @@ def open_archive(
     classes, label_numbers = source.labels(locations)
     source.open_images(locations[0])
     return OpenArchive(source, locations, skipped, classes, label_numbers, sensor)
+
+
+def _open_rasters(
+    root: Path,
+    bands: Sequence[str] | None,
+    options: ReadOptions,
+    sensor: str | None,
+    on_missing: Literal['error', 'drop'],
+    cells: CellOptions | None,
+) -> tuple[ArchiveReader, str]:
+    """Reader of cells of rasters, and its sensor by name."""
+    if options.previews or options.max_nodata:
+        name, remedy = ('previews', '') if options.previews else ('max_nodata', 'cells.max_masked')
+        raise ValueError(
+            f'rasters have no {name}; leave it out' + (f' and set {remedy}' if remedy else '')
+        )
+    if sensor is not None:
+        known_sensor(sensor)
+    reader = RasterReader(
+        os.fspath(root), bands, options, sensor, on_missing, cells or CellOptions()
+    )
+    return reader, reader.sensor
 
 
 def _open_source(

@@ -20,6 +20,13 @@ from .layout import Location
 from .listing import Locations
 
 
+class Scale(NamedTuple):
+    """Reflectance from stored numbers: ``(dn + offset) / unit``."""
+
+    unit: float
+    offset: float
+
+
 class ReadOptions(NamedTuple):
     """How images are read."""
 
@@ -91,6 +98,13 @@ class ArchiveReader(ABC):
 
     #: Type of the stored numbers.
     dtype: np.dtype
+
+    #: Clauses on what was found and left out.
+    notes: Sequence[str] = ()
+
+    #: Scale that the files say of their numbers, or None; and whether that is certain.
+    scale: Scale | None = None
+    certain: bool = False
 
     _cache: dict[tuple[object, ...], Tensor] | None = None
 

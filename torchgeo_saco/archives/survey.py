@@ -20,8 +20,8 @@ from .layouts.band_folders import is_band_file
 _DEPTH, _FOLDERS, _FILES = 5, 8, 64
 
 _RASTERS = (
-    'none of the layouts holds such rasters; write each band of a patch as '
-    '<location>/<date>/<band>.tif, such as by gdal_translate -b -srcwin'
+    'scenes are read as cells by layout=rasters, that is --config data/rasters.yaml; patches as '
+    'they are, where each band is <location>/<date>/<band>.tif'
 )
 
 
@@ -199,7 +199,7 @@ _FORMATS = (
     (
         ('.nc', '.h5', '.hdf5', '.hdf'),
         'netCDF or HDF5 files',
-        'read them by torchgeo.datasets.XarrayDataset, or write their bands as GeoTIFFs',
+        'series of bands are read by layout=rasters, that is --config data/rasters.yaml',
     ),
     (
         ('.npy', '.npz', '.pt', '.parquet', '.lmdb', '.safetensors'),

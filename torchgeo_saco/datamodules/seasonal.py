@@ -277,6 +277,7 @@ class SeasonalDataModule(NonGeoDataModule):
         """Read the listing once and share it between the parts."""
         # transforms is named, so that configurations are not offered it.
         whole = SeasonalArchive(self.folder, dates=self.dates, transforms=None, **self.kwargs)
+        self._take_scale(whole)
         self._require_reflectance(whole)
         self.bands, self.classes = whole.bands, whole.classes
         train, val, test = self._splits(whole)
@@ -320,6 +321,25 @@ class SeasonalDataModule(NonGeoDataModule):
             held_out = np.arange(len(names)) == _by_hash(names)[0]
         return held_out
 
+    def _take_scale(self, whole: SeasonalArchive) -> None:
+        """Take the scale that files say of their numbers, and refuse another one.
+
+        Of a scale that their names alone imply, what the user says counts.
+        """
+        scale, given = whole.source.scale, self.reflectance
+        if scale is None:
+            return
+        if given.unit is None and not given.offset:
+            self.reflectance = Reflectance(scale.unit, scale.offset)
+            return
+        unit = scale.unit if given.unit is None else given.unit
+        if whole.source.certain and not np.allclose((unit, given.offset), scale):
+            raise ValueError(
+                f'{self.folder} says that its numbers have unit {scale.unit:g} and offset '
+                f'{scale.offset:g}, and unit {unit:g} and offset {given.offset:g} are asked for; '
+                'leave out unit and offset'
+            )
+
     def _require_reflectance(self, whole: SeasonalArchive) -> None:
         """Refuse floats that are plainly no reflectance."""
         if not whole.dtype.is_floating_point or self.reflectance.unit is not None:
@@ -361,6 +381,8 @@ class SeasonalDataModule(NonGeoDataModule):
             rank_zero_info(
                 f'passed over, for {whole.source.skipped_reason}: {", ".join(whole.skipped_files)}'
             )
+        for note in whole.source.notes:
+            rank_zero_info(note)
         for reason in whole.skipped[:_REASONS]:
             rank_zero_info(f'skipped: {reason}')
         if len(whole.skipped) > _REASONS:

@@ -22,6 +22,7 @@ from torchgeo.datasets.utils import Path, Sample, quantile_normalization
 from ..archives.dates import Item, OtherDates, YearRule, drawn_dates, drawn_years, two_years
 from ..archives.layout import UNDATED, Location
 from ..archives.opening import open_archive, read_options
+from ..archives.rasters import CellOptions
 from ..archives.readers import DateRule
 from ..archives.store import is_store
 from ..bands import known_sensor, natural_color
@@ -82,6 +83,7 @@ class SeasonalArchive(NonGeoDataset):
         cache: bool = False,
         transforms: Callable[[Sample], Sample] | None = None,
         layout: str | None = None,
+        cells: CellOptions | None = None,
         time_axis: bool = True,
     ) -> None:
         """Initialize a new SeasonalArchive instance.
@@ -112,6 +114,9 @@ class SeasonalArchive(NonGeoDataset):
             transforms: Transform of a sample.
             layout: Layout of the folder, a key of
                 :data:`~torchgeo_saco.archives.layouts.LAYOUTS`, or None to tell it by looking.
+                ``rasters``: scenes of Sentinel-2 or Landsat and other rasters as they lie on disk,
+                cut into cells of *size* pixels, 256 by default.
+            cells: How rasters are found and cut into cells.
             time_axis: Whether images have an axis of dates. Without it an image of one date is
                 (C, H, W), as tasks of TorchGeo take it.
 
@@ -136,7 +141,7 @@ class SeasonalArchive(NonGeoDataset):
         self.dates = dates
         self.time_axis = time_axis
         options = read_options(previews, size, resampling, max_nodata)
-        archive = open_archive(root, bands, options, self._rule, on_missing, sensor, layout)
+        archive = open_archive(root, bands, options, self._rule, on_missing, sensor, layout, cells)
         #: Sensor of the bands, by name.
         self.sensor_name = archive.sensor
         self.sensor = known_sensor(archive.sensor)

@@ -86,7 +86,7 @@ def provenance(source: Embeddings, **how: Any) -> dict[str, Any]:
     """
     if isinstance(source, EmbeddingRaster):
         return {**source.provenance, 'source': source.path.name, **how}
-    return {**source.attrs.get('torchgeo_saco', {}), **how}
+    return {**source.attrs.get('provenance', {}), **how}
 
 
 def as_raster(

@@ -277,7 +277,8 @@ def vectors(table: gpd.GeoDataFrame, column: str = 'embedding') -> np.ndarray:
     if column not in table:
         known = [name for name in table.columns if name.startswith('embedding')]
         raise ValueError(f'the table has no column {column!r}; choose one of {", ".join(known)}')
-    values = np.stack(table[column].to_list()).astype(np.float32)
+    stored = np.stack(table[column].to_list()) if len(table) else np.zeros((0, 0))
+    values = stored.astype(np.float32)
     scale = 'scale' + column.removeprefix('embedding')
     if scale in table:
         values *= table[scale].to_numpy(np.float32)[:, None]

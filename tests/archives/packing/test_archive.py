@@ -508,3 +508,9 @@ def test_places_without_georeference(tmp_path):
     pack(tmp_path / 'tree', tmp_path / 'store')
     data = SeasonalArchive(tmp_path / 'store')
     assert data.footprint(data.locations[0]) is None
+
+
+def test_rasters_are_not_packed(tmp_path):
+    (tmp_path / 'rasters').mkdir()
+    with pytest.raises(ValueError, match='train on it as it lies'):
+        pack_archive(tmp_path / 'rasters', tmp_path / 'store', layout='rasters')

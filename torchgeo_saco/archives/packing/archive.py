@@ -107,6 +107,10 @@ def pack_archive(
     _require_location(output, root)
     options = read_options(previews, size, resampling, max_nodata)
     any_dates = DateRule(1, 'date', 'any', 'calendar')
+    if layout == 'rasters':
+        raise ValueError(
+            f'{root} is read as cells of rasters, which are not packed; train on it as it lies'
+        )
     archive = open_archive(root, bands, options, any_dates, on_missing, sensor, layout)
     tree = archive.source
     if not isinstance(tree, GeoTIFFReader):

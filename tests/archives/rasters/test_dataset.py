@@ -1,0 +1,204 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of products as a dataset of TorchGeo."""
+
+import datetime
+import pickle
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.transform import Affine, from_origin
+from torch.utils.data import DataLoader
+from torchgeo.samplers import RandomPatchSampler, RandomPeriodSampler
+
+from tests.data import products as files
+from torchgeo_saco.archives.rasters import Naming, ProductError, ProductRasters
+
+DAY, LATER = datetime.date(2020, 5, 4), datetime.date(2020, 8, 2)
+NAMING = Naming(sensor='sentinel2_l2a', bands_in_file=['B02', 'B03'])
+X, Y = files.ORIGIN
+
+
+def whole(rasters):
+    """All of a dataset."""
+    x, y, t = rasters.bounds
+    return rasters[x, y, t]
+
+
+def gradient(height=24, width=24):
+    """Two bands that no two pixels share, and no turning leaves as they are."""
+    first = np.arange(1, height * width + 1, dtype=np.uint16).reshape(height, width)
+    return np.stack([first, first + 2000])
+
+
+def test_stored_numbers_come_out_at_every_date(tmp_path):
+    bands = files.scene_bands(0), files.scene_bands(1)
+    for day, stored in zip((DAY, LATER), bands, strict=True):
+        files.write_safe(tmp_path, day, stored)
+    rasters = ProductRasters(tmp_path, bands=['B04', 'B02', 'B11'])
+    sample = whole(rasters)
+    assert sample['image'].shape == (2, 3, 48, 48)
+    assert sample['image'].dtype == torch.uint16
+    assert sample['date'].tolist() == [20200504, 20200802]
+    assert rasters.scale == (10000, -1000)
+    for date, stored in enumerate(bands):
+        np.testing.assert_array_equal(sample['image'][date, 0].numpy(), stored['B04'])
+        np.testing.assert_array_equal(sample['image'][date, 1].numpy(), stored['B02'])
+        near = np.kron(stored['B11'], np.ones((2, 2)))
+        coarse = sample['image'][date, 2].numpy()
+        assert np.corrcoef(coarse.ravel(), near.ravel())[0, 1] > 0.95
+
+
+def test_samplers_of_torchgeo_draw_queries(tmp_path):
+    for day in (DAY, LATER):
+        files.write_safe(tmp_path, day, files.scene_bands(0))
+    rasters = ProductRasters(tmp_path, bands=['B04'])
+    sampler = RandomPatchSampler(rasters, size=16, length=2, generator=0) @ RandomPeriodSampler(
+        rasters, freq='Y', length=1, generator=0
+    )
+    batch = next(iter(DataLoader(rasters, batch_size=1, sampler=sampler)))
+    assert batch['image'].shape == (1, 2, 1, 16, 16)
+
+
+def test_products_of_two_baselines_are_read_as_reflectance(tmp_path):
+    bands = {band: image for band, image in files.scene_bands(0).items() if band in ('B02', 'B03')}
+    raised = {band: image + np.uint16(1000) for band, image in bands.items()}
+    files.write_safe(tmp_path, DAY, bands, baseline='02.14')
+    files.write_safe(tmp_path, LATER, raised, baseline='05.10')
+    rasters = ProductRasters(tmp_path)
+    image = whole(rasters)['image']
+    assert rasters.scale == (1, 0)
+    np.testing.assert_allclose(image[0, 0], bands['B02'] / 10000, rtol=1e-6)
+    torch.testing.assert_close(image[0], image[1])
+
+
+@pytest.mark.parametrize('way', ['north-up', 'south-up', 'rotated by 90 degrees', 'mirrored'])
+def test_rasters_that_lie_another_way_are_turned(tmp_path, way):
+    north = from_origin(X, Y, 10, 10)
+    image = gradient()
+    turned, transform = {
+        'north-up': (image, north),
+        'south-up': (image[:, ::-1], north @ Affine.translation(0, 24) @ Affine.scale(1, -1)),
+        'mirrored': (image[:, :, ::-1], north @ Affine.translation(24, 0) @ Affine.scale(-1, 1)),
+        'rotated by 90 degrees': (image.transpose(0, 2, 1), north @ Affine(0, 1, 0, 1, 0, 0)),
+    }[way]
+    files.write_raster(tmp_path / 'x_20200104.tif', np.ascontiguousarray(turned), transform)
+    found = whole(ProductRasters(tmp_path, naming=NAMING))['image'][0]
+    np.testing.assert_array_equal(found.numpy(), image)
+
+
+def test_another_coordinate_system_is_warped_to_the_most_common_and_said(tmp_path):
+    for month in (1, 2):
+        files.write_raster(
+            tmp_path / f'x_20200{month}04.tif', gradient(), from_origin(X, Y, 10, 10)
+        )
+    # A field that rises by 13 to 18 a pixel; GDAL places pixels to an eighth of one.
+    size, res = 200, 0.0001
+    lon, lat = np.meshgrid(
+        4.265 + res * (np.arange(size) + 0.5), 45.15 - res * (np.arange(size) + 0.5)
+    )
+    field = (1000 + 1e5 * (lon - 4.26) + 2e5 * (45.16 - lat)).astype(np.uint16)
+    files.write_raster(
+        tmp_path / 'x_20200304.tif', np.stack([field] * 2), from_origin(4.265, 45.15, res, res),
+        'EPSG:4326',
+    )  # fmt: skip
+    rasters = ProductRasters(tmp_path, naming=NAMING)
+    assert rasters.crs.to_epsg() == 32631
+    assert rasters.res == (10, 10)
+    assert [note for note in rasters.notes if '1 of 3 products are warped to EPSG:32631' in note]
+    (last,) = rasters.index[rasters.index.filepath.str.contains('20200304')].geometry
+    x, y = (round(c, -1) for c in (last.centroid.x, last.centroid.y))
+    image, valid = rasters.read(rasters.index.filepath.iloc[2], (x, y - 100, x + 100, y), (10, 10))
+    from pyproj import Transformer
+
+    there = Transformer.from_crs(32631, 4326, always_xy=True)
+    columns, rows = np.meshgrid(x + 10 * (np.arange(10) + 0.5), y - 10 * (np.arange(10) + 0.5))
+    lon, lat = there.transform(columns, rows)
+    assert valid.all()
+    np.testing.assert_allclose(image[0], 1000 + 1e5 * (lon - 4.26) + 2e5 * (45.16 - lat), atol=4)
+
+
+def test_another_resolution_is_resampled_and_said(tmp_path):
+    for month in (1, 2):
+        files.write_raster(
+            tmp_path / f'x_20200{month}04.tif', gradient(), from_origin(X, Y, 10, 10)
+        )
+    flat = np.full((2, 8, 8), 777, np.uint16)
+    files.write_raster(tmp_path / 'x_20200304.tif', flat, from_origin(X, Y, 30, 30))
+    rasters = ProductRasters(tmp_path, naming=NAMING)
+    assert any('1 of 3 products are resampled' in note for note in rasters.notes)
+    assert (whole(rasters)['image'][2].numpy() == 777).all()
+
+
+def test_no_data_is_zero_reflectance_and_not_valid(tmp_path):
+    bands = files.scene_bands(0)
+    bands['B02'][:10] = 0
+    files.write_safe(tmp_path, DAY, bands)
+    sample = whole(ProductRasters(tmp_path, bands=['B02', 'B03']))
+    assert not sample['valid'][0, :10].any()
+    assert sample['valid'][0, 10:].all()
+    assert (sample['image'][0, :, :10].numpy() == 1000).all()
+
+
+def test_products_that_lack_a_band_are_refused_or_dropped(tmp_path):
+    bands = files.scene_bands(0)
+    files.write_safe(tmp_path, DAY, bands)
+    files.write_safe(tmp_path, LATER, {b: image for b, image in bands.items() if b != 'B05'})
+    with pytest.raises(ProductError, match=r'20200802.*lacks B05'):
+        ProductRasters(tmp_path)
+    rasters = ProductRasters(tmp_path, on_missing='drop')
+    assert len(rasters) == 1
+    assert any('lacks B05' in note for note in rasters.notes)
+    assert len(ProductRasters(tmp_path, bands=['B04'])) == 2
+
+
+@pytest.mark.parametrize(
+    ('transform', 'crs', 'message'),
+    [
+        (from_origin(X + 5000, Y, 10, 10), 'EPSG:32631', 'a scene has one ground'),
+        (from_origin(X, Y, 10, 10), 'EPSG:32632', 'bring both'),
+        (Affine(10, 0, X, 0, 10, Y - 240), 'EPSG:32631', 'the same way up'),
+        (Affine.identity(), None, 'is not georeferenced'),
+    ],
+)
+def test_a_band_that_lies_elsewhere_is_refused(tmp_path, transform, crs, message):
+    image = gradient()[0]
+    files.write_raster(tmp_path / 'x_20200104_B02.tif', image, from_origin(X, Y, 10, 10))
+    files.write_raster(tmp_path / 'x_20200104_B03.tif', image, transform, crs)
+    with pytest.raises(ProductError, match=message):
+        ProductRasters(tmp_path, naming=Naming('sentinel2_l2a'))
+
+
+def test_products_of_two_sensors_are_refused(tmp_path):
+    files.write_safe(tmp_path, DAY, files.scene_bands(0))
+    files.write_landsat(tmp_path, DAY, files.landsat_bands(0))
+    with pytest.raises(
+        ProductError, match=r'sentinel2_l2a: 1.*landsat_8_9: 1|landsat_8_9: 1.*l2a: 1'
+    ):
+        ProductRasters(tmp_path)
+
+
+def test_open_files_stay_behind_and_are_few(tmp_path):
+    files.write_safe(tmp_path, DAY, files.scene_bands(0))
+    rasters = ProductRasters(tmp_path, bands=['B02'])
+    first = whole(rasters)['image']
+    copy = pickle.loads(pickle.dumps(rasters))  # noqa: S301
+    assert not copy._handles
+    assert rasters._handles
+    torch.testing.assert_close(whole(copy)['image'], first)
+
+
+def test_a_file_that_is_damaged_later_is_named(tmp_path):
+    path = files.write_raster(
+        tmp_path / 'x_20200104.tif', gradient(512, 512), from_origin(X, Y, 10, 10)
+    )
+    rasters = ProductRasters(tmp_path, naming=NAMING, cache=False)
+    with rasterio.open(path) as file:
+        assert file.count == 2
+    with open(path, 'r+b') as file:
+        file.truncate(5000)
+    with pytest.raises(ProductError, match=r'x_20200104.tif cannot be read'):
+        whole(rasters)

@@ -1,0 +1,156 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of what products on disk say of themselves."""
+
+import datetime
+import shutil
+
+import numpy as np
+import pytest
+from rasterio.transform import from_origin
+
+from tests.data import products as files
+from torchgeo_saco.archives.rasters import Naming, ProductError, find_products
+
+DAY = datetime.date(2020, 5, 4)
+CLEAR = np.ones((24, 24), np.uint16)
+
+
+@pytest.mark.parametrize(
+    ('level', 'baseline', 'offset'),
+    [('2A', '05.10', -1000), ('2A', '02.14', 0), ('1C', '04.00', -1000)],
+)
+@pytest.mark.parametrize('metadata', [True, False])
+def test_safe_says_date_sensor_bands_and_scale(tmp_path, level, baseline, offset, metadata):
+    bands = files.scene_bands(0)
+    files.write_safe(tmp_path, DAY, bands, level, baseline, metadata=metadata)
+    (product,) = find_products(tmp_path)
+    assert (product.date, product.sensor) == (DAY, f'sentinel2_l{level.lower()}')
+    assert list(product.bands) == list(bands)
+    assert product.scale == (10000, offset)
+    assert product.certain == metadata
+    assert (product.mask is not None) == (level == '2A')
+    assert find_products(product.name)[0] == product
+
+
+def test_of_several_resolutions_the_finest_is_taken(tmp_path):
+    safe = files.write_safe(tmp_path, DAY, files.scene_bands(0))
+    (fine,) = safe.rglob('*B02_10m.jp2')
+    (folder,) = safe.rglob('R60m')
+    files.write_raster(
+        folder / fine.name.replace('10m', '60m'), np.ones((8, 8), np.uint16),
+        from_origin(*files.ORIGIN, 60, 60),
+    )  # fmt: skip
+    (product,) = find_products(tmp_path)
+    assert product.bands['B02'].path == str(fine)
+
+
+def test_safe_whose_metadata_are_of_another_level_is_refused(tmp_path):
+    safe = files.write_safe(tmp_path, DAY, files.scene_bands(0))
+    (safe / 'MTD_MSIL2A.xml').rename(safe / 'MTD_MSIL1C.xml')
+    with pytest.raises(ProductError, match=r'is named sentinel2_l2a and holds MTD_MSIL1C.xml'):
+        find_products(tmp_path)
+
+
+@pytest.mark.parametrize('mtl', ['txt', 'json', None])
+def test_landsat_says_date_bands_and_scale(tmp_path, mtl):
+    files.write_landsat(tmp_path, DAY, files.landsat_bands(0), mtl=mtl)
+    (product,) = find_products(tmp_path)
+    assert (product.date, product.sensor) == (DAY, 'landsat_8_9')
+    assert list(product.bands) == [f'B0{i}' for i in range(1, 8)]
+    dn = 12345
+    assert (dn + product.scale.offset) / product.scale.unit == pytest.approx(dn * 2.75e-5 - 0.2)
+    assert product.certain == (mtl is not None)
+    assert 'ST_B10' in product.passed_over[0]
+
+
+def test_landsat_takes_another_scale_from_its_metadata(tmp_path):
+    files.write_landsat(tmp_path, DAY, files.landsat_bands(0), scale=(1e-4, 0.0))
+    assert find_products(tmp_path)[0].scale == pytest.approx((10000, 0))
+
+
+def test_a_sensor_without_bands_is_refused(tmp_path):
+    scene = files.write_landsat(tmp_path, DAY, files.landsat_bands(0))
+    for path in list(tmp_path.iterdir()):
+        path.rename(path.with_name(path.name.replace('LC08', 'LE07')))
+    with pytest.raises(ProductError, match=r'is of LE07'):
+        find_products(tmp_path)
+    assert scene.startswith('LC08')
+
+
+def test_files_of_one_band_are_one_scene(tmp_path):
+    transform = from_origin(*files.ORIGIN, 10, 10)
+    for day in ('20200104', '20200204'):
+        for band in ('B02', 'B03', 'B04', 'SCL'):
+            files.write_raster(tmp_path / f'S2A_31UFS_{day}_0_{band}.tif', CLEAR, transform)
+    found = find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+    assert [p.date.month for p in found] == [1, 2]
+    assert [list(p.bands) for p in found] == [['B02', 'B03', 'B04']] * 2
+    assert all(p.mask is not None and p.scale is None for p in found)
+
+
+def test_bands_of_one_file_are_named_by_it_or_by_the_user(tmp_path):
+    transform = from_origin(*files.ORIGIN, 10, 10)
+    image = np.stack([CLEAR * i for i in (1, 2, 3)])
+    path = files.write_raster(
+        tmp_path / 'x_2020-01-04.tif', image, transform, names=('B4', 'b03', 'B2')
+    )
+    (product,) = find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+    assert {band: source.number for band, source in product.bands.items()} == {
+        'B02': 3, 'B03': 2, 'B04': 1,
+    }  # fmt: skip
+    files.write_raster(path, image, transform)
+    with pytest.raises(ProductError, match=r'set bands_in_file'):
+        find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+    (product,) = find_products(tmp_path, Naming('sentinel2_l2a', ['B8', 'B4', 'B3']))
+    assert product.bands['B08'].number == 1
+
+
+def test_scale_of_a_file_counts(tmp_path):
+    import rasterio
+
+    path = tmp_path / 'x_20200104_B02.tif'
+    files.write_raster(path, CLEAR, from_origin(*files.ORIGIN, 10, 10))
+    with rasterio.open(path, 'r+') as file:
+        file.scales, file.offsets = (1e-4,), (-0.1,)
+    (product,) = find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+    assert product.scale == pytest.approx((10000, -1000))
+
+
+@pytest.mark.parametrize(
+    ('naming', 'message'),
+    [
+        (Naming(), 'does not say its sensor'),
+        (Naming(sensor='sentinel2_l2a'), 'set date_regex'),
+        (Naming(sensor='sentinel2_l2a', date_regex=r'(?P<date>\d{8})'), 'by date_regex'),
+    ],
+)
+def test_what_a_file_does_not_say_is_asked_for(tmp_path, naming, message):
+    root = tmp_path / 'rasters'
+    files.write_raster(root / 'field_B02.tif', CLEAR, from_origin(*files.ORIGIN, 10, 10))
+    with pytest.raises(ProductError, match=message):
+        find_products(root, naming)
+
+
+def test_dates_are_found_by_expression_in_folders_or_left_unknown(tmp_path):
+    root = tmp_path / 'rasters'
+    transform = from_origin(*files.ORIGIN, 10, 10)
+    files.write_raster(root / 'v20190101' / 'on20200104_B02.tif', CLEAR, transform)
+    l2a = Naming(sensor='sentinel2_l2a')
+    assert find_products(root, l2a)[0].date == datetime.date(2020, 1, 4)
+    by = l2a._replace(date_regex=r'v(?P<date>\d{8})')
+    assert find_products(root, by)[0].date == datetime.date(2019, 1, 1)
+    shutil.move(root / 'v20190101', root / 'one')
+    (root / 'one' / 'on20200104_B02.tif').rename(root / 'one' / 'x_B02.tif')
+    assert find_products(root, l2a._replace(undated=True))[0].date == datetime.date.min
+
+
+def test_a_folder_without_rasters_says_what_is_read(tmp_path):
+    with pytest.raises(ProductError, match=r'holds no raster that is read'):
+        find_products(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r'does not exist'):
+        find_products(tmp_path / 'absent')
+    (tmp_path / 'x_20200101_B02.tif').write_bytes(b'II*\0')
+    with pytest.raises(ValueError, match=r'x_20200101_B02.tif cannot be read'):
+        find_products(tmp_path, Naming(sensor='sentinel2_l2a'))

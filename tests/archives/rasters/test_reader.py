@@ -1,0 +1,164 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of cells of rasters as locations."""
+
+import datetime
+
+import numpy as np
+import pytest
+from rasterio.transform import from_origin
+
+from tests.data import products as files
+from torchgeo_saco.archives.rasters import CellOptions
+from torchgeo_saco.datasets import SeasonalArchive
+
+DAY, LATER = datetime.date(2020, 5, 4), datetime.date(2020, 8, 2)
+SIDE = 16
+
+
+def opened(root, **arguments):
+    """Cells of 16 px of a folder."""
+    arguments = {'size': SIDE, 'bands': ['B02', 'B03', 'B04'], 'on_missing': 'drop'} | arguments
+    return SeasonalArchive(root, layout='rasters', **arguments)
+
+
+def scenes(archive):
+    """Names and days of all locations."""
+    return {location.name: [str(day) for day in location.days] for location in archive.locations}
+
+
+def test_cells_lie_where_their_names_say_and_hold_what_is_stored_there(tmp_path):
+    bands = files.scene_bands(0)
+    files.write_safe(tmp_path, DAY, bands)
+    archive = opened(tmp_path)
+    # The scene begins at 600000, 5000040, which is 3750 and 31250.25 cells of 160 m.
+    assert set(scenes(archive)) == {f'32631_E{c}_N{r}' for c in (3750, 3751, 3752)
+                                    for r in (31248, 31249)}  # fmt: skip
+    for item, location in enumerate(archive.locations):
+        column, row = (int(part[1:]) for part in location.name.split('_')[1:])
+        left, top = (column * 160 - 600000) // 10, (5000040 - (row + 1) * 160) // 10
+        expected = bands['B04'][top : top + SIDE, left : left + SIDE]
+        np.testing.assert_array_equal(archive[item]['image'][0, 2].numpy(), expected)
+        a, _, c, _, e, f = archive.source.georeference(location).transform
+        assert (a, e, c, f) == (10, -10, column * 160, (row + 1) * 160)
+        west, south, east, north = archive.footprint(location).bounds
+        assert 4.2 < west < east < 4.4
+        assert 45.1 < south < north < 45.2
+
+
+def test_names_of_cells_do_not_depend_on_which_files_are_there(tmp_path):
+    files.write_safe(tmp_path / 'a', DAY, files.scene_bands(0))
+    before = set(scenes(opened(tmp_path)))
+    origin = (files.ORIGIN[0] - 480, files.ORIGIN[1] + 960)
+    files.write_safe(tmp_path / 'b', LATER, files.scene_bands(1), origin=origin)
+    after = scenes(opened(tmp_path))
+    assert before < set(after)
+    assert all(after[name] == ['2020-05-04'] for name in before)
+
+
+@pytest.mark.parametrize(('max_masked', 'dates'), [(0.0, 1), (0.2, 1), (0.3, 2)])
+def test_dates_under_cloud_are_left_out_beyond_the_share(tmp_path, max_masked, dates):
+    scl = np.full((24, 24), 4, np.uint8)
+    # Of the cells of 8 x 8 px of the mask, a quarter.
+    scl[:, ::4] = 9
+    files.write_safe(tmp_path, DAY, files.scene_bands(0))
+    files.write_safe(tmp_path, LATER, files.scene_bands(1), scl=scl)
+    archive = opened(tmp_path, cells=CellOptions(max_masked=max_masked))
+    # Of the cells that lie within the scene.
+    inside = {n: days for n, days in scenes(archive).items() if n[-5:] in ('31248', '31249')}
+    assert set(map(len, inside.values())) == {dates}
+    assert any('are left out' in note for note in archive.source.notes)
+
+
+def test_quality_of_landsat_hides_cells(tmp_path):
+    quality = np.full((24, 24), 21824, np.uint16)
+    quality[:, :12] |= 1 << 3
+    files.write_landsat(tmp_path, DAY, files.landsat_bands(0))
+    files.write_landsat(tmp_path, LATER, files.landsat_bands(1), quality)
+    found = scenes(opened(tmp_path, size=4, bands=None))
+    clear = {name for name, days in found.items() if len(days) == 2}
+    # Columns count from the phase of the grid, 15 m: the scene begins at column 5000 of 120 m.
+    assert {int(name.split('_')[1][1:]) for name in clear} == {5003, 5004, 5005}
+    assert {int(name.split('_')[1][1:]) for name in found} == set(range(5000, 5006))
+
+
+def test_half_empty_scenes_count_where_they_are_full(tmp_path):
+    bands = files.scene_bands(0)
+    for image in bands.values():
+        image[:, : image.shape[1] // 3] = 0
+    files.write_safe(tmp_path, DAY, bands)
+    columns = {int(name.split('_')[1][1:]) for name in scenes(opened(tmp_path))}
+    assert columns == {3751, 3752}
+
+
+def test_tiles_of_one_day_are_joined(tmp_path):
+    image = np.arange(1, 1025, dtype=np.uint16).reshape(32, 32)
+    for name, columns in (('west', slice(0, 20)), ('east', slice(12, 32))):
+        origin = from_origin(600000 + columns.start * 10, 5000000, 10, 10)
+        for band in ('B02', 'B03', 'B04'):
+            path = tmp_path / f'{name}_20200504_{band}.tif'
+            files.write_raster(path, image[:, columns], origin, nodata=0)
+    archive = opened(tmp_path, size=32, sensor='sentinel2_l2a')
+    ((name, days),) = scenes(archive).items()
+    assert (name, days) == ('32631_E1875_N15624', ['2020-05-04'])
+    np.testing.assert_array_equal(archive[0]['image'][0, 0].numpy(), image)
+
+
+def test_dates_are_drawn_as_of_any_archive(tmp_path):
+    for year in (2018, 2019, 2021):
+        for month in (1, 5, 9):
+            files.write_safe(
+                tmp_path, datetime.date(year, month, 4), files.scene_bands(year + month)
+            )
+    archive = opened(tmp_path, item='years', dates=2)
+    sample = archive[0]
+    assert sample['image'].shape == (2, 2, 3, SIDE, SIDE)
+    assert {int(day) // 10000 for day in sample['date'][0]} == {2018}
+    assert {int(day) // 10000 for day in sample['date'][1]} == {2021}
+    again = archive[0]
+    assert (again['image'].numpy() == sample['image'].numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'previews': True}, 'rasters have no previews'),
+        ({'max_nodata': 0.1}, r'set cells\.max_masked'),
+        ({'size': 64}, 'shows no cell of 64 x 64 px'),
+        ({'bands': ['B10']}, 'has no band'),
+        ({'dates': 2}, 'has one date per location'),
+    ],
+)
+def test_what_rasters_cannot_give_is_refused(tmp_path, arguments, message):
+    files.write_safe(tmp_path, DAY, files.scene_bands(0))
+    with pytest.raises(ValueError, match=message):
+        opened(tmp_path, **arguments)
+
+
+def test_cells_belong_to_rasters(tmp_path):
+    with pytest.raises(ValueError, match='set layout=rasters'):
+        SeasonalArchive(tmp_path, cells=CellOptions())
+    with pytest.raises(ValueError, match='max_masked is a share'):
+        CellOptions(max_masked=1.5)
+
+
+def test_datasets_of_torchgeo_are_read_by_class_path(tmp_path):
+    stored = files.scene_bands(0)
+    fine = ('B02', 'B03', 'B04')
+    for day in (DAY, LATER):
+        for band in fine:
+            name = f'T31UFS_{day:%Y%m%d}T103021_{band}_10m.jp2'
+            transform = from_origin(*files.ORIGIN, 10, 10)
+            files.write_raster(tmp_path / 'R10m' / name, stored[band], transform)
+    cells = CellOptions(dataset='torchgeo.datasets.Sentinel2')
+    archive = opened(tmp_path, cells=cells, sensor='sentinel2_l2a', dates=2, item='location')
+    assert archive.bands == fine
+    sample = archive[0]
+    assert sample['image'].shape == (2, 3, SIDE, SIDE)
+    assert sorted(sample['date'].tolist()) == [20200504, 20200802]
+    column, row = (int(part[1:]) for part in archive.locations[0].name.split('_')[1:])
+    left, top = (column * 160 - 600000) // 10, (5000040 - (row + 1) * 160) // 10
+    np.testing.assert_array_equal(
+        sample['image'][0, 0].numpy(), stored['B02'][top : top + SIDE, left : left + SIDE]
+    )

@@ -1,0 +1,262 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Search of a folder for raster products, each as it lies there."""
+
+import datetime
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from torchgeo.datasets.utils import Path
+
+from ...bands import SENSORS, Sensor, band_name, band_names, known_sensor
+from ...io.formats import open_product_file
+from ..layout import UNDATED, is_data
+from ..readers import Scale
+from .landsat import LANDSAT_FILE, read_landsat
+from .netcdf import read_netcdf
+from .products import (
+    CLOUD_MASKED,
+    QA_PIXEL_MASKED,
+    SCL_MASKED,
+    BandSource,
+    MaskSource,
+    ProductError,
+    RasterProduct,
+    product_date,
+    sentinel2_scale,
+    sentinel2_sensor,
+)
+from .sentinel2 import is_safe, read_safe
+
+_RASTER = ('.tif', '.tiff', '.jp2')
+
+# Scene, band and resolution in the name of a file of one band.
+_BAND_FILE = re.compile(
+    r'(?P<scene>.*?)[._-]?(?P<band>(?:SR_)?B\d?\d|B8A|VV|VH|SCL|QA_PIXEL|cloud_mask)'
+    r'(?:_(?P<resolution>\d\d)m)?',
+    re.IGNORECASE,
+)
+_MASKS = {
+    'SCL': (SCL_MASKED, 0),
+    'QA_PIXEL': (None, QA_PIXEL_MASKED),
+    'CLOUD_MASK': (CLOUD_MASKED, 0),
+}
+
+
+class Naming(NamedTuple):
+    """What the user says of files that do not say it themselves."""
+
+    #: Sensor, or None to take it from the product.
+    sensor: str | None = None
+
+    #: Bands of multi-band files in their order, or None to take them from their descriptions.
+    bands_in_file: Sequence[str] | None = None
+
+    #: Regular expression with a group ``date`` in the name of a file or folder, or None.
+    date_regex: str | None = None
+
+    #: Whether files without a date are of one unknown date.
+    undated: bool = False
+
+
+def find_products(root: Path, naming: Naming | None = None) -> list[RasterProduct]:
+    """List the raster products below a folder: SAFE, Landsat, netCDF, and GeoTIFF or JP2 files.
+
+    Args:
+        root: Folder, SAFE folder, or file.
+        naming: What files do not say themselves.
+
+    Returns:
+        The products, by name.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or file.
+        ProductError: If none is found, or one cannot be understood.
+    """
+    naming = naming or Naming()
+    root = os.path.abspath(root)
+    if not os.path.exists(root):
+        raise FileNotFoundError(f'{root} does not exist; set root to a folder of rasters')
+    if os.path.isfile(root):
+        products = list(_in_folder(root, os.path.dirname(root), [os.path.basename(root)], naming))
+    else:
+        products = [product for found in _walk(root, naming) for product in found]
+    if not products:
+        raise ProductError(
+            f'{root} holds no raster that is read: SAFE folders, scenes of Landsat, GeoTIFF or '
+            'JP2 files, or netCDF-4 files of bands over time'
+        )
+    return sorted(products, key=lambda product: product.name)
+
+
+def _walk(root: str, naming: Naming) -> Iterator[list[RasterProduct]]:
+    """Products of a folder and those below."""
+    for folder, below, names in os.walk(root):
+        if is_safe(folder, names):
+            below.clear()
+            yield read_safe(folder)
+            continue
+        below[:] = sorted(name for name in below if is_data(name))
+        yield list(_in_folder(root, folder, sorted(filter(is_data, names)), naming))
+
+
+def _in_folder(
+    root: str, folder: str, names: Sequence[str], naming: Naming
+) -> Iterator[RasterProduct]:
+    """Products of the files of a folder."""
+    landsat: dict[str, dict[str, str]] = defaultdict(dict)
+    scenes: dict[str, dict[str, str]] = defaultdict(dict)
+    series: list[str] = []
+    images: list[str] = []
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        found = LANDSAT_FILE.fullmatch(name)
+        if found is not None:
+            layer = found['layer'].upper()
+            layer = f'MTL.{found["suffix"].lower()}' if layer == 'MTL' else layer
+            landsat[found['scene']][layer] = name
+        elif suffix.lower() == '.nc':
+            series.append(name)
+        elif suffix.lower() in _RASTER:
+            band = _BAND_FILE.fullmatch(stem)
+            if band is not None and naming.bands_in_file is None:
+                _take_finest(scenes[band['scene']], band['band'].upper(), name, folder)
+            else:
+                images.append(name)
+    for scene, layers in landsat.items():
+        yield read_landsat(folder, scene, layers)
+    yield from read_netcdf(folder, series, naming.sensor)
+    for scene, files in scenes.items():
+        yield _band_files(root, folder, scene, files, naming)
+    for name in images:
+        yield _image_file(root, os.path.join(folder, name), naming)
+
+
+def _take_finest(files: dict[str, str], band: str, name: str, folder: str) -> None:
+    """Keep the file of a band; of several, the one of the finest resolution in its name."""
+
+    def resolution(name: str) -> int:
+        found = _BAND_FILE.fullmatch(os.path.splitext(name)[0])
+        return int(found['resolution'] or 0) if found else 0
+
+    other = files.get(band)
+    if other is not None and resolution(other) == resolution(name):
+        raise ProductError(f'{folder} has two files of band {band}: {other} and {name}; remove one')
+    if other is None or resolution(name) < resolution(other):
+        files[band] = name
+
+
+def _band_files(
+    root: str, folder: str, scene: str, files: dict[str, str], naming: Naming
+) -> RasterProduct:
+    """A scene of one file a band."""
+    path = os.path.join(folder, scene)
+    sensor = _sensor(path, naming, files)
+    known = known_sensor(sensor)
+    bands, passed_over, mask = {}, [], None
+    for layer, name in files.items():
+        source = BandSource(os.path.join(folder, name))
+        if layer in _MASKS:
+            mask = MaskSource((source,), *_MASKS[layer])
+            continue
+        try:
+            bands[band_name(layer, known)] = source
+        except ValueError:
+            passed_over.append(f'{name} (no band of {known.name})')
+    if not bands:
+        raise ProductError(
+            f'{path} has files of {", ".join(files)}, no band of {known.name}; set sensor, or '
+            'remove them'
+        )
+    order = [band for band in known.bands if band in bands]
+    label = scene if sentinel2_sensor(scene) else os.path.basename(folder)
+    return RasterProduct(
+        os.path.normpath(path), _date(root, path if scene else folder, naming), sensor,
+        {band: bands[band] for band in order},
+        sentinel2_scale(label) or _file_scale(bands[order[0]].path),
+        mask=mask, passed_over=tuple(passed_over),
+    )  # fmt: skip
+
+
+def _image_file(root: str, path: str, naming: Naming) -> RasterProduct:
+    """A file of several bands."""
+    with open_product_file(path) as file:
+        count, described = file.count, file.descriptions
+    sensor = _sensor(path, naming, described)
+    known = known_sensor(sensor)
+    try:
+        if naming.bands_in_file is not None:
+            names = list(band_names(naming.bands_in_file, known))
+            if len(names) != count:
+                raise ValueError(f'bands_in_file names {len(names)} bands')
+        elif not all(described):
+            raise ValueError('not all are named')
+        else:
+            names = [_described(text, known) for text in described]
+    except ValueError as error:
+        raise ProductError(
+            f'{path} has {count} bands, and {error}; set bands_in_file to their names in the '
+            f'order of the file, such as [{", ".join(list(known.bands)[:3])}, ...]'
+        ) from error
+    bands = {name: BandSource(path, i + 1) for i, name in enumerate(names) if name}
+    unnamed = [str(text) for text, name in zip(described, names, strict=True) if not name]
+    order = [band for band in known.bands if band in bands]
+    mask = next(
+        (
+            MaskSource((BandSource(path, i + 1),), *_MASKS[str(text).upper()])
+            for i, text in enumerate(described)
+            if str(text).upper() in _MASKS
+        ),
+        None,
+    )
+    return RasterProduct(
+        path, _date(root, path, naming), sensor, {band: bands[band] for band in order},
+        sentinel2_scale(os.path.basename(path)) or _file_scale(path), mask=mask,
+        passed_over=tuple(f'band {text} of {os.path.basename(path)}' for text in unnamed
+                          if text.upper() not in _MASKS),
+    )  # fmt: skip
+
+
+def _described(text: str | None, sensor: Sensor) -> str:
+    """Band that a description names; empty for what is no band, such as a mask."""
+    try:
+        return band_name(str(text), sensor)
+    except ValueError:
+        if re.fullmatch(r'(?i)B\d+A?', str(text)):
+            raise
+        return ''
+
+
+def _sensor(path: str, naming: Naming, bands: Sequence[str | None] | dict[str, str]) -> str:
+    """Sensor that the user or the name of a product says."""
+    found = sentinel2_sensor(path)
+    if naming.sensor is None and found is None:
+        listed = ', '.join(str(band) for band in bands if band) or 'no name'
+        raise ProductError(
+            f'{path} does not say its sensor (its bands have {listed}); set sensor to one of '
+            f'{", ".join(SENSORS)}'
+        )
+    if naming.sensor is not None and found is not None and naming.sensor != found:
+        raise ProductError(f'{path} is of {found}; set sensor to that, or leave it out')
+    return naming.sensor or str(found)
+
+
+def _date(root: str, path: str, naming: Naming) -> datetime.date:
+    """Day of a file, unknown where the user allows it."""
+    try:
+        return product_date(root, path, naming.date_regex)
+    except ProductError:
+        if naming.undated:
+            return UNDATED
+        raise
+
+
+def _file_scale(path: str) -> Scale | None:
+    """Scale and offset that a file says of its numbers."""
+    with open_product_file(path) as file:
+        scale, offset = file.scales[0], file.offsets[0]
+    return None if (scale, offset) == (1, 0) else Scale(1 / scale, offset / scale)
