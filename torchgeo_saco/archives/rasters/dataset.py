@@ -32,7 +32,7 @@ from ..layout import UNDATED
 from ..readers import Scale
 from .finding import Naming, find_products
 from .grid import WorldGrid, phase_of
-from .products import BandSource, MaskSource, ProductError, RasterProduct
+from .products import MaskSource, ProductBand, ProductError, RasterProduct
 from .virtual import SourceGrid, read_grid, virtual_raster
 
 # Open files of a process.
@@ -203,7 +203,7 @@ class ProductRasters(RasterDataset):
             False where the ground is hidden or there is no data, (H, W).
         """
         product = self.products[name]
-        layers: list[tuple[BandSource, MaskSource | None]] = [(product.bands[self.bands[0]], None)]
+        layers: list[tuple[ProductBand, MaskSource | None]] = [(product.bands[self.bands[0]], None)]
         if product.mask is not None:
             layers += [(source, product.mask) for source in product.mask.sources]
         shown: Any = None
@@ -249,7 +249,7 @@ class ProductRasters(RasterDataset):
         return self._open(product, sources, self._resampling)
 
     def _open(
-        self, product: RasterProduct, sources: Sequence[BandSource], resampling: str
+        self, product: RasterProduct, sources: Sequence[ProductBand], resampling: str
     ) -> DatasetReader | WarpedVRT:
         """Open bands as one raster on the grid of the dataset."""
         file = rasterio.open(virtual_raster(product, sources, resampling), driver='VRT')

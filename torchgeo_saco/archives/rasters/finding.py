@@ -22,8 +22,8 @@ from .products import (
     CLOUD_MASKED,
     QA_PIXEL_MASKED,
     SCL_MASKED,
-    BandSource,
     MaskSource,
+    ProductBand,
     ProductError,
     RasterProduct,
     product_date,
@@ -159,7 +159,7 @@ def _band_files(
     known = known_sensor(sensor)
     bands, passed_over, mask = {}, [], None
     for layer, name in files.items():
-        source = BandSource(os.path.join(folder, name))
+        source = ProductBand(os.path.join(folder, name))
         if layer in _MASKS:
             mask = MaskSource((source,), *_MASKS[layer])
             continue
@@ -202,12 +202,12 @@ def _image_file(root: str, path: str, naming: Naming) -> RasterProduct:
             f'{path} has {count} bands, and {error}; set bands_in_file to their names in the '
             f'order of the file, such as [{", ".join(list(known.bands)[:3])}, ...]'
         ) from error
-    bands = {name: BandSource(path, i + 1) for i, name in enumerate(names) if name}
+    bands = {name: ProductBand(path, i + 1) for i, name in enumerate(names) if name}
     unnamed = [str(text) for text, name in zip(described, names, strict=True) if not name]
     order = [band for band in known.bands if band in bands]
     mask = next(
         (
-            MaskSource((BandSource(path, i + 1),), *_MASKS[str(text).upper()])
+            MaskSource((ProductBand(path, i + 1),), *_MASKS[str(text).upper()])
             for i, text in enumerate(described)
             if str(text).upper() in _MASKS
         ),

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...bands import band_name, known_sensor
 from ..readers import Scale
-from .products import QA_PIXEL_MASKED, BandSource, MaskSource, ProductError, RasterProduct
+from .products import QA_PIXEL_MASKED, MaskSource, ProductBand, ProductError, RasterProduct
 
 #: Scene and layer of a file, such as ``LC08_L2SP_126046_20200301_20200822_02_T1_SR_B4.TIF``.
 LANDSAT_FILE = re.compile(
@@ -59,12 +59,12 @@ def read_landsat(folder: str, scene: str, layers: Mapping[str, str]) -> RasterPr
         if band in _THERMAL:
             passed_over.append(f'{name} (thermal)')
         else:
-            bands[band] = BandSource(os.path.join(folder, name))
+            bands[band] = ProductBand(os.path.join(folder, name))
     order = [band for band in known_sensor(sensor).bands if band in bands]
     quality = layers.get('QA_PIXEL')
     mask = None
     if quality is not None:
-        source = BandSource(os.path.join(folder, quality))
+        source = ProductBand(os.path.join(folder, quality))
         mask = MaskSource((source,), None, QA_PIXEL_MASKED)
     scale, certain = _scale(folder, layers, level)
     found = re.search(r'_(\d{4})(\d\d)(\d\d)_', scene)

@@ -15,7 +15,7 @@ from ...bands import band_name, known_sensor
 from ...io.formats import open_product_file
 from ...io.raster import BandFileError
 from ..readers import Scale
-from .products import SCL_MASKED, BandSource, GridOverride, MaskSource, ProductError, RasterProduct
+from .products import SCL_MASKED, GridOverride, MaskSource, ProductBand, ProductError, RasterProduct
 
 
 def read_netcdf(folder: str, names: Sequence[str], sensor: str | None) -> list[RasterProduct]:
@@ -45,8 +45,8 @@ def read_netcdf(folder: str, names: Sequence[str], sensor: str | None) -> list[R
 
 def _read_series(name: str, paths: Sequence[str], sensor: str | None) -> list[RasterProduct]:
     """Times of the files of one place."""
-    bands: dict[str, dict[datetime.datetime, BandSource]] = {}
-    quality: dict[datetime.datetime, BandSource] = {}
+    bands: dict[str, dict[datetime.datetime, ProductBand]] = {}
+    quality: dict[datetime.datetime, ProductBand] = {}
     scales: set[Scale] = set()
     nodata: set[float | None] = set()
     grids: dict[str, GridOverride] = {}
@@ -60,7 +60,7 @@ def _read_series(name: str, paths: Sequence[str], sensor: str | None) -> list[Ra
                 continue
             times, scale, missing, grid = _read_variable(path, variable)
             sources = {
-                time: BandSource(f'HDF5:"{path}"://{variable}', i + 1)
+                time: ProductBand(f'HDF5:"{path}"://{variable}', i + 1)
                 for i, time in enumerate(times)
             }
             if band == 'SCL':

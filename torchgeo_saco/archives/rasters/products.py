@@ -24,7 +24,7 @@ QA_PIXEL_MASKED = 0b11111
 CLOUD_MASKED = (1, 2, 3)
 
 
-class BandSource(NamedTuple):
+class ProductBand(NamedTuple):
     """Where the pixels of a band are."""
 
     #: File, or name of a part of it as GDAL spells it.
@@ -38,7 +38,7 @@ class MaskSource(NamedTuple):
     """Where a product says which pixels hide the ground."""
 
     #: Files or bands; a pixel is hidden where one of them says so.
-    sources: tuple[BandSource, ...]
+    sources: tuple[ProductBand, ...]
 
     #: Numbers that mark hidden pixels, or None where bits do.
     values: tuple[int, ...] | None
@@ -70,7 +70,7 @@ class RasterProduct(NamedTuple):
     sensor: str | None
 
     #: Bands by name.
-    bands: Mapping[str, BandSource]
+    bands: Mapping[str, ProductBand]
 
     #: Scale that the product says, or None where it says none.
     scale: Scale | None = None

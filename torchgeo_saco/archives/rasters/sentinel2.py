@@ -13,8 +13,8 @@ from ...bands import known_sensor
 from ..readers import Scale
 from .products import (
     SCL_MASKED,
-    BandSource,
     MaskSource,
+    ProductBand,
     ProductError,
     RasterProduct,
     sentinel2_scale,
@@ -67,7 +67,7 @@ def read_safe(folder: str) -> list[RasterProduct]:
     for granule in granules:
         bands, scl = _bands(granule, sensor)
         if bands:
-            mask = MaskSource((BandSource(scl),), SCL_MASKED) if scl else _classified(granule)
+            mask = MaskSource((ProductBand(scl),), SCL_MASKED) if scl else _classified(granule)
             label = folder if len(granules) == 1 else granule
             products.append(
                 RasterProduct(
@@ -110,7 +110,7 @@ def _read_metadata(path: str) -> tuple[str, datetime.date | None, Scale | None]:
     return sensor, day, Scale(float(units.pop()), float(offsets.pop()))
 
 
-def _bands(granule: str, sensor: str) -> tuple[dict[str, BandSource], str | None]:
+def _bands(granule: str, sensor: str) -> tuple[dict[str, ProductBand], str | None]:
     """File of each band at its finest grid, and the scene classification."""
     finest: dict[str, tuple[int, str]] = {}
     for folder, _, names in os.walk(os.path.join(granule, 'IMG_DATA')):
@@ -124,7 +124,7 @@ def _bands(granule: str, sensor: str) -> tuple[dict[str, BandSource], str | None
                 finest[band] = resolution, os.path.join(folder, name)
     scl = finest.pop('SCL', (0, None))[1]
     order = [band for band in known_sensor(sensor).bands if band in finest]
-    return {band: BandSource(finest[band][1]) for band in order}, scl
+    return {band: ProductBand(finest[band][1]) for band in order}, scl
 
 
 def _classified(granule: str) -> MaskSource | None:
@@ -132,7 +132,7 @@ def _classified(granule: str) -> MaskSource | None:
     path = os.path.join(granule, 'QI_DATA', 'MSK_CLASSI_B00.jp2')
     if not os.path.isfile(path):
         return None
-    return MaskSource((BandSource(path, 1), BandSource(path, 2)), (1,))
+    return MaskSource((ProductBand(path, 1), ProductBand(path, 2)), (1,))
 
 
 def _folders(path: str) -> list[str]:

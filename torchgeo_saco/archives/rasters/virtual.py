@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine, from_bounds
 
 from ...io.formats import open_product_file
-from .products import BandSource, GridOverride, ProductError, RasterProduct
+from .products import GridOverride, ProductBand, ProductError, RasterProduct
 
 # https://gdal.org/drivers/raster/vrt.html
 _TYPES = {
@@ -33,7 +33,7 @@ class SourceGrid(NamedTuple):
     nodata: float | None
 
 
-def read_grid(source: BandSource, override: GridOverride | None = None) -> SourceGrid:
+def read_grid(source: ProductBand, override: GridOverride | None = None) -> SourceGrid:
     """Grid of a band from the header of its file.
 
     Args:
@@ -71,7 +71,7 @@ def _header(path: str, changed: int) -> tuple[Any, ...]:
         return file.shape, file.transform, file.crs, file.dtypes, file.nodatavals
 
 
-def virtual_raster(product: RasterProduct, sources: Sequence[BandSource], resampling: str) -> str:
+def virtual_raster(product: RasterProduct, sources: Sequence[ProductBand], resampling: str) -> str:
     """Stack bands on the grid of the finest one.
 
     Args:
