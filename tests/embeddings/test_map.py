@@ -213,15 +213,18 @@ def test_one_image_of_bands_in_place_of_groups(scene, tmp_path):
     np.testing.assert_allclose(found[:, 2, 3], wanted, rtol=1e-4, atol=1e-5)
 
 
+#: Prints the most memory that this process had; getrusage would tell that of the test, too.
 PEAK = """
-import resource, sys
+import sys
+from pathlib import Path
 from torchgeo_saco.embeddings.command import embed
 embed(sys.argv[1], sys.argv[2], sys.argv[3], progress=False, device='cpu', tile=64, stride=32)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='Linux tells the peak of memory')
 def test_memory_does_not_grow_with_the_scene(trained, scene, tmp_path):
     peaks = []
     for side in (1536, 3072):
@@ -230,7 +233,7 @@ def test_memory_does_not_grow_with_the_scene(trained, scene, tmp_path):
         command = [sys.executable, '-c', PEAK, *arguments]
         done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
         peaks.append(int(done.stdout.splitlines()[-1]))
-    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 1.1 * peaks[0], peaks
 
 
 def test_a_major_tom_cell_keeps_its_place(trained, real_data, tmp_path):

@@ -21,7 +21,7 @@ from .raster import BandFileError, open_scene_file
 from .resampling import EXACT_KINDS, enlarged
 
 # Bytes of decoded blocks that GDAL keeps, whatever the size of a scene.
-_CACHE = 64 << 20
+_CACHE = 32 << 20
 
 _RATIOS = (1, 2, 3, 6)
 
