@@ -11,6 +11,9 @@ import rasterio
 import shapely
 from affine import Affine
 
+from torchgeo_saco.embeddings import Provenance, vectors
+from torchgeo_saco.embeddings.table import EmbeddingRows, TableParts
+
 TRANSFORM = Affine(80, 0, 500000, 0, -80, 2000000)
 CRS = 'EPSG:32648'
 KINDS, DIMENSIONS = 4, 12
@@ -60,4 +63,19 @@ def embedding_table(count=40, seed=0, dates=('2019-06-12',), kind='float32'):
             stored = np.rint(vector / scale) if kind == 'int8' else vector
             rows.append((f'{number:03d}', date, stored.astype(kind), scale, box))
     columns = ['location', 'date', 'embedding', 'scale', 'geometry']
-    return gpd.GeoDataFrame(rows, columns=columns, geometry='geometry', crs='EPSG:4326')
+    table = gpd.GeoDataFrame(rows, columns=columns, geometry='geometry', crs='EPSG:4326')
+    return table if kind == 'int8' else table.drop(columns='scale')
+
+
+def write_table(path, table):
+    """Write a table as the command does."""
+    provenance = Provenance(
+        'a.ckpt', 'sha256:0', 'resnet18', ['B02'], 'rgb', ['a'], 'x', DIMENSIONS
+    )
+    rows, parts = EmbeddingRows(DIMENSIONS, 'float32'), TableParts(path, Provenance(*known))
+    parts.begin()
+    values, systems = vectors(table), ['EPSG:4326'] * len(table)
+    parts.write(
+        '0', rows.table(range(len(table)), list(table.location), list(table.date), values, None,
+                        systems, list(table.geometry)))  # fmt: skip
+    parts.join()

@@ -19,7 +19,7 @@ from torchgeo_saco.embeddings.grid import coordinates
 from torchgeo_saco.embeddings.reduction import fidelity, reduced
 from torchgeo_saco.embeddings.source import unit_length
 
-from ..data.embeddings import CRS, TRANSFORM, cell_vectors, embedding_table, write_map
+from ..data.embeddings import CRS, TRANSFORM, cell_vectors, embedding_table, write_map, write_table
 
 VECTORS, KINDS = cell_vectors()
 MISSING = (3, 7)
@@ -105,7 +105,7 @@ def test_a_click_shows_similarity(folder, visit, capsys):
 def test_a_click_on_a_location(folder, visit):
     table = embedding_table()
     table.loc[0, 'location'] = '</script><b>0</b>'
-    table.to_parquet(folder / 'table.parquet')
+    write_table(folder / 'table.parquet', table)
     page = folder / 'page.html'
     main(['map', '--embeddings', str(folder / 'table.parquet'), '--output', str(page)])
     shown = visit(page)

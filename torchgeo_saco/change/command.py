@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,7 @@ from rich.table import Table
 from ..datasets import SeasonalArchive
 from ..io.checkpoint import CheckpointError, read_checkpoint
 from ..io.tables import require_new, write_table
+from ..runtime.device import known_device
 from ..tasks import ContrastiveTask
 from ..transforms import Reflectance
 from .figures import plot_change_histogram, plot_change_locations, plot_change_map
@@ -87,7 +87,7 @@ def changes(
     for path in (figure, images):
         if path is not None:
             _require_writable(path, '.png', '.pdf', '.svg', '.jpg')
-    restored = restored_task(weights, task).to(_device(device))
+    restored = restored_task(weights, task).to(known_device(device))
     # Arguments are named where the command does not offer them.
     archive = SeasonalArchive(
         root,
@@ -181,16 +181,6 @@ def _needed_bands(task: ContrastiveTask) -> list[str]:
     """Bands that the groups of the task are formed of, so that no other is read."""
     used = {band for bands in task.inputs.channels.values() for band in bands}  # type: ignore[union-attr]
     return [band for band in task.bands or () if band in used]
-
-
-def _device(name: str) -> torch.device:
-    """Device by name, the fastest one for ``auto``."""
-    if name == 'auto':
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f'device {name} is not there ({_first_lines(error)}); try cpu') from error
 
 
 def _require_writable(path: str, *endings: str) -> None:

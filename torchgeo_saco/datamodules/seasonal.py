@@ -263,7 +263,7 @@ class SeasonalDataModule(NonGeoDataModule):
         """List every date of every location."""
         alone = {'dates': 1, 'item': 'date', 'other_dates': 'any', 'transforms': None}
         whole = SeasonalArchive(self.folder, **{**self.kwargs, **alone})
-        self._require_reflectance(whole)
+        whole.require_reflectance(self.reflectance.unit)
         self.bands, self.classes = whole.bands, whole.classes
         self.predict_dataset = whole
         rank_zero_info(
@@ -278,7 +278,7 @@ class SeasonalDataModule(NonGeoDataModule):
         # transforms is named, so that configurations are not offered it.
         whole = SeasonalArchive(self.folder, dates=self.dates, transforms=None, **self.kwargs)
         self._take_scale(whole)
-        self._require_reflectance(whole)
+        whole.require_reflectance(self.reflectance.unit)
         self.bands, self.classes = whole.bands, whole.classes
         train, val, test = self._splits(whole)
         count = len(whole.locations)
@@ -338,17 +338,6 @@ class SeasonalDataModule(NonGeoDataModule):
                 f'{self.folder} says that its numbers have unit {scale.unit:g} and offset '
                 f'{scale.offset:g}, and unit {unit:g} and offset {given.offset:g} are asked for; '
                 'leave out unit and offset'
-            )
-
-    def _require_reflectance(self, whole: SeasonalArchive) -> None:
-        """Refuse floats that are plainly no reflectance."""
-        if not whole.dtype.is_floating_point or self.reflectance.unit is not None:
-            return
-        largest = whole[0]['image'].max().item()
-        if largest > 20:
-            raise ValueError(
-                f'{self.folder} holds floats up to {largest:g}, which is no reflectance; set unit '
-                'to the number stored for reflectance 1, such as 10000'
             )
 
     def _report(self, whole: SeasonalArchive) -> None:

@@ -30,6 +30,7 @@ from ..runtime.checks import check_choice
 from ..runtime.seeding import mixed_seed, run_seed
 from ..samplers.collate import Batch, empty_images
 from ..samplers.order import EpochIndex
+from ..transforms.reflectance import require_reflectance
 
 # Cached properties that depend on the locations; dropped in parts and in pickles.
 _CACHED = ('location_index', 'labels', '_ends')
@@ -335,6 +336,18 @@ class SeasonalArchive(NonGeoDataset):
             BandFileError: If a file cannot be read or has another size than the archive.
         """
         return self.source.read(location, scene)
+
+    def require_reflectance(self, unit: float | None) -> None:
+        """Refuse floats that are plainly no reflectance, by the first image.
+
+        Args:
+            unit: Number of reflectance 1, or None where it is not known.
+
+        Raises:
+            ValueError: If one is above 20 and no unit is known.
+        """
+        if self.dtype.is_floating_point and unit is None:
+            require_reflectance(str(self.root), self[0]['image'].max().item())
 
     def footprint(self, location: Location) -> BaseGeometry | None:
         """Ground of a location in longitude and latitude.

@@ -63,7 +63,7 @@ def embed_archive(
         OSError: If a part cannot be written.
     """
     parts.begin()
-    grounds = Grounds(archive)
+    footprints = LocationFootprints(archive)
     starts = range(0, len(archive), _PART)
     names = [f'{start:012d}' for start in starts]
     missing = [
@@ -90,7 +90,7 @@ def embed_archive(
         groups = np.concatenate(found)
         embeddings = encoder.fused(torch.from_numpy(groups).to(encoder.device)).cpu().numpy()
         kept = groups if rows.groups else None
-        locations = [grounds.of(number) for number, _ in samples]
+        locations = [footprints.of(number) for number, _ in samples]
         parts.write(
             name,
             rows.table(
@@ -144,7 +144,7 @@ def as_text(day: int) -> str | None:
     return f'{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}' if day else None
 
 
-class Grounds:
+class LocationFootprints:
     """Name, coordinate system and footprint of locations, by the number that samples give."""
 
     def __init__(self, archive: SeasonalArchive) -> None:

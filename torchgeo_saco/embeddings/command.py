@@ -20,7 +20,7 @@ from .archive import embed_archive, fit_to_archive
 from .encoding import DEFAULT_TILE, NamedWeights, Precision, TileEncoder
 from .map import embed_scene, fit_to_scene
 from .provenance import Provenance
-from .sources import pixel_side, require_reflectance, require_unit, scene_day
+from .sources import pixel_side, require_unit, scene_day
 from .table import EmbeddingRows, TableParts
 from .tiles import TileGrid
 
@@ -254,7 +254,7 @@ def _embed_archive(options: _Options, kwargs: dict[str, Any], say: Any) -> list[
     if bands != list(archive.bands):
         archive = _open_archive(options, bands, kwargs)
     reflectance = Reflectance(options.unit, options.offset or 0.0)
-    require_reflectance(archive, reflectance)
+    archive.require_reflectance(reflectance.unit)
     size = options.tile or arguments.get('size')
     loaded = options.weights.load(archive.bands, archive.sensor_name)
     encoder = TileEncoder(loaded, options.weights, options.device, options.precision)

@@ -32,7 +32,7 @@ _SIDE = 1600
 #: Pixels of a picture along the side of a cell, so that cells stay where they lie.
 _FINE = 3
 
-_NATURAL = ('B04', 'B03', 'B02')
+_NATURAL = SENSORS['sentinel2_l2a'].groups['natural_color']
 
 
 class Display(NamedTuple):

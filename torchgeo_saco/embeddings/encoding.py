@@ -16,6 +16,7 @@ from ..io.checkpoint import read_checkpoint
 from ..models import Encoder, fit_input_statistics, load_encoder
 from ..models.load import LoadedEncoder
 from ..runtime.checks import check_choice
+from ..runtime.device import known_device
 from ..runtime.precision import emulates_bfloat16
 from .provenance import weights_hash
 
@@ -30,7 +31,7 @@ DEFAULT_TILE = 224
 
 @dataclass(frozen=True)
 class NamedWeights:
-    """NamedWeights as a user names them."""
+    """Weights as a user names them."""
 
     #: Path of a checkpoint, name of a TorchGeo weight, or None for random ones.
     name: str | None
@@ -160,24 +161,6 @@ class TileEncoder:
         """Embedding of the features of all groups, (B, D)."""
         embedding: Tensor = self.encoder.fusion(features)
         return embedding
-
-
-def known_device(name: str) -> torch.device:
-    """Device by name, the fastest one for ``auto``.
-
-    Args:
-        name: cpu, cuda, auto, or another of PyTorch.
-
-    Raises:
-        ValueError: If it is not there.
-    """
-    if name == 'auto':
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        text = ' '.join(str(error).split())[:200]
-        raise ValueError(f'device {name} is not there ({text}); try cpu') from error
 
 
 def cut(block: Tensor, tiles: Sequence[tuple[int, int]], size: int) -> Tensor:

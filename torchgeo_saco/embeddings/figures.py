@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from .clusters import cluster_colors
 from .grid import Raster, coordinates
 
 #: Clusters that a legend names.
@@ -57,14 +58,7 @@ def plot_raster(
     if point is not None:
         axis.plot(*point, marker='o', markersize=9, mfc='none', mec='white', mew=3)
         axis.plot(*point, marker='o', markersize=9, mfc='none', mec='black', mew=1.2)
-    projected = raster.crs.is_projected
-    axis.set_xlabel('easting (m)' if projected else 'longitude (degrees)')
-    axis.set_ylabel('northing (m)' if projected else 'latitude (degrees)')
-    axis.ticklabel_format(style='plain', useOffset=False)
-    axis.locator_params(nbins=5)
-    if title is not None:
-        axis.set_title(title)
-    return axis.figure.get_figure(root=True)
+    return _finish(axis, raster.crs.is_projected, title)
 
 
 def plot_table(
@@ -98,15 +92,21 @@ def plot_table(
     if column == 'color':
         axis.scatter(points.x, points.y, c=list(values), s=30, edgecolors='0.3', linewidths=0.4)
     elif column == 'cluster':
-        colors = plt.get_cmap('tab20')(values.astype(int).to_numpy() % 20)
+        numbers = values.astype(int).to_numpy()
+        colors = np.array(list(cluster_colors(numbers.max() + 1).values()))[numbers] / 255
         axis.scatter(points.x, points.y, c=colors, s=30, edgecolors='0.3', linewidths=0.4)
     else:
         drawn = axis.scatter(
             points.x, points.y, c=values.astype(float), s=30, edgecolors='0.3', linewidths=0.4
         )
         axis.figure.colorbar(drawn, ax=axis, label=column.replace('_', ' '))
-    axis.set_xlabel('longitude (degrees)')
-    axis.set_ylabel('latitude (degrees)')
+    return _finish(axis, False, title)
+
+
+def _finish(axis: Axes, projected: bool, title: str | None) -> Figure:
+    """Name the coordinates and the plot."""
+    axis.set_xlabel('easting (m)' if projected else 'longitude (degrees)')
+    axis.set_ylabel('northing (m)' if projected else 'latitude (degrees)')
     axis.ticklabel_format(style='plain', useOffset=False)
     axis.locator_params(nbins=5)
     if title is not None:

@@ -22,12 +22,10 @@ from rasterio.windows import Window
 
 from ..io.files import atomic_file
 from ..io.raster import BandFileError, opened_raster
+from .provenance import KEY
 
 #: Types of the numbers of an embedding map; whole ones have a scale.
 _KINDS = ('float32', 'int8')
-
-#: Tag that says what a raster was made from.
-_TAG = 'torchgeo_saco'
 
 #: Most bytes of a part that is read at a time.
 _PART = 1 << 26
@@ -225,7 +223,7 @@ class Raster:
                         file.set_band_description(number, name)
                     if self.colors:
                         file.write_colormap(1, dict(self.colors))
-                    file.update_tags(**{_TAG: json.dumps(dict(self.provenance))})
+                    file.update_tags(**{KEY: json.dumps(dict(self.provenance))})
                 # Closing a file does not tell of all that failed.
                 with rasterio.open(unfinished) as file:
                     written = file.read()
@@ -247,7 +245,7 @@ def coordinates(transform: Affine, column: Any, row: Any) -> tuple[Any, Any]:
     Returns:
         x and y, in the form of columns and rows.
     """
-    # Affine 3 multiplies by @, Affine 2 by *.
+    # The product of Affine takes no arrays.
     a, b, c, d, e, f, *_ = transform
     return a * column + b * row + c, d * column + e * row + f
 
@@ -266,7 +264,7 @@ def open_embedding_map(path: str | os.PathLike[str]) -> EmbeddingRaster:
     with warnings.catch_warnings(), opened_raster(path, None, True, _KINDS) as file:
         found = EmbeddingRaster(
             path, file.count, file.shape, file.transform, file.crs, file.block_shapes[0],
-            _provenance(path, file.tags().get(_TAG)),
+            _provenance(path, file.tags().get(KEY)),
         )  # fmt: skip
     a, b, _, d, e, *_ = found.transform
     if found.crs is None or found.transform.is_identity:
@@ -284,5 +282,5 @@ def _provenance(path: Path, text: str | None) -> dict[str, Any]:
         return dict(json.loads(text or '{}'))
     except (TypeError, ValueError) as error:
         raise BandFileError(
-            f'{path} does not say what it was made from (its tag {_TAG} is no JSON); embed again'
+            f'{path} does not say what it was made from (its tag {KEY} is no JSON); embed again'
         ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..archives.layout import scene_date
 from ..datasets import SeasonalArchive
 from ..io.scene_reader import SceneReader
-from ..transforms import Reflectance
+from ..transforms.reflectance import require_reflectance
 
 
 def pixel_side(archive: SeasonalArchive) -> float | None:
@@ -38,30 +38,7 @@ def require_unit(scene: SceneReader) -> None:
         return
     row, column = (max(0, side // 2 - 32) for side in scene.shape)
     height, width = (min(64, side) for side in scene.shape)
-    _require_small(scene.path, float(scene.read((row, column, height, width))[0].max()))
-
-
-def require_reflectance(archive: SeasonalArchive, reflectance: Reflectance) -> None:
-    """Refuse floats of an archive that are plainly no reflectance.
-
-    Args:
-        archive: The archive; its first image is read.
-        reflectance: Knows the unit.
-
-    Raises:
-        ValueError: If one is above 20 and no unit is known.
-    """
-    if archive.dtype.is_floating_point and reflectance.unit is None:
-        _require_small(str(archive.root), archive[0]['image'].max().item())
-
-
-def _require_small(path: str, largest: float) -> None:
-    """Refuse a number that is plainly no reflectance."""
-    if largest > 20:
-        raise ValueError(
-            f'{path} holds floats up to {largest:g}, which is no reflectance; set unit to the '
-            'number stored for reflectance 1, such as 10000'
-        )
+    require_reflectance(scene.path, float(scene.read((row, column, height, width))[0].max()))
 
 
 def scene_day(path: str) -> str | None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..datasets import SeasonalArchive
 from ..runtime.checks import check_choice
-from .archive import Grounds, as_text
+from .archive import LocationFootprints, as_text
 from .provenance import Provenance, weights_hash
 from .table import DTYPES, EmbeddingRows, TableParts
 
@@ -57,7 +57,7 @@ class EmbeddingWriter(BasePredictionWriter):
         self.groups = groups
         self._parts: TableParts | None = None
         self._rows: EmbeddingRows | None = None
-        self._grounds: Grounds | None = None
+        self._footprints: LocationFootprints | None = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a table that is there, and remove parts that another run has left.
@@ -68,7 +68,9 @@ class EmbeddingWriter(BasePredictionWriter):
         if self.output.exists():
             raise FileExistsError(f'{self.output} exists; name another file or remove it')
         dataset = getattr(getattr(trainer, 'datamodule', None), 'predict_dataset', None)
-        self._grounds = Grounds(dataset) if isinstance(dataset, SeasonalArchive) else None
+        self._footprints = (
+            LocationFootprints(dataset) if isinstance(dataset, SeasonalArchive) else None
+        )
         self._rows = None
         self._parts = TableParts(self.output, _provenance(trainer, pl_module, dataset, self.dtype))
         if trainer.is_global_zero:
@@ -133,7 +135,9 @@ class EmbeddingWriter(BasePredictionWriter):
 
     def _place(self, number: int) -> tuple[str, str | None, BaseGeometry | None]:
         """Name, coordinate system and footprint of a location."""
-        return (str(number), None, None) if self._grounds is None else self._grounds.of(number)
+        return (
+            (str(number), None, None) if self._footprints is None else self._footprints.of(number)
+        )
 
 
 def prediction_rows(prediction: Any) -> Tensor:

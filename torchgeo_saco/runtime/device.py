@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Preparation of a device for training."""
+"""Devices by name, and their preparation for training."""
 
 from collections.abc import Iterable
 
@@ -42,3 +42,21 @@ def prepare_device(
     if compile:
         for backbone in backbones:
             compile_module(backbone, device, 'the backbone')
+
+
+def known_device(name: str) -> torch.device:
+    """Device by name, the fastest one for ``auto``.
+
+    Args:
+        name: cpu, cuda, auto, or another of PyTorch.
+
+    Raises:
+        ValueError: If it is not there.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        text = ' '.join(str(error).split())[:200]
+        raise ValueError(f'device {name} is not there ({text}); try cpu') from error

@@ -35,7 +35,7 @@ def batch_image(batch: Sample) -> Tensor:
     )
 
 
-def require_reflectance(image: Tensor) -> None:
+def require_floats(image: Tensor) -> None:
     """Refuse stored integers.
 
     Args:
@@ -71,10 +71,10 @@ def unfold_dates(image: Tensor, bands: Sequence[str]) -> Tensor:
     channels = image.shape[-3] if image.ndim >= 3 else 0
     names = ', '.join(bands)
     if image.ndim == 4 and bands and channels and channels % len(bands) == 0:
-        require_reflectance(image)
+        require_floats(image)
         return image.unflatten(1, (-1, len(bands)))
     if image.ndim in (5, 6) and channels == len(bands):
-        require_reflectance(image)
+        require_floats(image)
         return image
     if image.ndim == 4:
         raise ValueError(

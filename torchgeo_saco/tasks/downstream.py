@@ -25,7 +25,7 @@ from ..datamodules.benchmark import IGNORED, BenchmarkDataModule, Split
 from ..datasets.features import cached_features, extract_features
 from ..io.checkpoint import CheckpointError
 from ..models import Encoder, EncoderConfig, Fusion, fit_input_statistics, load_encoder
-from .channels import batch_image, require_reflectance
+from .channels import batch_image, require_floats
 
 
 class DownstreamHead(nn.Module):
@@ -500,7 +500,7 @@ class DownstreamTask(BaseTask):
                 f'{type(self).__name__} takes images ({") or (".join(self.axes)}), got '
                 f'{tuple(image.shape)}; give it these axes'
             )
-        require_reflectance(image)
+        require_floats(image)
         if image.shape[-3] != len(bands):
             raise ValueError(
                 f'image has {image.shape[-3]} channels where the bands {", ".join(bands)} are '

@@ -50,3 +50,20 @@ class Reflectance(nn.Module):
         if self.offset:
             numbers += self.offset
         return numbers.div_(unit)
+
+
+def require_reflectance(path: str, largest: float) -> None:
+    """Refuse floats without a unit that are plainly no reflectance.
+
+    Args:
+        path: What holds them, for the message.
+        largest: Largest of them.
+
+    Raises:
+        ValueError: If it is above 20.
+    """
+    if largest > 20:
+        raise ValueError(
+            f'{path} holds floats up to {largest:g}, which is no reflectance; set unit to the '
+            'number stored for reflectance 1, such as 10000'
+        )
