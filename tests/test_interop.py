@@ -247,7 +247,7 @@ def test_forward_takes_a_tensor(name):
         ('GroupClassification', torch.rand(2, 1, 4, 32, 32), r'takes images \(B C H W\), got \(2,'),
         ('GroupClassification', torch.rand(4, 32, 32), r'takes images \(B C H W\), got \(4,'),
         ('GroupSegmentation', torch.rand(2, 2, 2, 4, 32, 32), r'\(B C H W\) or \(B T C H W\), got'),
-        ('GroupChangeDetection', torch.rand(2, 4, 32, 32), r'takes images \(B T C H W\), got'),
+        ('GroupChangeDetection', torch.rand(2, 4, 32, 32), r'takes images \(B 2 C H W\), got'),
         ('GroupClassification', torch.zeros(2, 4, 32, 32).short(), 'image holds int16, and t'),
         ('GroupClassification', torch.rand(2, 3, 32, 32), 'image has 3 channels where the bands'),
     ],

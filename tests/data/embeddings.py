@@ -70,9 +70,9 @@ def embedding_table(count=40, seed=0, dates=('2019-06-12',), kind='float32'):
 def write_table(path, table):
     """Write a table as the command does."""
     provenance = Provenance(
-        'a.ckpt', 'sha256:0', 'resnet18', ['B02'], 'rgb', ['a'], 'x', DIMENSIONS
+        'a.ckpt', 'sha256:0', 'resnet18', ['B02'], 'rgb', ['a'], 'x', dimensions=DIMENSIONS
     )
-    rows, parts = EmbeddingRows(DIMENSIONS, 'float32'), TableParts(path, Provenance(*known))
+    rows, parts = EmbeddingRows(DIMENSIONS, 'float32'), TableParts(path, provenance)
     parts.begin()
     values, systems = vectors(table), ['EPSG:4326'] * len(table)
     parts.write(

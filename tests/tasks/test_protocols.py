@@ -129,8 +129,10 @@ def test_change_is_zero_between_equal_dates_and_blind_to_their_order():
     forth = task({'image': torch.cat([first, second], 1)})
     back = task({'image': torch.cat([second, first], 1)})
     torch.testing.assert_close(forth, back)
-    with pytest.raises(ValueError, match=r'\(B, 2, C, H, W\), two dates, got \(2, 4, 32, 32\)'):
+    with pytest.raises(ValueError, match=r'takes images \(B 2 C H W\), got \(2, 4, 32, 32\)'):
         task({'image': first[:, 0]})
+    with pytest.raises(ValueError, match=r'\(B, 2, C, H, W\), two dates, got \(2, 3, 4, 32, 32\)'):
+        task({'image': torch.cat([first, second, first], 1)})
 
 
 @pytest.mark.parametrize('task_class', [GroupClassification, GroupSegmentation])

@@ -263,7 +263,7 @@ class SeasonalDataModule(NonGeoDataModule):
         """List every date of every location."""
         alone = {'dates': 1, 'item': 'date', 'other_dates': 'any', 'transforms': None}
         whole = SeasonalArchive(self.folder, **{**self.kwargs, **alone})
-        whole.require_reflectance(self.reflectance.unit)
+        whole.require_reflectance(self.reflectance)
         self.bands, self.classes = whole.bands, whole.classes
         self.predict_dataset = whole
         rank_zero_info(
@@ -278,7 +278,7 @@ class SeasonalDataModule(NonGeoDataModule):
         # transforms is named, so that configurations are not offered it.
         whole = SeasonalArchive(self.folder, dates=self.dates, transforms=None, **self.kwargs)
         self._take_scale(whole)
-        whole.require_reflectance(self.reflectance.unit)
+        whole.require_reflectance(self.reflectance)
         self.bands, self.classes = whole.bands, whole.classes
         train, val, test = self._splits(whole)
         count = len(whole.locations)

@@ -30,7 +30,7 @@ from ..runtime.checks import check_choice
 from ..runtime.seeding import mixed_seed, run_seed
 from ..samplers.collate import Batch, empty_images
 from ..samplers.order import EpochIndex
-from ..transforms.reflectance import require_reflectance
+from ..transforms.reflectance import Reflectance, require_reflectance
 
 # Cached properties that depend on the locations; dropped in parts and in pickles.
 _CACHED = ('location_index', 'labels', '_ends')
@@ -337,16 +337,16 @@ class SeasonalArchive(NonGeoDataset):
         """
         return self.source.read(location, scene)
 
-    def require_reflectance(self, unit: float | None) -> None:
+    def require_reflectance(self, reflectance: Reflectance) -> None:
         """Refuse floats that are plainly no reflectance, by the first image.
 
         Args:
-            unit: Number of reflectance 1, or None where it is not known.
+            reflectance: Knows the number of reflectance 1, if it is known.
 
         Raises:
             ValueError: If one is above 20 and no unit is known.
         """
-        if self.dtype.is_floating_point and unit is None:
+        if self.dtype.is_floating_point and reflectance.unit is None:
             require_reflectance(str(self.root), self[0]['image'].max().item())
 
     def footprint(self, location: Location) -> BaseGeometry | None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 from geopandas import GeoDataFrame
 from matplotlib.colors import to_rgb
-from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from ..plots import PALETTE
 from .grid import EmbeddingRaster, Raster
@@ -54,6 +53,9 @@ def kmeans(
             f'{described(source)} has {len(values)} embeddings, too few for {clusters} clusters; '
             'ask for fewer'
         )
+    # Takes a second to import, which those who only embed do without.
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+
     large = len(values) > _LARGE
     method = (MiniBatchKMeans if large else KMeans)(
         clusters, random_state=seed, n_init=3, **({'batch_size': 4096} if large else {})

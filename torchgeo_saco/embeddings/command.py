@@ -254,7 +254,7 @@ def _embed_archive(options: _Options, kwargs: dict[str, Any], say: Any) -> list[
     if bands != list(archive.bands):
         archive = _open_archive(options, bands, kwargs)
     reflectance = Reflectance(options.unit, options.offset or 0.0)
-    archive.require_reflectance(reflectance.unit)
+    archive.require_reflectance(reflectance)
     size = options.tile or arguments.get('size')
     loaded = options.weights.load(archive.bands, archive.sensor_name)
     encoder = TileEncoder(loaded, options.weights, options.device, options.precision)

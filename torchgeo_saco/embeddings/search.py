@@ -12,7 +12,6 @@ import shapely
 from geopandas import GeoDataFrame
 from pyproj import Transformer
 from rasterio.crs import CRS
-from sklearn.neighbors import NearestNeighbors
 
 from .grid import EmbeddingRaster, Raster, coordinates
 from .source import (
@@ -77,6 +76,9 @@ def nearest_neighbors(
     if exact is None:
         exact = len(values) <= EXACT_LIMIT
     if exact:
+        # Takes a second to import, which those who only embed do without.
+        from sklearn.neighbors import NearestNeighbors
+
         search = NearestNeighbors(n_neighbors=count, algorithm='brute', metric='cosine')
         distances, rows = search.fit(values).kneighbors(queries)
         return Neighbors(rows, (1 - distances).astype('float32'))

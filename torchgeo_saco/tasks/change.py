@@ -40,7 +40,7 @@ class GroupChangeDetection(DownstreamTask):
     * SACo+: https://doi.org/10.1016/j.isprsjprs.2025.02.024
     """
 
-    axes: ClassVar[Sequence[str]] = ('B T C H W',)
+    axes: ClassVar[Sequence[str]] = ('B 2 C H W',)
 
     def __init__(
         self,

@@ -65,9 +65,9 @@ def require_dates(task: Method, dates: int) -> None:
         each = ' in each year' if task.years > 1 else ''
         raise ValueError(
             f'{type(task).__name__} compares {task.dates} dates of a location{each}, samples have '
-            f'{dates}; set data.init_args.dates (of a datamodule of TorchGeo '
-            f'data.dict_kwargs.seasons) to {task.dates}, or where locations have one date train '
-            'MoCo, which compares views of one'
+            f'{dates}; set data.init_args.dates to {task.dates} (of a datamodule of TorchGeo, '
+            'data.dict_kwargs.seasons), or where locations have one date train MoCo, which '
+            'compares views of one'
         )
 
 
