@@ -38,8 +38,8 @@ from .virtual import SourceGrid, read_grid, virtual_raster
 # Open files of a process.
 _HANDLES = 64
 
-# Where an unknown date is kept among the dates of TorchGeo, which begin in 1677.
-_UNKNOWN = pd.Timestamp('1700-01-01')
+#: Where an unknown date is kept among the dates of TorchGeo, which begin in 1677.
+UNKNOWN_DATE = pd.Timestamp('1700-01-01')
 
 _LISTED = 20
 
@@ -272,7 +272,7 @@ class ProductRasters(RasterDataset):
     def _filepath_to_timestamp(self, filepath: Path) -> tuple[datetime, datetime]:
         """Return the day of a product."""
         date = self.products[str(filepath)].date
-        start = _UNKNOWN if date == UNDATED else pd.Timestamp(date)
+        start = UNKNOWN_DATE if date == UNDATED else pd.Timestamp(date)
         return start, start + pd.Timedelta(days=1, microseconds=-1)
 
     def _choose_bands(self, bands: Sequence[str] | None, on_missing: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from ..labels import read_labels
 from ..layout import UNDATED, Location, Scene, complete_locations
 from ..listing import Locations, TreeListing
 from ..readers import ArchiveReader, DateRule, ReadOptions
-from .dataset import ProductRasters, laid_over
+from .dataset import UNKNOWN_DATE, ProductRasters, laid_over
 from .finding import Naming
 from .grid import WorldGrid, phase_of
 
@@ -264,10 +264,10 @@ def _names(index: Any) -> list[str]:
 
 def _interval(day: datetime.date) -> tuple[pd.Timestamp, pd.Timestamp]:
     """Begin and end of a day as TorchGeo indexes it."""
-    start = pd.Timestamp('1700-01-01') if day == UNDATED else pd.Timestamp(day)
+    start = UNKNOWN_DATE if day == UNDATED else pd.Timestamp(day)
     return start, start + pd.Timedelta(days=1, microseconds=-1)
 
 
 def _day_of(start: Any) -> datetime.date:
     """Day of an index, unknown where it is that of no date."""
-    return UNDATED if start.year <= 1700 else start.date()
+    return UNDATED if start == UNKNOWN_DATE else start.date()
