@@ -48,9 +48,9 @@ def slurm_environments() -> list[dict[str, str]]:
 
 
 def run_together(
-    command: Sequence[str], environments: Sequence[dict[str, str]], timeout: float = 120
+    command: Sequence[str], environments: Sequence[dict[str, str]], timeout: float = 300
 ) -> list[subprocess.CompletedProcess[str]]:
-    """Run a command in several processes at once; what outlives the time is killed."""
+    """Run a command in several processes at once; what outlives the time is killed, and says so."""
     with ExitStack() as stack:
         # Files, for a pipe that nobody reads yet would stop a process once it is full.
         logs = [stack.enter_context(TemporaryFile('w+')) for _ in environments]
@@ -65,7 +65,8 @@ def run_together(
             for process in processes:
                 process.wait(max(0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
-            pass
+            logs[0].write(f'\nkilled after {timeout:g} s\n')
+            logs[0].flush()
         finally:
             for process in processes:
                 process.kill()

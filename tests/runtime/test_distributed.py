@@ -45,7 +45,7 @@ def job(places, tmp_path_factory):
     """Two processes that ran the script: what they wrote, their ends, and their folder."""
     folder = tmp_path_factory.mktemp('job')
     command = [sys.executable, '-m', 'tests.data.joined', str(places), str(folder)]
-    ends = run_together(command, torchrun_environments(), timeout=120)
+    ends = run_together(command, torchrun_environments())
     files = [folder / f'results{rank}' for rank in range(2)]
     assert all(file.exists() for file in files), '\n'.join(end.stdout[-3000:] for end in ends)
     results = [torch.load(file, weights_only=True) for file in files]
