@@ -100,6 +100,8 @@ def main() -> None:
             data = SeasonalDataModule(
                 archive='sample', root=arguments.root, val_fraction=0.3, batch_size=2
             )
+            # Of the held-out locations, the names.
+            data.setup('fit')
             data.setup('predict')
             results[name][seed] = measured(task, data, masks(Path(arguments.root), data))
     report(results)

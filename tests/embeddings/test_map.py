@@ -3,6 +3,7 @@
 
 """Tests of embedding maps."""
 
+import datetime
 import json
 import resource
 import subprocess
@@ -19,6 +20,7 @@ from torchgeo_saco.embeddings import map as maps
 from torchgeo_saco.embeddings.command import embed
 from torchgeo_saco.embeddings.tiles import TileGrid
 
+from ..data.products import ORIGIN, landsat_bands, scene_bands, write_landsat, write_safe
 from ..data.weights import write_checkpoint
 from .conftest import BANDS, NORTH_UP
 
@@ -64,6 +66,20 @@ def test_cells_lie_where_their_pixels_lie(trained, scene, tmp_path, transform):
     assert profile['crs'].to_epsg() == 32631
     np.testing.assert_allclose(profile['transform'], transform @ Affine.scale(8), atol=1e-9)
     assert tags['metres_per_pixel'] == pytest.approx(10)
+
+
+def test_products_are_embedded_as_they_lie(trained, tmp_path):
+    bands = {band: scene_bands(0)[band] for band in BANDS}
+    folder = write_safe(tmp_path, datetime.date(2022, 5, 4), bands)
+    found, profile, tags, _ = write_map(trained, folder, tmp_path / 'map.tif')
+    image = np.stack([bands[band] for band in BANDS]).astype('float32') - 1000
+    wanted = tile_embedding(trained[1], image, 12, 20)
+    np.testing.assert_allclose(found[:, 2, 3], wanted, rtol=1e-4, atol=1e-5)
+    assert (tags['date'], tags['unit'], tags['offset']) == ('2022-05-04', 10000, -1000)
+    assert tuple(profile['transform'][i] for i in (2, 5)) == ORIGIN
+    scene = write_landsat(tmp_path, datetime.date(2021, 6, 3), landsat_bands(0))
+    found, _, tags, _ = write_map(trained, tmp_path / scene, tmp_path / 'landsat.tif')
+    assert np.isfinite(found).all() and tags['sensor'] == 'landsat_8_9'
 
 
 def test_no_georeference_is_kept_so(trained, scene, tmp_path):

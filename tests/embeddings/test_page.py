@@ -3,6 +3,9 @@
 
 """Tests of the page, in a browser where there is one."""
 
+import base64
+import datetime
+import io
 import re
 import shutil
 import sys
@@ -10,6 +13,7 @@ import sys
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
 from torchgeo_saco.cli import main
 from torchgeo_saco.embeddings import open_embedding_map, similarity
@@ -20,6 +24,7 @@ from torchgeo_saco.embeddings.reduction import fidelity, reduced
 from torchgeo_saco.embeddings.source import unit_length
 
 from ..data.embeddings import CRS, TRANSFORM, cell_vectors, embedding_table, write_map, write_table
+from ..data.products import scene_bands, write_safe
 
 VECTORS, KINDS = cell_vectors()
 MISSING = (3, 7)
@@ -191,7 +196,21 @@ def test_scene_in_natural_color(folder):
     assert address.startswith('data:image/webp;base64,')
     corners = rasterio.warp.transform_bounds(CRS, 'EPSG:4326', 500000, 1998400, 502400, 2000000)
     np.testing.assert_allclose((west, south, east, north), corners, atol=3e-4)
-    with pytest.raises(ValueError, match='has 1 bands; name one file of three'):
+    with pytest.raises(ValueError, match='lacks one of red, green and blue; its bands are B04'):
         scene_picture([folder / 'B04.tif'])
-    with pytest.raises(ValueError, match='three of red, green and blue, got 2'):
+    with pytest.raises(ValueError, match='three files of red, green and blue, got 2'):
         scene_picture([folder / 'B04.tif', folder / 'B03.tif'])
+
+
+def test_pictures_of_products_are_those_of_their_bands(tmp_path):
+    bands = {band: scene_bands(0)[band] for band in ('B02', 'B03', 'B04')}
+    folder = write_safe(tmp_path, datetime.date(2022, 5, 4), bands)
+    three = [next(folder.rglob(f'*_{band}_10m.jp2')) for band in ('B04', 'B03', 'B02')]
+    assert scene_picture([folder])[1] == scene_picture(three)[1]
+    scene, files = (_pixels(scene_picture(paths)[0]) for paths in ([folder], three))
+    np.testing.assert_array_equal(scene[..., :3], files[..., :3])
+
+
+def _pixels(address):
+    """Pixels of an image in an address."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(',')[2]))))

@@ -11,16 +11,15 @@ from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 
+from ..archives.rasters import ProductError, SceneReader, open_scene
 from ..archives.store import is_store
 from ..datasets import SeasonalArchive
-from ..io.scene import open_scene
-from ..io.scene_reader import SceneError, SceneReader
 from ..transforms import Reflectance
 from .archive import embed_archive, fit_to_archive
 from .encoding import DEFAULT_TILE, NamedWeights, Precision, TileEncoder
 from .map import embed_scene, fit_to_scene
 from .provenance import Provenance
-from .sources import pixel_side, require_unit, scene_day
+from .sources import pixel_side, require_unit
 from .table import EmbeddingRows, TableParts
 from .tiles import TileGrid
 
@@ -90,8 +89,9 @@ def embed(
 
     Args:
         weights: Checkpoint, name of a TorchGeo weight, or random.
-        root: Archive in any layout, or packed; or scene: a GeoTIFF of several bands, or a folder
-            of one GeoTIFF a band.
+        root: Archive in any layout, or packed; or scene: a SAFE folder, a GeoTIFF of several
+            bands, a folder of one file a band, or of several Landsat scenes in a folder the name
+            of one, as in folder/LC08_L2SP_198030_20210603_20210611_02_T1.
         output: File to write: .parquet for an archive, .tif for a scene.
         tile: Side in pixels of what the encoder sees: of the tiles of a scene, or that images of an
             archive are resized to. By default that of training; for other weights 224, or images of
@@ -179,7 +179,7 @@ def _embed_scene(options: _Options, stride: int | None, say: Any) -> list[str]:
         everything = open_scene(
             options.root, options.bands, options.sensor, options.unit, options.offset
         )
-    except SceneError as error:
+    except ProductError as error:
         if _is_archive(options):
             raise ValueError(_archive_to_map(options)) from error
         raise
@@ -218,7 +218,7 @@ def _embed_open_scene(
         stride=grid.stride,
         metres_per_pixel=side,
         metres_per_cell=None if side is None else side * grid.stride,
-        date=scene_day(scene.path),
+        date=None if scene.date is None else scene.date.isoformat(),
         files=scene.stat(),
     )
     say(_scene_text(scene, grid, encoder))
@@ -244,12 +244,15 @@ def _embed_open_scene(
 
 def _embed_archive(options: _Options, kwargs: dict[str, Any], say: Any) -> list[str]:
     """Write the table of an archive; what to say of it."""
-    if not is_store(options.root) and _is_scene(options):
+    arguments = options.weights.arguments
+    try:
+        archive = _open_archive(options, options.bands, kwargs)
+    except (ValueError, OSError) as error:
+        if is_store(options.root) or not _is_scene(options):
+            raise
         raise ValueError(
             f'{options.root} is a scene, whose embeddings are a map; let output end in .tif'
-        )
-    arguments = options.weights.arguments
-    archive = _open_archive(options, options.bands, kwargs)
+        ) from error
     bands = options.weights.needed_bands(archive.bands, archive.sensor_name)
     if bands != list(archive.bands):
         archive = _open_archive(options, bands, kwargs)

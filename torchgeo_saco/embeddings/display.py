@@ -19,8 +19,10 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, reproject
 
-from ..bands import SENSORS, natural_color
-from ..io.raster import BandFileError, opened_raster
+from ..archives.rasters import Naming, find_product, raster_band_names, virtual_raster
+from ..bands import known_sensor, natural_color
+from ..io.formats import open_product_file
+from ..io.raster import BandFileError
 from .grid import EmbeddingRaster, coordinates
 
 #: Projection of Leaflet.
@@ -31,8 +33,6 @@ _SIDE = 1600
 
 #: Pixels of a picture along the side of a cell, so that cells stay where they lie.
 _FINE = 3
-
-_NATURAL = SENSORS['sentinel2_l2a'].groups['natural_color']
 
 
 class Display(NamedTuple):
@@ -99,8 +99,9 @@ def scene_picture(
     """Picture of a scene in natural colour, as the address of an image.
 
     Args:
-        paths: GeoTIFFs of red, green and blue; or one, of which the bands called B04, B03 and B02
-            count, or else the first three; or a folder with B04.tif, B03.tif and B02.tif.
+        paths: Files of red, green and blue; or one scene as
+            :func:`~torchgeo_saco.archives.rasters.open_scene` takes it, of a file without names of
+            bands the first three.
 
     Returns:
         ``data:image/webp;base64,...``, at most 1600 pixels wide and high; and south and west,
@@ -110,20 +111,19 @@ def scene_picture(
         BandFileError: If a file cannot be read or is not georeferenced.
         ValueError: If there are neither one nor three files, or too few bands.
     """
-    files = [os.fspath(path) for path in paths]
-    if len(files) == 1 and os.path.isdir(files[0]):
-        files = [os.path.join(files[0], f'{band}.tif') for band in _NATURAL]
-    if len(files) not in (1, 3):
+    name = os.fspath(paths[0]) if paths else ''
+    if len(paths) not in (1, 3):
         raise ValueError(
-            f'a picture of the scene needs one file, or three of red, green and blue, got '
-            f'{len(files)}'
+            f'a picture of the scene needs one scene, or three files of red, green and blue, got '
+            f'{len(paths)}'
         )
     with ExitStack() as stack:
-        opened = [stack.enter_context(opened_raster(path, None, True)) for path in files]
-        for path, file in zip(files, opened, strict=True):
+        layers = [(os.fspath(path), 1) for path in paths] if len(paths) == 3 else _natural(name)
+        opened = {path: stack.enter_context(open_product_file(path)) for path, _ in layers}
+        for path, file in opened.items():
             if file.crs is None or file.transform.is_identity:
                 raise BandFileError(f'{path} is not georeferenced; name a scene that is')
-        first = opened[0]
+        first = opened[layers[0][0]]
         transform, width, height = calculate_default_transform(
             first.crs, WEB_MERCATOR, first.width, first.height, *first.bounds
         )
@@ -131,11 +131,9 @@ def scene_picture(
         width, height = max(1, round(width / coarse)), max(1, round(height / coarse))
         transform = _scaled(transform, coarse)
         bands, present = [], np.ones((height, width), bool)
-        channels = _channels(files[0], first) if len(files) == 1 else [1, 1, 1]
-        for number, channel in enumerate(channels):
-            file = opened[number % len(opened)]
+        for path, channel in layers:
             with WarpedVRT(
-                file,
+                opened[path],
                 crs=WEB_MERCATOR,
                 transform=transform,
                 width=width,
@@ -148,24 +146,34 @@ def scene_picture(
     image = np.stack(bands)
     present &= np.isfinite(image).all(0)
     if not present.any():
-        raise BandFileError(f'{files[0]} holds no data; name another scene')
+        raise BandFileError(f'{name} holds no data; name another scene')
     low, high = np.percentile(image[:, present], (2, 98), axis=1)[..., None, None]
     shares = np.nan_to_num((image - low) / np.maximum(high - low, 1e-12)).clip(0, 1)
     picture = np.dstack([*np.rint(255 * shares), 255 * present]).astype('uint8')
-    where = _degrees(files[0], transform, present.shape)
+    where = _degrees(name, transform, present.shape)
     return _address(Image.fromarray(picture, 'RGBA'), 'webp', quality=82), where
 
 
-def _channels(path: str, file: object) -> list[int]:
-    """Numbers of the bands of red, green and blue, from 1."""
-    names = [name or '' for name in file.descriptions]  # type: ignore[attr-defined]
-    if len(names) < 3:
+def _natural(path: str) -> list[tuple[str, int]]:
+    """File and number of red, green and blue of a scene."""
+    names = raster_band_names(path)
+    if names is not None and not any(names):
+        if len(names) < 3:
+            raise ValueError(
+                f'{path} has {len(names)} bands; name one scene, or three files of red, green and '
+                'blue'
+            )
+        return [(path, number) for number in (1, 2, 3)]
+    product = find_product(path, Naming(undated=True, guess_sensor=True))
+    bands = list(product.bands)
+    found = natural_color(bands, known_sensor(product.sensor or 'sentinel2_l2a'))
+    if found is None:
         raise ValueError(
-            f'{path} has {len(names)} bands; name one file of three, or three of red, green and '
-            'blue'
+            f'{path} lacks one of red, green and blue; its bands are {", ".join(bands)}'
         )
-    named = natural_color(names, SENSORS['sentinel2_l1c'])
-    return [1, 2, 3] if named is None else [channel + 1 for channel in named]
+    sources = [product.bands[bands[channel]] for channel in found]
+    stacked = virtual_raster(product, sources, 'bilinear')
+    return [(stacked, number) for number in (1, 2, 3)]
 
 
 def _scaled(transform: Affine, factor: float) -> Affine:

@@ -25,8 +25,8 @@ from rasterio.windows import Window
 from rich.console import Console
 from rich.progress import track
 
+from ..archives.rasters import SceneReader
 from ..io.files import atomic_file, write_file
-from ..io.scene_reader import SceneReader
 from ..transforms import Reflectance
 from .encoding import TileEncoder, cut
 from .provenance import KEY, Provenance

@@ -32,14 +32,12 @@ def map(
 
     For example:
 
-      torchgeo-saco map --embeddings embeddings.tif --image '[B04.tif,B03.tif,B02.tif]' \
-          --output page.html
+      torchgeo-saco map --embeddings embeddings.tif --image scene/ --output page.html
 
     Args:
         embeddings: Embedding map, .tif, or table, .parquet.
         output: New page, ending in .html.
-        image: Scene of a map: files of red, green and blue, one file, or a folder of B04.tif,
-            B03.tif and B02.tif.
+        image: Scene of a map, as embed takes it, or three files of red, green and blue.
         clusters: Clusters of k-means.
         components: Principal components that the search in the browser goes by.
         seed: Seed of the clusters.

@@ -1,13 +1,10 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What archives and scenes say of their numbers, pixels and days."""
+"""What archives and scenes say of their numbers and pixels."""
 
-from pathlib import Path
-
-from ..archives.layout import scene_date
+from ..archives.rasters import SceneReader
 from ..datasets import SeasonalArchive
-from ..io.scene_reader import SceneReader
 from ..transforms.reflectance import require_reflectance
 
 
@@ -39,20 +36,3 @@ def require_unit(scene: SceneReader) -> None:
     row, column = (max(0, side // 2 - 32) for side in scene.shape)
     height, width = (min(64, side) for side in scene.shape)
     require_reflectance(scene.path, float(scene.read((row, column, height, width))[0].max()))
-
-
-def scene_day(path: str) -> str | None:
-    """Day in the last part of a path that holds one.
-
-    Args:
-        path: Path of a scene.
-
-    Returns:
-        The day as yyyy-mm-dd, or None.
-    """
-    for part in reversed(Path(path).parts):
-        try:
-            return scene_date(part).isoformat()
-        except ValueError:
-            continue
-    return None

@@ -4,6 +4,7 @@
 """Rasters in the formats of products, with their georeference."""
 
 import os
+import re
 import warnings
 
 import rasterio
@@ -16,10 +17,10 @@ _DRIVERS = {'.jp2': 'JP2OpenJPEG', '.nc': 'netCDF'}
 
 
 def open_product_file(path: str) -> rasterio.DatasetReader:
-    """Open a GeoTIFF, JP2 or netCDF file, or a part of one as GDAL spells it.
+    """Open a GeoTIFF, JP2 or netCDF file, a part of one as GDAL spells it, or a virtual raster.
 
     Args:
-        path: The file, or such as ``HDF5:"<file>"://<variable>``.
+        path: The file, or such as ``HDF5:"<file>"://<variable>``, or the text of a virtual raster.
 
     Returns:
         The open file, to be closed.
@@ -39,9 +40,17 @@ def open_product_file(path: str) -> rasterio.DatasetReader:
         ) from error
 
 
+def file_path(spelling: str) -> str:
+    """File that a part of it is spelled with, such as ``HDF5:"<file>"://<variable>``."""
+    found = re.fullmatch(r'(?:HDF5|NETCDF):"(.*)":.*', spelling)
+    return found[1] if found else spelling
+
+
 def _driver(path: str) -> str:
     """Driver of GDAL for a path."""
     part = path.partition(':')[0]
     if part in ('HDF5', 'NETCDF'):
         return 'HDF5Image' if part == 'HDF5' else 'netCDF'
+    if path.startswith('<VRTDataset'):
+        return 'VRT'
     return _DRIVERS.get(os.path.splitext(path)[1].lower(), 'GTiff')

@@ -25,9 +25,6 @@ from .tiff import decode_plain
 # damaged or hostile.
 _MAX_SIDE = 12_000
 
-# Scenes are read by windows; no raster is larger.
-_LARGEST = 1_000_000
-
 _KINDS = ('uint8', 'uint16', 'int16', 'int32', 'float32', 'float64')
 
 # Forms of PNG that Pillow turns into 8 bits without loss of a class number.
@@ -328,37 +325,6 @@ def opened_raster(
         ) from error
 
 
-def open_scene_file(path: Path) -> rasterio.DatasetReader:
-    """Open a GeoTIFF of any size, to be read by windows and closed by the caller.
-
-    Args:
-        path: GeoTIFF.
-
-    Returns:
-        The open file.
-
-    Raises:
-        BandFileError: If it cannot be opened, or holds something else than numbers.
-    """
-    _require_regular_file(path)
-    try:
-        with warnings.catch_warnings(), raster_environment(georeference=True):
-            warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            file = rasterio.open(path, driver='GTiff', sharing=False)
-    except (RasterioError, OSError) as error:
-        raise BandFileError(
-            f'{path} cannot be read as a GeoTIFF ({error.__cause__ or error}); it may be truncated '
-            'or of another format: fetch it again'
-        ) from error
-    try:
-        _require_header(path, file, None, _LARGEST)
-        _require_pixels(path, file)
-    except BandFileError:
-        file.close()
-        raise
-    return file
-
-
 def _plain_pixels(path: Path) -> np.ndarray | None:
     """Pixels of a file that needs no GDAL, (height, width), or None."""
     _require_regular_file(path)
@@ -408,11 +374,7 @@ def _require_regular_file(path: Path) -> None:
 
 
 def _require_header(
-    path: Path,
-    file: rasterio.DatasetReader,
-    count: int | None,
-    max_side: int = _MAX_SIDE,
-    kinds: Collection[str] = _KINDS,
+    path: Path, file: rasterio.DatasetReader, count: int | None, kinds: Collection[str] = _KINDS
 ) -> None:
     """Refuse what the header shows to be wrong."""
     if count is not None and file.count != count:
@@ -421,7 +383,7 @@ def _require_header(
         raise BandFileError(
             f'{path} holds {file.dtypes[0]}; store integers or floats: {", ".join(kinds)}'
         )
-    _require_side(path, file.width, file.height, max_side)
+    _require_side(path, file.width, file.height)
 
 
 def _require_plain_numbers(path: Path, file: rasterio.DatasetReader) -> None:
@@ -432,11 +394,19 @@ def _require_plain_numbers(path: Path, file: rasterio.DatasetReader) -> None:
             f'by {file.offsets[0]:g}, which is not done here; write the numbers without scale and '
             'offset, and set unit and offset of the data'
         )
-    _require_pixels(path, file)
+    require_pixels(path, file)
 
 
-def _require_pixels(path: Path, file: rasterio.DatasetReader) -> None:
-    """Refuse bands that hold something else than numbers to read."""
+def require_pixels(path: Path, file: rasterio.DatasetReader) -> None:
+    """Refuse bands that hold something else than numbers to read.
+
+    Args:
+        path: The file, for messages.
+        file: It, open.
+
+    Raises:
+        BandFileError: If it has a colour table or a mask of its own.
+    """
     if ColorInterp.palette in file.colorinterp:
         raise BandFileError(
             f'{path} holds numbers of a colour table, not values; expand it, such as by '
@@ -449,11 +419,11 @@ def _require_pixels(path: Path, file: rasterio.DatasetReader) -> None:
         )
 
 
-def _require_side(path: Path, width: int, height: int, max_side: int = _MAX_SIDE) -> None:
+def _require_side(path: Path, width: int, height: int) -> None:
     """Refuse sizes that no image here has."""
-    if max(width, height) > max_side:
+    if max(width, height) > _MAX_SIDE:
         raise BandFileError(
-            f'{path} declares {width} x {height} px, above the limit of {max_side}; '
+            f'{path} declares {width} x {height} px, above the limit of {_MAX_SIDE}; '
             'cut it into patches'
         )
 

@@ -7,7 +7,9 @@ import datetime
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 from torchgeo.datasets.utils import Path
@@ -40,6 +42,9 @@ _BAND_FILE = re.compile(
     r'(?:_(?P<resolution>\d\d)m)?',
     re.IGNORECASE,
 )
+# Bands that a message names.
+_LISTED = 8
+
 _MASKS = {
     'SCL': (SCL_MASKED, 0),
     'QA_PIXEL': (None, QA_PIXEL_MASKED),
@@ -62,6 +67,9 @@ class Naming(NamedTuple):
     #: Whether files without a date are of one unknown date.
     undated: bool = False
 
+    #: Whether files that say no sensor are of the one that has most of their bands.
+    guess_sensor: bool = False
+
 
 def find_products(root: Path, naming: Naming | None = None) -> list[RasterProduct]:
     """List the raster products below a folder: SAFE, Landsat, netCDF, and GeoTIFF or JP2 files.
@@ -77,37 +85,121 @@ def find_products(root: Path, naming: Naming | None = None) -> list[RasterProduc
         FileNotFoundError: If there is no such folder or file.
         ProductError: If none is found, or one cannot be understood.
     """
-    naming = naming or Naming()
     root = os.path.abspath(root)
     if not os.path.exists(root):
         raise FileNotFoundError(f'{root} does not exist; set root to a folder of rasters')
-    if os.path.isfile(root):
-        products = list(_in_folder(root, os.path.dirname(root), [os.path.basename(root)], naming))
-    else:
-        products = [product for found in _walk(root, naming) for product in found]
+    products = list(_products(root, naming or Naming()))
     if not products:
-        raise ProductError(
-            f'{root} holds no raster that is read: SAFE folders, scenes of Landsat, GeoTIFF or '
-            'JP2 files, or netCDF-4 files of bands over time'
-        )
+        raise ProductError(_nothing(root))
     return sorted(products, key=lambda product: product.name)
 
 
-def _walk(root: str, naming: Naming) -> Iterator[list[RasterProduct]]:
-    """Products of a folder and those below."""
+def find_product(path: Path, naming: Naming | None = None) -> RasterProduct:
+    """Find the one raster product that a path names.
+
+    Args:
+        path: Folder or file that holds one product, or where several share a folder, the name of
+            one of them.
+        naming: What files do not say themselves.
+
+    Returns:
+        The product.
+
+    Raises:
+        FileNotFoundError: If there is none of that name.
+        ProductError: If there are several, or it cannot be understood.
+    """
+    naming = naming or Naming()
+    path = os.path.abspath(path)
+    if os.path.exists(path):
+        # Beside the bands of a scene lie what was made of it, such as maps and pictures.
+        found = list(islice(_products(path, naming, stacks=False), 2))
+        found = found or list(islice(_products(path, naming), 2))
+    else:
+        folder = os.path.dirname(path)
+        others = _products(folder, naming, stacks=False) if os.path.isdir(folder) else iter(())
+        found = [product for product in others if product.name == path]
+        if not found:
+            raise FileNotFoundError(
+                f'{path} does not exist; give a SAFE folder, a GeoTIFF, or a folder of bands'
+            )
+    if not found:
+        raise ProductError(_nothing(path))
+    if len(found) > 1:
+        raise ProductError(
+            f'{path} holds several scenes; give the path of one, such as {found[0].name}'
+        )
+    return found[0]
+
+
+def raster_band_names(path: str) -> list[str] | None:
+    """Names of the bands of a GeoTIFF or JP2 file, empty where it says none.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A name for each band; None if the path is something else, or the file of one band.
+    """
+    stem, suffix = os.path.splitext(os.path.basename(path))
+    if suffix.lower() not in _RASTER or not os.path.isfile(path) or _BAND_FILE.fullmatch(stem):
+        return None
+    return _own_names(path)
+
+
+def _own_names(path: str) -> list[str]:
+    """Names that a file gives its bands, in descriptions or tags, empty for none."""
+    with open_product_file(path) as file:
+        tags = [file.tags(number) for number in file.indexes]
+        both = zip(file.descriptions, tags, strict=True)
+        return [name or tag.get('band') or tag.get('BAND') or '' for name, tag in both]
+
+
+def most_likely_sensor(bands: Iterable[str]) -> str | None:
+    """Sensor that has most of the bands, the first of :data:`~torchgeo_saco.bands.SENSORS`.
+
+    Args:
+        bands: Names of bands, and of anything else.
+
+    Returns:
+        Its key, or None if no sensor has one of them.
+    """
+    counts = dict.fromkeys(SENSORS, 0)
+    for sensor in SENSORS:
+        for band in bands:
+            with suppress(ValueError):
+                band_name(band, sensor)
+                counts[sensor] += 1
+    best = max(counts, key=counts.__getitem__)
+    return best if counts[best] else None
+
+
+def _nothing(path: str) -> str:
+    """What to say of a path without products."""
+    return (
+        f'{path} holds no raster that is read: SAFE folders, scenes of Landsat, GeoTIFF or JP2 '
+        'files with one band each (B02.tif) or several, or netCDF-4 files of bands over time'
+    )
+
+
+def _products(root: str, naming: Naming, stacks: bool = True) -> Iterator[RasterProduct]:
+    """Products of a file, or of a folder and those below, with or without multi-band files."""
+    if os.path.isfile(root):
+        yield from _in_folder(root, os.path.dirname(root), [os.path.basename(root)], naming, stacks)
+        return
     for folder, below, names in os.walk(root):
         if is_safe(folder, names):
             below.clear()
-            yield read_safe(folder)
+            yield from read_safe(folder)
             continue
         below[:] = sorted(name for name in below if is_data(name))
-        yield list(_in_folder(root, folder, sorted(filter(is_data, names)), naming))
+        yield from _in_folder(root, folder, sorted(filter(is_data, names)), naming, stacks)
 
 
 def _in_folder(
-    root: str, folder: str, names: Sequence[str], naming: Naming
+    root: str, folder: str, names: Sequence[str], naming: Naming, stacks: bool
 ) -> Iterator[RasterProduct]:
-    """Products of the files of a folder."""
+    """Products of the files of a folder, with or without multi-band files."""
     landsat: dict[str, dict[str, str]] = defaultdict(dict)
     scenes: dict[str, dict[str, str]] = defaultdict(dict)
     series: list[str] = []
@@ -132,7 +224,7 @@ def _in_folder(
     yield from read_netcdf(folder, series, naming.sensor)
     for scene, files in scenes.items():
         yield _band_files(root, folder, scene, files, naming)
-    for name in images:
+    for name in images if stacks else ():
         yield _image_file(root, os.path.join(folder, name), naming)
 
 
@@ -157,16 +249,24 @@ def _band_files(
     path = os.path.join(folder, scene)
     sensor = _sensor(path, naming, files)
     known = known_sensor(sensor)
-    bands, passed_over, mask = {}, [], None
+    bands: dict[str, ProductBand] = {}
+    passed_over, mask = [], None
     for layer, name in files.items():
         source = ProductBand(os.path.join(folder, name))
         if layer in _MASKS:
             mask = MaskSource((source,), *_MASKS[layer])
             continue
         try:
-            bands[band_name(layer, known)] = source
+            band = band_name(layer, known)
         except ValueError:
             passed_over.append(f'{name} (no band of {known.name})')
+            continue
+        if band in bands:
+            other = os.path.basename(bands[band].path)
+            raise ProductError(
+                f'{folder} has two files of band {band}: {other} and {name}; remove one'
+            )
+        bands[band] = source
     if not bands:
         raise ProductError(
             f'{path} has files of {", ".join(files)}, no band of {known.name}; set sensor, or '
@@ -184,9 +284,9 @@ def _band_files(
 
 def _image_file(root: str, path: str, naming: Naming) -> RasterProduct:
     """A file of several bands."""
-    with open_product_file(path) as file:
-        count, described = file.count, file.descriptions
-    sensor = _sensor(path, naming, described)
+    described = _own_names(path)
+    count = len(described)
+    sensor = _sensor(path, naming, naming.bands_in_file or described)
     known = known_sensor(sensor)
     try:
         if naming.bands_in_file is not None:
@@ -203,13 +303,13 @@ def _image_file(root: str, path: str, naming: Naming) -> RasterProduct:
             f'order of the file, such as [{", ".join(list(known.bands)[:3])}, ...]'
         ) from error
     bands = {name: ProductBand(path, i + 1) for i, name in enumerate(names) if name}
-    unnamed = [str(text) for text, name in zip(described, names, strict=True) if not name]
+    unnamed = [text for text, name in zip(described, names, strict=True) if not name]
     order = [band for band in known.bands if band in bands]
     mask = next(
         (
-            MaskSource((ProductBand(path, i + 1),), *_MASKS[str(text).upper()])
+            MaskSource((ProductBand(path, i + 1),), *_MASKS[text.upper()])
             for i, text in enumerate(described)
-            if str(text).upper() in _MASKS
+            if text.upper() in _MASKS
         ),
         None,
     )
@@ -221,28 +321,32 @@ def _image_file(root: str, path: str, naming: Naming) -> RasterProduct:
     )  # fmt: skip
 
 
-def _described(text: str | None, sensor: Sensor) -> str:
+def _described(text: str, sensor: Sensor) -> str:
     """Band that a description names; empty for what is no band, such as a mask."""
     try:
-        return band_name(str(text), sensor)
+        return band_name(text, sensor)
     except ValueError:
-        if re.fullmatch(r'(?i)B\d+A?', str(text)):
+        if re.fullmatch(r'(?i)B\d+A?', text):
             raise
         return ''
 
 
-def _sensor(path: str, naming: Naming, bands: Sequence[str | None] | dict[str, str]) -> str:
+def _sensor(path: str, naming: Naming, bands: Iterable[str]) -> str:
     """Sensor that the user or the name of a product says."""
     found = sentinel2_sensor(path)
-    if naming.sensor is None and found is None:
-        listed = ', '.join(str(band) for band in bands if band) or 'no name'
+    if naming.sensor is not None and found is not None and naming.sensor != found:
+        raise ProductError(f'{path} is of {found}; set sensor to that, or leave it out')
+    known = naming.sensor or found
+    if known is None and naming.guess_sensor:
+        known = most_likely_sensor(bands)
+    if known is None:
+        names = list(filter(None, bands))
+        listed = ', '.join(names[:_LISTED] + ['...'] * (len(names) > _LISTED)) or 'no name'
         raise ProductError(
             f'{path} does not say its sensor (its bands have {listed}); set sensor to one of '
             f'{", ".join(SENSORS)}'
         )
-    if naming.sensor is not None and found is not None and naming.sensor != found:
-        raise ProductError(f'{path} is of {found}; set sensor to that, or leave it out')
-    return naming.sensor or str(found)
+    return known
 
 
 def _date(root: str, path: str, naming: Naming) -> datetime.date:

@@ -43,6 +43,17 @@ def read_grid(source: ProductBand, override: GridOverride | None = None) -> Sour
     Raises:
         ProductError: If it cannot be read, or is not georeferenced.
     """
+    grid = read_header(source, override)
+    if grid.crs is None:
+        raise ProductError(
+            f'{source.path} is not georeferenced, so it lies in no cell; give it a coordinate '
+            'system and a transform, or lay it out as <location>/<date>/<band>.tif'
+        )
+    return grid
+
+
+def read_header(source: ProductBand, override: GridOverride | None = None) -> SourceGrid:
+    """Grid of a band as :func:`read_grid`, without coordinate system if it is not georeferenced."""
     path = source.path
     changed = os.stat(path).st_mtime_ns if os.path.exists(path) else 0
     shape, transform, crs, dtypes, nodatavals = _header(path, changed)
@@ -54,11 +65,8 @@ def read_grid(source: ProductBand, override: GridOverride | None = None) -> Sour
     if override is not None:
         crs = CRS.from_user_input(override.crs)
         transform = from_bounds(*override.bounds, shape[1], shape[0])
-    if crs is None or transform.is_identity:
-        raise ProductError(
-            f'{source.path} is not georeferenced, so it lies in no cell; give it a coordinate '
-            'system and a transform, or lay it out as <location>/<date>/<band>.tif'
-        )
+    if transform.is_identity:
+        crs = None
     if dtype not in _TYPES:
         raise ProductError(f'{source.path} holds {dtype}; store one of {", ".join(_TYPES)}')
     return SourceGrid(shape, transform, crs, dtype, nodata)

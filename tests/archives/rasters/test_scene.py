@@ -3,6 +3,7 @@
 
 """Tests of whole scenes."""
 
+import datetime
 import shutil
 
 import numpy as np
@@ -11,11 +12,11 @@ import rasterio
 from affine import Affine
 from rasterio.enums import Resampling
 
+from torchgeo_saco.archives.rasters import ProductError, open_scene
 from torchgeo_saco.io.raster import BandFileError
-from torchgeo_saco.io.scene import open_scene
-from torchgeo_saco.io.scene_reader import SceneError
 
-from ..data.archives import write_tif
+from ...data.archives import write_tif
+from ...data.products import landsat_bands, scene_bands, write_landsat, write_safe
 
 SIDES = {'B02': 1, 'B05': 2, 'B01': 6}
 GRID = Affine(10, 0, 500000, 0, -10, 5600000)
@@ -70,11 +71,11 @@ def test_bands_of_a_file_are_named_by_file_or_user(tmp_path):
     with open_scene(named, bands=['B04', 'B02']) as scene:
         np.testing.assert_array_equal(scene.read((0, 0, 20, 30))[0], image[[2, 0]])
     plain, _ = write_stack(tmp_path / 'plain.tif', names=('', '', ''))
-    with pytest.raises(SceneError, match='3 bands without names, and 0 are given; name'):
+    with pytest.raises(ProductError, match='3 bands without names, and 0 are given; name'):
         open_scene(plain)
     with open_scene(plain, bands=['R', 'G', 'B']) as scene:
         assert scene.sensor == 'rgb' and scene.bands == ('R', 'G', 'B')
-    with pytest.raises(SceneError, match='has no band B08; its bands are B02, B03, B04'):
+    with pytest.raises(ProductError, match='has no band B08; its bands are B02, B03, B04'):
         open_scene(named, bands=['B08'])
 
 
@@ -97,7 +98,7 @@ def test_scale_and_offset_of_the_file_are_its_unit(tmp_path):
     with open_scene(path) as scene:
         assert scene.unit == pytest.approx(1 / 0.0000275)
         assert (100 + scene.offset) / scene.unit == pytest.approx(100 * 0.0000275 - 0.2)
-    with pytest.raises(SceneError, match='unit=10000 contradicts'):
+    with pytest.raises(ProductError, match='unit=10000 contradicts'):
         open_scene(path, unit=10000)
 
 
@@ -112,33 +113,78 @@ def test_metres_of_degrees_are_those_on_the_ground(tmp_path):
 def test_bands_that_do_not_lie_on_one_another_are_refused(tmp_path):
     folder = write_folder(tmp_path / 'scene')
     write_folder(folder, sides={'B05': 2}, crs='EPSG:32632')
-    with pytest.raises(SceneError, match=r'EPSG:32632.*warp all bands'):
+    with pytest.raises(ProductError, match=r'EPSG:32632.*warp all bands'):
         open_scene(folder)
     write_folder(folder, sides={'B05': 2}, transform=GRID @ Affine.translation(1, 0))
-    with pytest.raises(SceneError, match=r'B05.* does not lie on .*B02'):
+    with pytest.raises(ProductError, match=r'B05.* does not lie on .*B02'):
         open_scene(folder)
     write_folder(folder, sides={'B05': 4})
-    with pytest.raises(SceneError, match='whole pixels of a ratio of 1, 2, 3, 6'):
+    with pytest.raises(ProductError, match='whole pixels of a ratio of 1, 2, 3, 6'):
         open_scene(folder)
     write_folder(folder, 'uint8', sides={'B05': 2})
-    with pytest.raises(SceneError, match=r'holds uint16, band B05 uint8'):
+    with pytest.raises(ProductError, match=r'holds uint16, band B05 uint8'):
         open_scene(folder)
 
 
 def test_what_is_no_scene_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match='does not exist'):
         open_scene(tmp_path / 'no')
-    with pytest.raises(SceneError, match='is no scene: neither'):
+    with pytest.raises(ProductError, match='holds no raster that is read'):
         open_scene(tmp_path)
     folder = write_folder(tmp_path / 'scene')
-    with pytest.raises(SceneError, match='no file of band B08; it has B01, B02, B05'):
+    with pytest.raises(ProductError, match='no band B08; its bands are B01, B02, B05'):
         open_scene(folder, bands=['B08'])
-    with pytest.raises(SceneError, match="unknown sensor 'sentinel'"):
+    with pytest.raises(ProductError, match="unknown sensor 'sentinel'"):
         open_scene(folder, sensor='sentinel')
     shutil.copy(folder / 'B02.tif', folder / 'b2.tif')
-    with pytest.raises(SceneError, match='two files of band B02'):
+    with pytest.raises(ProductError, match='two files of band B02'):
         open_scene(folder)
     (folder / 'b2.tif').write_bytes(b'II*\0 and no more')
     (folder / 'B02.tif').unlink()
     with pytest.raises(BandFileError, match=r'b2\.tif cannot be read'):
         open_scene(folder)
+
+
+def test_a_safe_folder_is_a_scene(tmp_path):
+    bands = {band: scene_bands(0)[band] for band in ('B02', 'B05', 'B01')}
+    bands['B02'][4, 7] = 0
+    folder = write_safe(tmp_path, datetime.date(2022, 5, 4), bands)
+    with open_scene(folder) as scene:
+        assert (scene.bands, scene.sensor) == (('B01', 'B02', 'B05'), 'sentinel2_l2a')
+        assert (scene.unit, scene.offset) == (10000, -1000)
+        assert scene.date == datetime.date(2022, 5, 4) and scene.crs.to_epsg() == 32631
+        image, valid = scene.read((0, 0, *scene.shape))
+    assert np.argwhere(~valid).tolist() == [[4, 7]]
+    np.testing.assert_array_equal(image[1], bands['B02'])
+    with pytest.raises(ProductError, match='says that its offset is -1000, which offset=0'):
+        open_scene(folder, offset=0)
+
+
+def test_one_of_several_scenes_of_a_folder_is_named(tmp_path):
+    bands = landsat_bands(0)
+    for day in (3, 19):
+        name = write_landsat(tmp_path, datetime.date(2021, 6, day), bands)
+    with pytest.raises(ProductError, match=r'several scenes; give the path of one, such as .*0603'):
+        open_scene(tmp_path)
+    with open_scene(tmp_path / name) as scene:
+        assert scene.sensor == 'landsat_8_9' and scene.date == datetime.date(2021, 6, 19)
+        # 2.75e-05 dn - 0.2
+        assert (10000 + scene.offset) / scene.unit == pytest.approx(0.075)
+        np.testing.assert_array_equal(scene.read((0, 0, 24, 24))[0][3], bands['B4'])
+        assert len(scene.stat()) == 7
+
+
+def test_the_baseline_in_a_name_is_an_offset_unless_the_user_knows_better(tmp_path):
+    folder = tmp_path / 'S2B_MSIL2A_20220223T032739_N0400_R018_T48QUE_20230924T183543'
+    write_folder(folder)
+    with open_scene(folder) as scene:
+        assert (scene.unit, scene.offset) == (10000, -1000)
+    with open_scene(folder, offset=0) as scene:
+        assert (scene.unit, scene.offset) == (10000, 0)
+
+
+def test_maps_beside_the_bands_are_passed_by(tmp_path):
+    folder = write_folder(tmp_path / 'scene')
+    write_stack(folder / 'map.tif', names=('', '', ''))
+    with open_scene(folder) as scene:
+        assert scene.bands == ('B01', 'B02', 'B05') and scene.date is None

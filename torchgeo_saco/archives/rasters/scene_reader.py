@@ -3,22 +3,26 @@
 
 """Bands of a scene on one grid, read by windows and never whole."""
 
+import datetime
 import math
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import rasterio
 from affine import Affine
 from pyproj import Geod
-from rasterio.crs import CRS
 from rasterio.windows import Window
-from torchgeo.datasets.utils import Path
 
-from .raster import BandFileError, open_scene_file
-from .resampling import EXACT_KINDS, enlarged
+from ...io.formats import file_path, open_product_file
+from ...io.raster import BandFileError, require_pixels
+from ...io.resampling import EXACT_KINDS, enlarged
+from ..layout import UNDATED
+from ..readers import Scale
+from .products import ProductBand, ProductError, RasterProduct
+from .virtual import SourceGrid, read_header
 
 # Bytes of decoded blocks that GDAL keeps, whatever the size of a scene.
 _CACHE = 32 << 20
@@ -26,30 +30,14 @@ _CACHE = 32 << 20
 _RATIOS = (1, 2, 3, 6)
 
 
-class SceneError(ValueError):
-    """A path that holds no scene, or one that cannot be read; the message says why."""
-
-
-class BandSource(NamedTuple):
-    """Where a band is stored."""
-
-    #: Canonical name of the band.
-    band: str
-
-    #: GeoTIFF.
-    path: str
-
-    #: Position in the file, from 1.
-    channel: int = 1
-
-
 class SceneReader:
     """Bands of one acquisition on one grid, that of the finest band.
 
     Attributes:
-        path: File or folder.
+        path: Name of the product.
         bands: Names of the bands, in the order of what is read.
         sensor: Their sensor, by name.
+        date: Day of the acquisition, or None if no name tells it.
         unit: Digital number of reflectance 1, or None to go by the type.
         offset: Added to stored numbers before that.
         shape: Height and width, in pixels.
@@ -60,8 +48,8 @@ class SceneReader:
 
     def __init__(
         self,
-        path: Path,
-        sources: Sequence[BandSource],
+        product: RasterProduct,
+        bands: Sequence[str],
         sensor: str,
         unit: float | None = None,
         offset: float | None = None,
@@ -69,29 +57,28 @@ class SceneReader:
         """Open the files of a scene.
 
         Args:
-            path: File or folder, for messages.
-            sources: Where each band is.
+            product: The scene.
+            bands: Those of its bands to read.
             sensor: Sensor by name.
-            unit: Digital number of reflectance 1, or None to take it from the files.
-            offset: Added to stored numbers before that, or None to take it from the files.
+            unit: Digital number of reflectance 1, or None for that of the product.
+            offset: Added to stored numbers before that, or None for that of the product.
 
         Raises:
-            BandFileError: If a file cannot be read.
-            SceneError: If the bands do not lie on one another, or contradict the unit.
+            BandFileError: If a file cannot be read, the bands do not lie on one another, or
+                unit or offset contradict what the files say.
         """
-        self.path = os.fspath(path)
-        self.sensor = sensor
-        self.bands = tuple(source.band for source in sources)
-        self._sources = list(sources)
+        self.path, self.sensor = product.name, sensor
+        self.date: datetime.date | None = None if product.date == UNDATED else product.date
+        self._product, self._asked = product, (unit, offset)
         self._stack = ExitStack()
         self._files: dict[str, rasterio.DatasetReader] = {}
         try:
-            for source in sources:
-                if source.path not in self._files:
-                    file = open_scene_file(source.path)
-                    self._files[source.path] = self._stack.enter_context(file)
-            self._asked = unit, offset
-            self.select(self.bands)
+            for band in bands:
+                path = product.bands[band].path
+                if path not in self._files:
+                    self._files[path] = self._stack.enter_context(open_product_file(path))
+                    require_pixels(path, self._files[path])
+            self.select(bands)
         except BaseException:
             self.close()
             raise
@@ -103,13 +90,13 @@ class SceneReader:
             bands: Names of some of :attr:`bands`, in the order wanted.
 
         Raises:
-            SceneError: If they do not lie on one another, or contradict the unit.
+            ProductError: If they do not lie on one another, or contradict the unit.
         """
-        known = {source.band: source for source in self._sources}
-        self._sources = [known[band] for band in bands]
         self.bands = tuple(bands)
+        self._sources = [self._product.bands[band] for band in bands]
+        self._grids = [read_header(source, self._product.grid) for source in self._sources]
         self._choose_grid()
-        self._ratios = [self._ratio(source) for source in self._sources]
+        self._ratios = [self._ratio(number) for number in range(len(bands))]
         self.unit, self.offset = self._scaling(*self._asked)
 
     def close(self) -> None:
@@ -139,7 +126,7 @@ class SceneReader:
 
     def stat(self) -> list[list[int]]:
         """Size and time of change of every file, which tell whether it was written anew."""
-        found = (os.stat(source.path) for source in self._sources)
+        found = (os.stat(file_path(source.path)) for source in self._sources)
         return [[status.st_size, status.st_mtime_ns] for status in found]
 
     def read(self, window: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -158,33 +145,34 @@ class SceneReader:
         image = np.empty((len(self.bands), *window[2:]), self.dtype)
         valid = np.ones(window[2:], bool)
         for number, source in enumerate(self._sources):
-            image[number], there = self._read_band(source, self._ratios[number], window)
+            image[number], there = self._read_band(number, source, window)
             valid &= there
         image[:, ~valid] = 0
         return image, valid
 
     def _read_band(
-        self, source: BandSource, ratio: int, window: tuple[int, int, int, int]
+        self, number: int, source: ProductBand, window: tuple[int, int, int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Part of a band on the grid of the scene, and where it has data."""
-        file = self._files[source.path]
+        ratio, grid, file = self._ratios[number], self._grids[number], self._files[source.path]
         row, column, height, width = window
         # A pixel of the coarse band more to each side, as bilinear values need.
         margin = 0 if ratio == 1 else 1
         top, left = max(row // ratio - margin, 0), max(column // ratio - margin, 0)
-        bottom = min(-(-(row + height) // ratio) + margin, file.height)
-        right = min(-(-(column + width) // ratio) + margin, file.width)
+        bottom = min(-(-(row + height) // ratio) + margin, grid.shape[0])
+        right = min(-(-(column + width) // ratio) + margin, grid.shape[1])
         try:
             with rasterio.Env(GDAL_CACHEMAX=_CACHE):
                 part = file.read(
-                    source.channel, window=Window(left, top, right - left, bottom - top)
+                    source.number, window=Window(left, top, right - left, bottom - top)
                 )
         except (rasterio.errors.RasterioError, OSError) as error:
             raise BandFileError(
                 f'{source.path} cannot be read at row {top}, column {left} '
                 f'({error.__cause__ or error}); it may be truncated: fetch it again'
             ) from error
-        there = _has_data(part, file.nodatavals[source.channel - 1])
+        missing = self._product.nodata
+        there = _has_data(part, grid.nodata if missing is None else missing)
         if ratio > 1:
             fine = (part.shape[0] * ratio, part.shape[1] * ratio)
             part = _enlarged(part, there, fine)
@@ -195,79 +183,73 @@ class SceneReader:
 
     def _choose_grid(self) -> None:
         """Take the grid of the finest band."""
-        files = [self._files[source.path] for source in self._sources]
-        finest = max(files, key=lambda file: file.width * file.height)
-        self._finest = finest
-        self.shape: tuple[int, int] = finest.shape
-        self.crs: CRS | None = None if finest.transform.is_identity else finest.crs
-        self.transform: Affine = finest.transform
-        types = {
-            file.dtypes[source.channel - 1]: source
-            for source in self._sources
-            for file in [self._files[source.path]]
-        }
+        both = list(zip(self._sources, self._grids, strict=True))
+        self._finest = max(both, key=lambda one: math.prod(one[1].shape))
+        finest = self._finest[1]
+        self.shape, self.crs, self.transform = finest.shape, finest.crs, finest.transform
+        types = dict(zip((grid.dtype for grid in self._grids), self.bands, strict=True))
         if len(types) > 1:
             (one, first), (other, second) = list(types.items())[:2]
-            raise SceneError(
-                f'band {first.band} of {self.path} holds {one}, band {second.band} {other}; store '
-                'all in one type and unit'
+            raise ProductError(
+                f'band {first} of {self.path} holds {one}, band {second} {other}; store all in '
+                'one type and unit'
             )
         self.dtype = np.dtype(next(iter(types)))
 
-    def _ratio(self, source: BandSource) -> int:
+    def _ratio(self, number: int) -> int:
         """How many pixels of the grid are one of a band, along a side."""
-        file, finest = self._files[source.path], self._finest
-        if (file.crs is None) != (finest.crs is None) or (
-            file.crs is not None and file.crs != finest.crs
-        ):
-            raise SceneError(
-                f'{source.path} is in {file.crs or "no coordinate system"}, {finest.name} in '
+        path, grid = self._sources[number].path, self._grids[number]
+        finest_path, finest = self._finest[0].path, self._finest[1]
+        if grid.crs != finest.crs:
+            raise ProductError(
+                f'{path} is in {grid.crs or "no coordinate system"}, {finest_path} in '
                 f'{finest.crs or "none"}; warp all bands of the scene to one, as by gdalwarp -t_srs'
             )
-        ratio = round(self.shape[0] / file.height)
+        ratio = round(self.shape[0] / grid.shape[0])
         expected = self.transform @ Affine.scale(ratio)
         # A hundredth of a pixel; products write coordinates as rounded decimals.
         largest = 0.01 * max(map(abs, expected[:2]))
-        apart = max(abs(a - b) for a, b in zip(file.transform[:6], expected[:6], strict=True))
-        if file.crs is None:
+        apart = max(abs(a - b) for a, b in zip(grid.transform[:6], expected[:6], strict=True))
+        if grid.crs is None:
             apart = 0.0
         if (
             ratio not in _RATIOS
-            or self.shape != (file.height * ratio, file.width * ratio)
+            or self.shape != (grid.shape[0] * ratio, grid.shape[1] * ratio)
             or apart > largest
         ):
-            raise SceneError(
-                f'{source.path} ({file.width} x {file.height} px from {_corner(file)}) does not '
-                f'lie on {finest.name} ({finest.width} x {finest.height} px from '
-                f'{_corner(finest)}) by whole pixels of a ratio of {", ".join(map(str, _RATIOS))}; '
-                'warp it to that grid, or leave it out of bands'
+            raise ProductError(
+                f'{path} ({_spelled(grid)}) does not lie on {finest_path} ({_spelled(finest)}) by '
+                f'whole pixels of a ratio of {", ".join(map(str, _RATIOS))}; warp it to that grid, '
+                'or leave it out of bands'
             )
         return ratio
 
     def _scaling(self, unit: float | None, offset: float | None) -> tuple[float | None, float]:
-        """Unit and offset, from the files where they say so."""
+        """Unit and offset, from files and metadata where they say so."""
         found = {
-            (file.scales[source.channel - 1], file.offsets[source.channel - 1])
+            (file.scales[source.number - 1], file.offsets[source.number - 1])
             for source in self._sources
             for file in [self._files[source.path]]
         }
-        if found == {(1.0, 0.0)}:
-            return unit, offset or 0.0
         (scale, shift), *others = sorted(found)
         if others or scale <= 0:
-            raise SceneError(
+            raise ProductError(
                 f'bands of {self.path} have different scales and offsets: {sorted(found)}; write '
                 'them alike'
             )
-        stored = 1 / scale, shift / scale
-        for name, asked, own in (('unit', unit, stored[0]), ('offset', offset, stored[1])):
-            if asked is not None and not math.isclose(asked, own, rel_tol=1e-6, abs_tol=1e-9):
-                raise SceneError(
-                    f'{self.path} says that its {name} is {own:g} (scale {scale:g}, offset '
-                    f'{shift:g}), which {name}={asked:g} contradicts; leave it out, or correct the '
-                    'file'
+        in_file = (scale, shift) != (1.0, 0.0)
+        stored = Scale(1 / scale, shift / scale) if in_file else self._product.scale
+        if stored is None:
+            return unit, offset or 0.0
+        for name, asked, own in zip(('unit', 'offset'), (unit, offset), stored, strict=True):
+            if asked is None or math.isclose(asked, own, rel_tol=1e-6, abs_tol=1e-9):
+                continue
+            if in_file or self._product.certain:
+                raise ProductError(
+                    f'{self.path} says that its {name} is {own:g}, which {name}={asked:g} '
+                    'contradicts; leave it out, or correct the files'
                 )
-        return stored
+        return (stored.unit if unit is None else unit, stored.offset if offset is None else offset)
 
 
 def _has_data(image: np.ndarray, nodata: float | None) -> np.ndarray:
@@ -296,6 +278,7 @@ def _enlarged(image: np.ndarray, there: np.ndarray, shape: tuple[int, int]) -> n
     return image
 
 
-def _corner(file: rasterio.DatasetReader) -> str:
-    """First corner of a raster, as text."""
-    return f'({file.transform.c:.10g}, {file.transform.f:.10g})'
+def _spelled(grid: SourceGrid) -> str:
+    """Size and first corner of a raster, as text."""
+    corner = f'({grid.transform.c:.10g}, {grid.transform.f:.10g})'
+    return f'{grid.shape[1]} x {grid.shape[0]} px from {corner}'
