@@ -3,19 +3,29 @@
 
 """Tests of the tables in docs/interop.md: ours and TorchGeo's, both ways."""
 
+import kornia.augmentation as K
+import numpy as np
 import pytest
 import timm
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from rasterio.transform import from_origin
+from torch.utils.data import DataLoader
 from torchgeo import tasks as stock
+from torchgeo.datamodules import BigEarthNetDataModule, EuroSATDataModule
+from torchgeo.datasets import EuroSAT, RasterDataset, stack_samples
+from torchgeo.samplers import RandomPatchSampler
 
 from torchgeo_saco import tasks
 from torchgeo_saco.datamodules import OSCDTilesDataModule, PASTISFoldsDataModule, SeasonalDataModule
 from torchgeo_saco.datamodules import oscd as oscd_module
 from torchgeo_saco.models.weights import create_backbone
 from torchgeo_saco.tasks.channels import unfold_dates
+from torchgeo_saco.transforms import LocalBinaryPattern, SemanticGroups
 
+from .data.archives import write_tif
 from .data.benchmark_trees import write_oscd, write_pastis
+from .data.scenes import S2_BANDS, write_bigearthnet, write_eurosat
 from .data.stock import SECO_BANDS, seco, ssl4eo, ssl4eo_bands
 from .data.tasks import trainer
 
@@ -75,6 +85,56 @@ def test_torchgeo_datamodules_that_do_not_suffice(tmp_path, monkeypatch, method,
         fit(tmp_path, task, datamodule)
 
 
+class BandFiles(RasterDataset):
+    """A scene of one file a band."""
+
+    filename_glob = 'B02.tif'
+    filename_regex = r'^(?P<band>B\w\w)\.tif$'
+    separate_files = True
+    all_bands = ('B02', 'B03', 'B04')
+
+
+@pytest.mark.filterwarnings('ignore:You defined a `validation_step`')
+def test_raster_dataset_of_torchgeo_in_pre_training(tmp_path):
+    place = {'crs': 'EPSG:32631', 'transform': from_origin(600000, 5000040, 10, 10)}
+    for number, band in enumerate(BandFiles.all_bands):
+        image = np.random.default_rng(number).integers(1, 4000, (64, 64)).astype('uint16')
+        write_tif(tmp_path / 'scene' / f'{band}.tif', image, **place)
+    dataset = BandFiles(
+        tmp_path / 'scene', transforms=lambda sample: {'image': sample['image'] / 10000}
+    )
+    sampler = RandomPatchSampler(dataset, size=32, length=8)
+    loader = DataLoader(dataset, 4, sampler=sampler, collate_fn=stack_samples)
+    task = tasks.MoCo(bands=dataset.all_bands, groups=['natural_color'], texture=False, **SMALL)
+    trainer(tmp_path, max_steps=2).fit(task, loader)
+    assert task.global_step == 2
+
+
+@pytest.mark.filterwarnings('ignore:No positive samples')
+@pytest.mark.parametrize(
+    ('module', 'write', 'arguments', 'options'),
+    [
+        (
+            EuroSATDataModule, write_eurosat, {'bands': EuroSAT.all_band_names},
+            {'bands': EuroSAT.all_band_names, 'num_classes': 10},
+        ),
+        (
+            BigEarthNetDataModule, write_bigearthnet, {'bands': 's2', 'num_classes': 19},
+            {'bands': S2_BANDS, 'sensor': 'sentinel2_l2a', 'task': 'multilabel', 'loss': 'bce',
+             'num_classes': 19},
+        ),
+    ],
+    ids=['EuroSAT', 'BigEarthNet'],
+)  # fmt: skip
+def test_labelled_scenes_of_torchgeo_in_our_classification(
+    tmp_path, module, write, arguments, options
+):
+    datamodule = module(batch_size=2, root=write(tmp_path / 'data'), **arguments)
+    task = tasks.GroupClassification(model='test_resnet', groups=['natural_color'], **options)
+    with pytest.warns(UserWarning, match='see that images are reflectance'):
+        fit(tmp_path, task, datamodule)
+
+
 def test_unfolded_dates_are_those_that_were_stacked():
     dates = torch.rand(2, 3, 4, 5, 5)
     assert torch.equal(unfold_dates(dates.flatten(1, 2), SECO_BANDS), dates)
@@ -108,6 +168,21 @@ def test_seasonal_archive_in_pre_training_of_torchgeo(archive, tmp_path, name):
     )
     arguments = {'model': 'test_resnet', 'in_channels': 3} | STOCK[name]
     fit(tmp_path, getattr(stock, name)(**arguments), datamodule)
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_groups_as_augmentation_of_torchgeo(tmp_path, monkeypatch):
+    datamodule = seco(tmp_path / 'data', monkeypatch, 1)
+    datamodule.train_aug = K.AugmentationSequential(
+        SemanticGroups(SECO_BANDS, ['natural_color', 'near_infrared'], flatten=True),
+        LocalBinaryPattern(normalize=True),
+        data_keys=None,
+    )
+    seen = []
+    task = stock.MoCo('test_resnet', in_channels=6, memory_bank_size=8, size=16)
+    task.augmentation1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    fit(tmp_path, task, datamodule)
+    assert seen[0][1] == 6
 
 
 def test_no_time_axis_is_for_one_date(archive):
