@@ -117,7 +117,7 @@ def embedding_page(
     note = (
         f'Similarity is computed here from {len(reduction.scale)} principal components of '
         f'{values.shape[1]} dimensions, in 8 bits. Against the full cosine: rank correlation '
-        f'{agreement.rank_correlation:.4f}, {agreement.found:.0%} of the most similar 1 % found, '
+        f'{agreement.rank_correlation:.4f}, {agreement.found:.0%} of the most similar 1% found, '
         f'largest difference {agreement.error:.4f}.'
     )
     view.add_panel(names, explained, palette, sizes, note, table)
@@ -190,7 +190,7 @@ class _View:
             if size
         )
         what = 'location' if table else 'cell'
-        shares = ', '.join(f'{100 * share:.3g} %' for share in explained)
+        shares = ', '.join(f'{share:.1%}' for share in explained)
         panel = (
             f'<h2>Chosen {what}</h2><div id="info"><p>Click on a {what} to see what is similar.'
             '</p></div><h2>Cosine similarity</h2>'

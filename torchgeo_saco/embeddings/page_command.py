@@ -70,6 +70,6 @@ def map(
         f'{output}: {len(source)} {"locations" if table else "cells"}, {len(content) / 1e6:.1f} '
         f'MB; red, green and blue hold {sum(page.explained):.0%} of variance; similarities in the '
         f'browser: rank correlation with the full cosine {page.fidelity.rank_correlation:.4f}, '
-        f'{page.fidelity.found:.0%} of the most similar 1 % found, largest difference '
+        f'{page.fidelity.found:.0%} of the most similar 1% found, largest difference '
         f'{page.fidelity.error:.4f}\n'
     )
