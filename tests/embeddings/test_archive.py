@@ -3,6 +3,7 @@
 
 """Tests of tables of archives, by the command and by ``torchgeo predict``."""
 
+import datetime
 import shutil
 
 import numpy as np
@@ -28,6 +29,7 @@ from torchgeo_saco.embeddings.command import embed
 from torchgeo_saco.transforms import Reflectance
 
 from ..data.archives import ALL_BANDS, write_archive, write_tif
+from ..data.products import scene_bands, write_safe
 
 
 def write_table(trained, root, output, **arguments):
@@ -104,6 +106,24 @@ def test_predict_writes_the_same_table(trained, archive, tmp_path):
     np.testing.assert_allclose(vectors(found), vectors(wanted), atol=2e-3)
     with pytest.raises(FileExistsError):
         predicted(trained[1], archive, tmp_path / 'a.parquet')
+
+
+def test_cells_of_rasters_are_embedded_in_the_scale_of_their_product(trained, tmp_path):
+    bands = {band: scene_bands(0)[band] for band in ('B02', 'B03', 'B04', 'B08')}
+    root = tmp_path / 'products'
+    write_safe(root, datetime.date(2022, 5, 4), bands)
+    cells = {'layout': 'rasters', 'size': 16}
+    table = write_table(trained, root, tmp_path / 'a.parquet', dtype='float32', **cells)
+    dataset = SeasonalArchive(root, list(trained[1].bands), **cells)
+    assert len(table) == len(dataset) > 3
+    with torch.no_grad():
+        wanted = trained[1]((dataset[2]['image'].float() - 1000) / 10000)
+    np.testing.assert_allclose(vectors(table)[2], wanted[0], rtol=1e-4, atol=1e-5)
+    by_predict = predicted(trained[1], root, tmp_path / 'b.parquet', **cells)
+    # The callback writes float16 as default.
+    np.testing.assert_allclose(vectors(by_predict), vectors(table), rtol=1e-2, atol=1e-3)
+    with pytest.raises(ValueError, match='a scene takes no layout'):
+        write_table(trained, root, tmp_path / 'map.tif', layout='rasters')
 
 
 def test_rules_of_training_do_not_apply_to_predict(trained, tmp_path):

@@ -263,7 +263,7 @@ class SeasonalDataModule(NonGeoDataModule):
         """List every date of every location."""
         alone = {'dates': 1, 'item': 'date', 'other_dates': 'any', 'transforms': None}
         whole = SeasonalArchive(self.folder, **{**self.kwargs, **alone})
-        whole.require_reflectance(self.reflectance)
+        self.reflectance = whole.reflectance(self.reflectance)
         self.bands, self.classes = whole.bands, whole.classes
         self.predict_dataset = whole
         rank_zero_info(
@@ -277,8 +277,7 @@ class SeasonalDataModule(NonGeoDataModule):
         """Read the listing once and share it between the parts."""
         # transforms is named, so that configurations are not offered it.
         whole = SeasonalArchive(self.folder, dates=self.dates, transforms=None, **self.kwargs)
-        self._take_scale(whole)
-        whole.require_reflectance(self.reflectance)
+        self.reflectance = whole.reflectance(self.reflectance)
         self.bands, self.classes = whole.bands, whole.classes
         train, val, test = self._splits(whole)
         count = len(whole.locations)
@@ -320,25 +319,6 @@ class SeasonalDataModule(NonGeoDataModule):
         if not held_out.any():
             held_out = np.arange(len(names)) == _by_hash(names)[0]
         return held_out
-
-    def _take_scale(self, whole: SeasonalArchive) -> None:
-        """Take the scale that files say of their numbers, and refuse another one.
-
-        Of a scale that their names alone imply, what the user says counts.
-        """
-        scale, given = whole.source.scale, self.reflectance
-        if scale is None:
-            return
-        if given.unit is None and not given.offset:
-            self.reflectance = Reflectance(scale.unit, scale.offset)
-            return
-        unit = scale.unit if given.unit is None else given.unit
-        if whole.source.certain and not np.allclose((unit, given.offset), scale):
-            raise ValueError(
-                f'{self.folder} says that its numbers have unit {scale.unit:g} and offset '
-                f'{scale.offset:g}, and unit {unit:g} and offset {given.offset:g} are asked for; '
-                'leave out unit and offset'
-            )
 
     def _report(self, whole: SeasonalArchive) -> None:
         """Say what was found, and what was skipped."""

@@ -337,17 +337,36 @@ class SeasonalArchive(NonGeoDataset):
         """
         return self.source.read(location, scene)
 
-    def require_reflectance(self, reflectance: Reflectance) -> None:
-        """Refuse floats that are plainly no reflectance, by the first image.
+    def reflectance(self, given: Reflectance) -> Reflectance:
+        """Reflectance from stored numbers, by the scale that files say and the one that is given.
+
+        What metadata say cannot be contradicted; over what a name alone implies, such as a
+        processing baseline, the given unit or offset counts.
 
         Args:
-            reflectance: Knows the number of reflectance 1, if it is known.
+            given: Unit and offset as the user gives them.
+
+        Returns:
+            Reflectance of the images of this archive.
 
         Raises:
-            ValueError: If one is above 20 and no unit is known.
+            ValueError: If the files contradict, or numbers are floats that are plainly no
+                reflectance and no unit is known.
         """
-        if self.dtype.is_floating_point and reflectance.unit is None:
+        scale = self.source.scale
+        if scale is not None and given.unit is None and not given.offset:
+            given = Reflectance(scale.unit, scale.offset)
+        elif scale is not None and self.source.certain:
+            unit = scale.unit if given.unit is None else given.unit
+            if not np.allclose((unit, given.offset), scale):
+                raise ValueError(
+                    f'{self.root} says that its numbers have unit {scale.unit:g} and offset '
+                    f'{scale.offset:g}, and unit {unit:g} and offset {given.offset:g} are asked '
+                    'for; leave out unit and offset'
+                )
+        if self.dtype.is_floating_point and given.unit is None:
             require_reflectance(str(self.root), self[0]['image'].max().item())
+        return given
 
     def footprint(self, location: Location) -> BaseGeometry | None:
         """Ground of a location in longitude and latitude.

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 
-from ..archives.rasters import ProductError, SceneReader, open_scene
+from ..archives.rasters import CellOptions, ProductError, SceneReader, open_scene
 from ..archives.store import is_store
 from ..datasets import SeasonalArchive
 from ..transforms import Reflectance
@@ -70,7 +70,9 @@ def embed(
     device: str = 'auto',
     precision: Precision = '32',
     progress: bool = True,
-    **kwargs: Any,
+    layout: str | None = None,
+    size: int | None = None,
+    cells: CellOptions | None = None,
 ) -> None:
     r"""Write the embeddings of an archive as a table, or of a whole scene as a map.
 
@@ -110,7 +112,11 @@ def embed(
         device: cpu, cuda, or auto.
         precision: 32, or bf16 for a backbone in bfloat16, faster where the device has it.
         progress: Whether to show a progress bar.
-        **kwargs: Further arguments of :class:`~torchgeo_saco.datasets.SeasonalArchive`.
+        layout: Layout of an archive, such as ``rasters``, as of
+            :class:`~torchgeo_saco.datasets.SeasonalArchive`; None to tell it.
+        size: Side in pixels of a centred window of the images of an archive, or of the cells that
+            rasters are cut into.
+        cells: How rasters are found and cut into cells.
 
     Raises:
         ValueError: If an argument is out of range, or the weights do not fit the images.
@@ -139,13 +145,14 @@ def embed(
     )
     say = Console(soft_wrap=True, highlight=False).print
     if is_map:
-        if kwargs:
-            raise ValueError(f'a scene takes no {", ".join(kwargs)}, which is of archives')
+        for name, value in {'layout': layout, 'size': size, 'cells': cells}.items():
+            if value is not None:
+                raise ValueError(f'a scene takes no {name}, which is of archives; leave it out')
         lines = _embed_scene(options, stride, say)
     else:
         if stride is not None:
             raise ValueError('images of an archive are embedded whole; leave out stride')
-        lines = _embed_archive(options, kwargs, say)
+        lines = _embed_archive(options, {'layout': layout, 'size': size, 'cells': cells}, say)
     for line in lines:
         say(line)
 
@@ -210,10 +217,9 @@ def _embed_open_scene(
     fitted = list(encoder.unfitted)
     fit_to_scene(encoder, scene, grid)
     side = scene.metres_per_pixel
-    provenance = _provenance(options, encoder, scene.path, fitted, scene.offset)
+    provenance = _provenance(options, encoder, scene.path, fitted, scene.unit, scene.offset)
     provenance = replace(
         provenance,
-        unit=scene.unit,
         tile=tile,
         stride=grid.stride,
         metres_per_pixel=side,
@@ -242,11 +248,11 @@ def _embed_open_scene(
     return lines
 
 
-def _embed_archive(options: _Options, kwargs: dict[str, Any], say: Any) -> list[str]:
+def _embed_archive(options: _Options, form: dict[str, Any], say: Any) -> list[str]:
     """Write the table of an archive; what to say of it."""
     arguments = options.weights.arguments
     try:
-        archive = _open_archive(options, options.bands, kwargs)
+        archive = _open_archive(options, options.bands, form)
     except (ValueError, OSError) as error:
         if is_store(options.root) or not _is_scene(options):
             raise
@@ -255,15 +261,16 @@ def _embed_archive(options: _Options, kwargs: dict[str, Any], say: Any) -> list[
         ) from error
     bands = options.weights.needed_bands(archive.bands, archive.sensor_name)
     if bands != list(archive.bands):
-        archive = _open_archive(options, bands, kwargs)
-    reflectance = Reflectance(options.unit, options.offset or 0.0)
-    archive.require_reflectance(reflectance)
+        archive = _open_archive(options, bands, form)
+    reflectance = archive.reflectance(Reflectance(options.unit, options.offset or 0.0))
     size = options.tile or arguments.get('size')
     loaded = options.weights.load(archive.bands, archive.sensor_name)
     encoder = TileEncoder(loaded, options.weights, options.device, options.precision)
     fitted = list(encoder.unfitted)
     fit_to_archive(encoder, archive, reflectance, size)
-    provenance = _provenance(options, encoder, options.root, fitted, reflectance.offset)
+    provenance = _provenance(
+        options, encoder, options.root, fitted, reflectance.unit, reflectance.offset
+    )
     pixel = pixel_side(archive)
     seen = size or min(archive.shape)
     side = None if pixel is None else pixel * archive.shape[0] / seen
@@ -301,7 +308,7 @@ def _embed_archive(options: _Options, kwargs: dict[str, Any], say: Any) -> list[
 
 
 def _open_archive(
-    options: _Options, bands: Sequence[str] | None, kwargs: dict[str, Any]
+    options: _Options, bands: Sequence[str] | None, form: dict[str, Any]
 ) -> SeasonalArchive:
     """Open the archive, an item a date."""
     return SeasonalArchive(
@@ -315,12 +322,17 @@ def _open_archive(
         on_missing='drop',
         cache=False,
         transforms=None,
-        **kwargs,
+        **form,
     )
 
 
 def _provenance(
-    options: _Options, encoder: TileEncoder, source: str, fitted: list[str], offset: float
+    options: _Options,
+    encoder: TileEncoder,
+    source: str,
+    fitted: list[str],
+    unit: float | None,
+    offset: float,
 ) -> Provenance:
     """What archives and scenes say alike."""
     return Provenance(
@@ -332,7 +344,7 @@ def _provenance(
         groups=encoder.groups,
         source=os.path.abspath(source) if os.path.exists(source) else source,
         dimensions=encoder.dimensions,
-        unit=options.unit,
+        unit=unit,
         offset=offset,
         dtype=options.dtype,
         precision=options.precision,
