@@ -137,7 +137,7 @@ def test_pixels_in_degrees_are_read_as_stored(tmp_path):
     side = 0.0001014112844859978
     for day in ('20200504', '20200802'):
         files.write_raster(
-            tmp_path / f'S2_{day}.tif', gradient(), from_origin(73.29254430236014, 30.4, side, side),
+            tmp_path / f'S2_{day}.tif', gradient(), from_origin(73.2925443, 30.4, side, side),
             'EPSG:4326',
         )  # fmt: skip
     rasters = ProductRasters(tmp_path, naming=NAMING)
