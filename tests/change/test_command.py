@@ -15,11 +15,13 @@ from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.change.command import restored_task
 from torchgeo_saco.change.map import change_map
 from torchgeo_saco.cli import main
+from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.datasets import SeasonalArchive
 from torchgeo_saco.io.checkpoint import CheckpointError
 from torchgeo_saco.tasks import CACo, MoCo
 
 from ..data.archives import write_archive, write_tif
+from ..data.tasks import trainer
 
 SMALL = {
     'model': 'test_resnet', 'size': 16, 'queue_size': 8, 'output_dim': 8, 'hidden_dims': [16],
@@ -207,6 +209,15 @@ def test_task_is_named_where_the_checkpoint_does_not(root, tmp_path, capsys):
     assert 'CACo, CACoSimCLR, MoCo' in message
     run(*arguments, '--task', 'MoCo')
     assert (tmp_path / 'changes.parquet').is_file()
+
+
+def test_checkpoint_written_in_python_says_its_task(root, tmp_path):
+    datamodule = SeasonalDataModule(root=root, batch_size=2)
+    task = MoCo(**(SMALL | {'bands': None}))
+    run = trainer(tmp_path, max_steps=1, limit_val_batches=0)
+    run.fit(task, datamodule=datamodule)
+    run.save_checkpoint(tmp_path / 'last.ckpt')
+    assert type(restored_task(str(tmp_path / 'last.ckpt'))) is MoCo
 
 
 @pytest.mark.parametrize(

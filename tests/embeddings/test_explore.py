@@ -4,6 +4,7 @@
 """Tests of search, clusters, components and change against NumPy and scikit-learn."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import rasterio
 from affine import Affine
 from numpy.testing import assert_allclose, assert_array_equal
 from pyproj import Transformer
+from rasterio import crs
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import cosine_similarity
@@ -29,7 +31,7 @@ from torchgeo_saco.embeddings import (
     similarity,
 )
 from torchgeo_saco.embeddings import grid as grid_module
-from torchgeo_saco.embeddings.grid import coordinates
+from torchgeo_saco.embeddings.grid import Raster, coordinates
 from torchgeo_saco.embeddings.search import search_vectors
 from torchgeo_saco.io.raster import BandFileError
 
@@ -298,3 +300,11 @@ def test_figures(source):
         assert len(plot_table(table, column).axes[0].collections[0].get_offsets()) == 40
     with pytest.raises(ValueError, match="no column 'x'"):
         plot_table(table, 'x')
+
+
+def test_degrees_of_longitude_are_drawn_shorter():
+    values = np.zeros((1, 4, 4), 'float32')
+    degrees = Raster(values, Affine(0.1, 0, 10, 0, -0.1, 60.2), crs.CRS.from_epsg(4326), np.nan)
+    metres = replace(degrees, crs=crs.CRS.from_epsg(32631))
+    aspects = [plot_raster(raster).axes[0].get_aspect() for raster in (degrees, metres)]
+    assert aspects == [pytest.approx(2), 1]

@@ -40,6 +40,7 @@ def changes(
     device: str = 'auto',
     top: int = 10,
     least_locations: int = LEAST_LOCATIONS,
+    progress: bool = True,
     **kwargs: Any,
 ) -> None:
     r"""Say which locations of an archive have changed for good, without labels.
@@ -72,6 +73,7 @@ def changes(
         device: cpu, cuda, or auto.
         top: Locations in the table on screen.
         least_locations: Number of locations below which nothing is decided.
+        progress: Whether to show a progress bar.
         **kwargs: Further arguments of :class:`~torchgeo_saco.datasets.SeasonalArchive`.
 
     Raises:
@@ -110,7 +112,7 @@ def changes(
         Reflectance(unit, offset),
         batch_size,
         num_workers,
-        Console(stderr=True),
+        Console(stderr=True) if progress else None,
         least_locations,
     )
     result = result._replace(skipped=[*archive.skipped, *result.skipped])
@@ -150,7 +152,7 @@ def restored_task(path: str, name: str | None = None) -> ContrastiveTask:
         raise CheckpointError(
             f'{path} holds no task, at most weights; give a checkpoint that torchgeo-saco fit wrote'
         )
-    name = name or arguments.get('_class_path')
+    name = name or arguments.get('_class_path') or content.get('task')
     known = {task.__name__: task for task in _subclasses(ContrastiveTask)}
     if not name:
         raise CheckpointError(

@@ -3,6 +3,8 @@
 
 """Figures of what is made of embeddings."""
 
+import math
+
 import numpy as np
 from geopandas import GeoDataFrame
 from matplotlib import pyplot as plt
@@ -58,6 +60,9 @@ def plot_raster(
     if point is not None:
         axis.plot(*point, marker='o', markersize=9, mfc='none', mec='white', mew=3)
         axis.plot(*point, marker='o', markersize=9, mfc='none', mec='black', mew=1.2)
+    if not raster.crs.is_projected:
+        # A degree of longitude is shorter than one of latitude.
+        axis.set_aspect(1 / max(math.cos(math.radians((top + bottom) / 2)), 0.1))
     return _finish(axis, raster.crs.is_projected, title)
 
 

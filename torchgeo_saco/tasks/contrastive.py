@@ -468,6 +468,14 @@ class ContrastiveTask(BaseTask):
             self._log_embedding(query[self.season_space].mean(1), key[self.season_space])
         return loss
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the name of the task, which only the command line would add.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        checkpoint['task'] = type(self).__name__
+
     def on_after_backward(self) -> None:
         """Stop at images or a loss that are not finite, and log the loss.
 

@@ -133,6 +133,18 @@ def test_another_resolution_is_resampled_and_said(tmp_path):
     assert (whole(rasters)['image'][2].numpy() == 777).all()
 
 
+def test_pixels_in_degrees_are_read_as_stored(tmp_path):
+    side = 0.0001014112844859978
+    for day in ('20200504', '20200802'):
+        files.write_raster(
+            tmp_path / f'S2_{day}.tif', gradient(), from_origin(73.2925443, 30.4, side, side),
+            'EPSG:4326',
+        )  # fmt: skip
+    rasters = ProductRasters(tmp_path, naming=NAMING)
+    assert rasters.notes == []
+    np.testing.assert_array_equal(whole(rasters)['image'].numpy(), [gradient()] * 2)
+
+
 def test_no_data_is_zero_reflectance_and_not_valid(tmp_path):
     bands = files.scene_bands(0)
     bands['B02'][:10] = 0

@@ -451,7 +451,8 @@ def _outline(transform: Any, shape: tuple[int, int]) -> shapely.Polygon:
 def _length(transform: Any, axis: int) -> float:
     """Width or height of a pixel."""
     x, y = (transform.a, transform.d) if axis == 0 else (transform.b, transform.e)
-    return round(math.hypot(x, y), 9)
+    # Of degrees a pixel is a ten-thousandth, so digits count and not places behind the point.
+    return float(f'{math.hypot(x, y):.9g}')
 
 
 def _as_number(product: RasterProduct) -> int:
