@@ -111,7 +111,7 @@ def test_predict_writes_the_same_table(trained, archive, tmp_path):
 def test_cells_of_rasters_are_embedded_in_the_scale_of_their_product(trained, tmp_path):
     bands = {band: scene_bands(0)[band] for band in ('B02', 'B03', 'B04', 'B08')}
     root = tmp_path / 'products'
-    write_safe(root, datetime.date(2022, 5, 4), bands)
+    write_safe(root, datetime.date(2022, 5, 4), bands, level='1C')
     cells = {'layout': 'rasters', 'size': 16}
     table = write_table(trained, root, tmp_path / 'a.parquet', dtype='float32', **cells)
     dataset = SeasonalArchive(root, list(trained[1].bands), **cells)
