@@ -8,21 +8,14 @@ from pathlib import Path
 
 import pytest
 
-#: Notebooks that are quick enough for every run of the tests.
-QUICK = {'1_bands_and_texture.ipynb'}
-
 # Kernels take it over. Several that run at once, each with a thread for every processor, would wait
 # for one another.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 def pytest_collection_modifyitems(items):
-    """Leave all other notebooks to runs of all tests."""
+    """Leave notebooks to runs of all tests."""
     here = Path(__file__).parent
     for item in items:
-        if (
-            item.path.parent == here
-            and item.path.suffix == '.ipynb'
-            and item.path.name not in QUICK
-        ):
+        if item.path.parent == here and item.path.suffix == '.ipynb':
             item.add_marker(pytest.mark.slow)

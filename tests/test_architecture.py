@@ -5,6 +5,7 @@
 
 import ast
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,10 @@ LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 DATA = {'samplers', 'synthesis', 'archives', 'datasets', 'datamodules'}
 
 MODULES = sorted(PACKAGE.rglob('*.py'))
+NAMES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts) for path in MODULES}
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Modules of the package that a module imports, such as ``io.raster``."""
     package = path.relative_to(PACKAGE).parts[:-1]
@@ -47,8 +50,7 @@ def imported(path: Path) -> set[str]:
             base = [*package[: len(package) - node.level + 1]]
             base += node.module.split('.') if node.module else []
             names = ['.'.join([*base, alias.name]) for alias in node.names]
-            modules = {'.'.join(p.relative_to(PACKAGE).with_suffix('').parts) for p in MODULES}
-            found |= {name if name in modules else '.'.join(base) for name in names}
+            found |= {name if name in NAMES else '.'.join(base) for name in names}
         elif isinstance(node, ast.ImportFrom) and (node.module or '').startswith('torchgeo_saco.'):
             found.add(node.module.removeprefix('torchgeo_saco.'))
     return found - {''}

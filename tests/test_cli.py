@@ -84,6 +84,7 @@ def seasons(tmp_path_factory):
     return write_archive(tmp_path_factory.mktemp('seasons'), locations=8, dates=dates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('config', PRETRAIN, ids=lambda path: path.stem)
 def test_scale_of_the_papers(config, seasons, tmp_path, caplog):
     with caplog.at_level('INFO'):
@@ -241,6 +242,7 @@ def test_help_fits_on_a_few_screens(capsys):
     assert len(text.splitlines()) < 150
 
 
+@pytest.mark.slow
 def test_import_needs_no_optional_package():
     code = (
         'import sys\n'

@@ -4,8 +4,12 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
+
+import pytest
 import torchgeo.main
 before = set(sys.modules)
 import torchgeo_saco.cli, torchgeo_saco.callbacks, torchgeo_saco.datamodules, torchgeo_saco.tasks
@@ -13,6 +17,7 @@ print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))
 """
 
 
+@pytest.mark.slow
 def test_importing_the_command_line_loads_no_slow_library_that_torchgeo_does_not():
     answer = subprocess.run(  # noqa: S603
         [sys.executable, '-W', 'ignore', '-c', PROGRAM], capture_output=True, text=True, check=True

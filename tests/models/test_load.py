@@ -92,14 +92,19 @@ def test_checkpoint_of_ours_gives_the_features_of_its_task(tmp_path):
     encoder, plan, random, skipped, unfitted = parts(L2A, 'sentinel2_l2a', weights=path)
     assert (plan.model, random, skipped, unfitted) == ('test_resnet', False, [], [])
     image = torch.rand(2, 12, 16, 16)
-    assert torch.equal(encoder.eval().forward_groups(image), task.eval().forward_groups(image))
+    # Weights lie in another order in memory, which some processors round otherwise.
+    torch.testing.assert_close(
+        encoder.eval().forward_groups(image), task.eval().forward_groups(image)
+    )
 
 
 def test_bands_in_another_order_give_the_same_features(tmp_path):
     task, path = checkpoint(tmp_path)
     encoder = load_encoder(L2A[::-1], 'sentinel2_l2a', weights=path).encoder.eval()
     image = torch.rand(2, 12, 16, 16)
-    assert torch.equal(encoder.forward_groups(image.flip(1)), task.eval().forward_groups(image))
+    torch.testing.assert_close(
+        encoder.forward_groups(image.flip(1)), task.eval().forward_groups(image)
+    )
 
 
 def test_groups_are_matched_by_name_and_keep_their_statistics(tmp_path):

@@ -31,6 +31,9 @@ DATES = (
 TOLERANCE = 1e-9
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope='module')
 def places(tmp_path_factory):
     """Ten locations to train on and three held out, with two years of four dates."""

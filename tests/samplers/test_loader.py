@@ -79,6 +79,7 @@ def test_run_resumed_with_options_of_the_trainer(options, places, tmp_path):
         assert digest(resumed) == expected
 
 
+@pytest.mark.slow
 def test_killed_run_ends_where_the_unbroken_one_does(places, whole, tmp_path):
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload([__name__])

@@ -443,6 +443,7 @@ def test_graph_is_whole_and_gives_the_same_codes(method):
         assert torch.equal(compiled(image).nan_to_num(-1), module(image).nan_to_num(-1))
 
 
+@pytest.mark.slow
 def test_codes_in_a_compiled_graph_are_the_same():
     torch.compiler.reset()
     # Asks to be compiled itself, which within a graph it already is.
@@ -520,6 +521,7 @@ def test_compiled_codes_of_other_methods_are_the_same(method):
     assert same(found, local_binary_pattern(image, 4, 1.0, method))
 
 
+@pytest.mark.slow
 def test_compiled_module_is_the_function():
     module = LocalBinaryPattern(5, 1.0, normalize=True, compile=True)
     image = noise(2**15, 2, 3, 20, 21, dtype=torch.int16)

@@ -376,6 +376,7 @@ def test_a_run_that_was_ended_is_continued_to_the_same_store(
     assert all(path.stat().st_mtime_ns == time for path, time in whole.items())
 
 
+@pytest.mark.slow
 def test_killed_process_leaves_no_store(archive, store, tmp_path):
     output = tmp_path / 'store'
     code = (
@@ -400,6 +401,7 @@ def test_killed_process_leaves_no_store(archive, store, tmp_path):
     assert files(output) == files(store)
 
 
+@pytest.mark.slow
 def test_processes_pack_the_same(archive, store, tmp_path):
     assert pack(archive, tmp_path / 'store', workers=2).scenes == 24
     assert files(tmp_path / 'store') == files(store)
