@@ -31,6 +31,7 @@ from torchgeo.samplers import GridGeoSampler
 from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.embeddings.command import embed
 from torchgeo_saco.embeddings.encoding import NamedWeights
+from torchgeo_saco.runtime.precision import emulates_bfloat16
 from torchgeo_saco.tasks import MoCo
 
 TILE, STRIDE, BATCH = 64, 32, 64
@@ -67,7 +68,9 @@ def measure(folder: Path, options: Namespace) -> None:
     rows, targets = [], []
     for name, groups in ENCODERS.items():
         weights = write_checkpoint(folder / f'{len(rows)}.ckpt', groups)
-        ways = {'TorchGeo': None, 'ours': '32', 'ours, bf16': 'bf16'}
+        ways = {'TorchGeo': None, 'ours': '32'}
+        if not emulates_bfloat16(reporting.device()):
+            ways['ours, bf16'] = 'bf16'
         times: dict[str, list[float]] = {way: [] for way in ways}
         for repeat in range(2 if options.quick else 4):
             for way, precision in ways.items():

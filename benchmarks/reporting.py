@@ -162,7 +162,7 @@ def device_name() -> str:
     """Class of the device, as part of a file name."""
     if not torch.cuda.is_available():
         return 'cpu'
-    return re.sub(r'[^a-z0-9]+', '_', torch.cuda.getdevice_name().lower()).strip('_')
+    return re.sub(r'[^a-z0-9]+', '_', torch.cuda.get_device_name().lower()).strip('_')
 
 
 def amount(value: Any, unit: str = '') -> str:
