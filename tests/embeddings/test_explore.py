@@ -291,15 +291,42 @@ def test_figures(source):
     ):
         figure = plot_raster(raster, 'title', centre(5, 20))
         axis = figure.axes[0]
-        assert axis.images[0].get_extent() == [500000, 502400, 1998400, 2000000]
+        assert (*axis.get_xlim(), *axis.get_ylim()) == (500000, 502400, 1998400, 2000000)
         assert axis.get_xlabel() == 'easting (m)'
     table = embedding_table()
     table['cluster'] = kmeans(table, 2)['cluster']
     table['similarity'] = similarity(table, '000')['similarity']
     for column in ('cluster', 'similarity'):
         assert len(plot_table(table, column).axes[0].collections[0].get_offsets()) == 40
+        legend = [axis.get_legend() for axis in plot_table(table, column).axes]
+        assert (legend[0] is not None) == (column == 'cluster')
     with pytest.raises(ValueError, match="no column 'x'"):
         plot_table(table, 'x')
+
+
+NORTH_UP = Affine(10, 0, 100, 0, -10, 200)
+
+
+@pytest.mark.parametrize(
+    'transform',
+    [NORTH_UP, Affine(10, 0, 100, 0, 10, 200), NORTH_UP @ Affine.rotation(30)],
+    ids=['north up', 'south up', 'rotated'],
+)
+def test_rasters_are_drawn_where_they_lie(transform):
+    values = np.zeros((1, 40, 40), 'float32')
+    values[0, 10, 30] = 1
+    figure = plot_raster(Raster(values, transform, crs.CRS.from_epsg(32631), np.nan))
+    axis = figure.axes[0]
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+
+    def color(column, row):
+        """Colour on the canvas of a point of the raster."""
+        x, y = axis.transData.transform(coordinates(transform, column, row))
+        return pixels[len(pixels) - 1 - int(y), int(x)].tolist()
+
+    assert color(30.5, 10.5) == [253, 231, 36]
+    assert color(30.5, 13.5) != color(30.5, 10.5)
 
 
 def test_degrees_of_longitude_are_drawn_shorter():

@@ -4,13 +4,17 @@
 """Figures of what is made of embeddings."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from geopandas import GeoDataFrame
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
+from matplotlib.transforms import Affine2D
 
 from .clusters import cluster_colors
 from .grid import Raster, coordinates
@@ -38,23 +42,17 @@ def plot_raster(
     """
     if axis is None:
         _, axis = plt.subplots(figsize=(7, 5.5), layout='constrained')
-    count, height, width = raster.values.shape
-    left, top = coordinates(raster.transform, 0, 0)
-    right, bottom = coordinates(raster.transform, width, height)
-    extent = (left, right, bottom, top)
     missing = raster.missing
-    if count == 3:
+    if len(raster.values) == 3:
         alpha = np.where(missing, 0, 255).astype('uint8')
-        axis.imshow(np.dstack([*raster.values, alpha]), extent=extent, interpolation='nearest')
+        _show(axis, raster, np.dstack([*raster.values, alpha]))
     elif raster.colors:
-        _plot_clusters(axis, raster, missing, extent)
+        _plot_clusters(axis, raster, missing)
     else:
         values = np.ma.masked_array(raster.values[0], missing)
         # A few cells far off would leave one colour for all others.
         low, high = np.percentile(values.compressed(), (2, 98)) if values.count() else (0, 1)
-        drawn = axis.imshow(
-            values, extent=extent, interpolation='nearest', cmap='viridis', vmin=low, vmax=high
-        )
+        drawn = _show(axis, raster, values, cmap='viridis', vmin=low, vmax=high)
         name = raster.descriptions[0] if raster.descriptions else None
         axis.figure.colorbar(drawn, ax=axis, label=name, extend='both')
     if point is not None:
@@ -62,7 +60,8 @@ def plot_raster(
         axis.plot(*point, marker='o', markersize=9, mfc='none', mec='black', mew=1.2)
     if not raster.crs.is_projected:
         # A degree of longitude is shorter than one of latitude.
-        axis.set_aspect(1 / max(math.cos(math.radians((top + bottom) / 2)), 0.1))
+        middle = sum(axis.get_ylim()) / 2
+        axis.set_aspect(1 / max(math.cos(math.radians(middle)), 0.1))
     return _finish(axis, raster.crs.is_projected, title)
 
 
@@ -100,6 +99,7 @@ def plot_table(
         numbers = values.astype(int).to_numpy()
         colors = np.array(list(cluster_colors(numbers.max() + 1).values()))[numbers] / 255
         axis.scatter(points.x, points.y, c=colors, s=30, edgecolors='0.3', linewidths=0.4)
+        _cluster_legend(axis, numbers, dict(zip(numbers, colors, strict=True)))
     else:
         drawn = axis.scatter(
             points.x, points.y, c=values.astype(float), s=30, edgecolors='0.3', linewidths=0.4
@@ -119,17 +119,34 @@ def _finish(axis: Axes, projected: bool, title: str | None) -> Figure:
     return axis.figure.get_figure(root=True)
 
 
-def _plot_clusters(
-    axis: Axes, raster: Raster, missing: np.ndarray, extent: tuple[float, float, float, float]
-) -> None:
-    """Clusters in their colours, with a legend of the first ones."""
+def _show(axis: Axes, raster: Raster, image: np.ndarray, **options: Any) -> AxesImage:
+    """Draw an image where the raster lies, also one that is rotated."""
+    height, width = image.shape[:2]
+    a, b, c, d, e, f, *_ = raster.transform
+    place = Affine2D(np.array([[a, b, c], [d, e, f], [0, 0, 1]])) + axis.transData
+    drawn = axis.imshow(
+        image, extent=(0, width, height, 0), interpolation='nearest', transform=place, **options
+    )
+    corners = [(0, 0), (width, 0), (0, height), (width, height)]
+    x, y = zip(*(coordinates(raster.transform, *corner) for corner in corners), strict=True)
+    axis.set(xlim=(min(x), max(x)), ylim=(min(y), max(y)))
+    return drawn
+
+
+def _plot_clusters(axis: Axes, raster: Raster, missing: np.ndarray) -> None:
+    """Clusters in their colours."""
     numbers = np.where(missing, 0, raster.values[0])
     palette = np.array([raster.colors[number] for number in sorted(raster.colors)], 'uint8')
     alpha = np.where(missing, 0, 255).astype('uint8')
-    axis.imshow(np.dstack([palette[numbers], alpha]), extent=extent, interpolation='nearest')
-    present, sizes = np.unique(numbers[~missing], return_counts=True)
+    _show(axis, raster, np.dstack([palette[numbers], alpha]))
+    _cluster_legend(axis, numbers[~missing], dict(enumerate(palette / 255)))
+
+
+def _cluster_legend(axis: Axes, numbers: np.ndarray, colors: Mapping[int, np.ndarray]) -> None:
+    """Name the first clusters, with their share."""
+    present, sizes = np.unique(numbers, return_counts=True)
     handles = [
-        Patch(facecolor=palette[number] / 255, label=f'{number} ({size / sizes.sum():.0%})')
+        Patch(facecolor=tuple(colors[number]), label=f'{number} ({size / sizes.sum():.0%})')
         for number, size in list(zip(present, sizes, strict=True))[:_LEGEND]
     ]
     axis.legend(
