@@ -19,6 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from torchgeo_saco.embeddings import map as maps
 from torchgeo_saco.embeddings.command import embed
 from torchgeo_saco.embeddings.tiles import TileGrid
+from torchgeo_saco.io.lock import exclusive
 
 from ..data.products import ORIGIN, landsat_bands, scene_bands, write_landsat, write_safe
 from ..data.weights import write_checkpoint
@@ -167,6 +168,18 @@ def test_a_killed_run_goes_on(trained, scene, tmp_path, monkeypatch):
     limited(None)
     write_map(trained, root, other, offset=-100.0)
     assert len(calls) == resumed + 5
+
+
+def test_two_runs_do_not_write_one_map(trained, scene, tmp_path):
+    root, _ = scene()
+    output = tmp_path / 'map.tif'
+    with (
+        exclusive(tmp_path / '.map.tif.lock', ''),
+        pytest.raises(ValueError, match=r'another run writes .*map\.tif; wait'),
+    ):
+        write_map(trained, root, output)
+    write_map(trained, root, output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['map.tif', 'scene']
 
 
 def test_a_full_disk_is_said_and_leaves_no_map(trained, scene, tmp_path):

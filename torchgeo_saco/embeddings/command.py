@@ -14,6 +14,7 @@ from rich.console import Console
 from ..archives.rasters import CellOptions, ProductError, SceneReader, open_scene
 from ..archives.store import is_store
 from ..datasets import SeasonalArchive
+from ..io.lock import exclusive
 from ..transforms import Reflectance
 from .archive import embed_archive, fit_to_archive
 from .encoding import DEFAULT_TILE, NamedWeights, Precision, TileEncoder
@@ -144,15 +145,16 @@ def embed(
         Console(stderr=True) if progress else None,
     )
     say = Console(soft_wrap=True, highlight=False).print
-    if is_map:
-        for name, value in {'layout': layout, 'size': size, 'cells': cells}.items():
-            if value is not None:
-                raise ValueError(f'a scene takes no {name}, which is of archives; leave it out')
-        lines = _embed_scene(options, stride, say)
-    else:
-        if stride is not None:
-            raise ValueError('images of an archive are embedded whole; leave out stride')
-        lines = _embed_archive(options, {'layout': layout, 'size': size, 'cells': cells}, say)
+    form = {'layout': layout, 'size': size, 'cells': cells}
+    lock = path.with_name(f'.{path.name}.lock')
+    with exclusive(lock, f'another run writes {path}; wait for it, or name another output'):
+        try:
+            if is_map:
+                lines = _embed_scene(options, stride, form, say)
+            else:
+                lines = _embed_archive(options, stride, form, say)
+        finally:
+            lock.unlink()
     for line in lines:
         say(line)
 
@@ -174,8 +176,13 @@ def _require_arguments(
         raise ValueError(f'{path} cannot be written; make the folder {path.parent} first')
 
 
-def _embed_scene(options: _Options, stride: int | None, say: Any) -> list[str]:
+def _embed_scene(
+    options: _Options, stride: int | None, form: dict[str, Any], say: Any
+) -> list[str]:
     """Write the map of a scene; what to say of it."""
+    for name, value in form.items():
+        if value is not None:
+            raise ValueError(f'a scene takes no {name}, which is of archives; leave it out')
     if options.groups:
         raise ValueError('a map holds the embedding alone; leave out groups')
     if options.dtype == 'float16':
@@ -248,8 +255,12 @@ def _embed_open_scene(
     return lines
 
 
-def _embed_archive(options: _Options, form: dict[str, Any], say: Any) -> list[str]:
+def _embed_archive(
+    options: _Options, stride: int | None, form: dict[str, Any], say: Any
+) -> list[str]:
     """Write the table of an archive; what to say of it."""
+    if stride is not None:
+        raise ValueError('images of an archive are embedded whole; leave out stride')
     arguments = options.weights.arguments
     try:
         archive = _open_archive(options, options.bands, form)
