@@ -143,3 +143,9 @@ def test_unreadable_folder_is_not_empty(tmp_path, monkeypatch, function, locked)
     monkeypatch.setattr(os, function, refuse)
     with pytest.raises(PermissionError, match=f'{locked} cannot be listed: permission denied'):
         read_layout(tmp_path, SENTINEL2_L1C)
+
+
+@pytest.mark.parametrize('path_row', ['198012', '198030', '203032', '190022', '126046'])
+def test_path_and_row_of_landsat_are_no_date(path_row):
+    name = f'LC08_L2SP_{path_row}_20210603_20210611_02_T1'
+    assert scene_date(name) == datetime.date(2021, 6, 3)

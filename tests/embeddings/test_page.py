@@ -202,6 +202,18 @@ def test_scene_in_natural_color(folder):
         scene_picture([folder / 'B04.tif', folder / 'B03.tif'])
 
 
+def test_many_clusters_have_colors(folder, monkeypatch):
+    drawn = []
+
+    def draw(_, colors):
+        drawn.append(colors)
+        return page_module._EMPTY
+
+    monkeypatch.setattr(page_module, 'cell_picture', draw)
+    page_module.embedding_page(open_embedding_map(folder / 'map.tif'), clusters=300)
+    assert len(np.unique(drawn[1], axis=0)) == 20
+
+
 def test_pictures_of_products_are_those_of_their_bands(tmp_path):
     bands = {band: scene_bands(0)[band] for band in ('B02', 'B03', 'B04')}
     folder = write_safe(tmp_path, datetime.date(2022, 5, 4), bands)

@@ -374,7 +374,8 @@ def _scene_text(scene: SceneReader, grid: TileGrid, encoder: TileEncoder) -> str
             f'{side * grid.tile:.4g} m'
         )
     return (
-        f'{scene.path}: {scene.shape[1]} x {scene.shape[0]} px of {", ".join(scene.bands)}; '
+        f'{scene.path}: {scene.shape[1]} x {scene.shape[0]} px of {", ".join(scene.bands)} of '
+        f'{scene.sensor}; '
         f'{ground} (tile {grid.tile} px, stride {grid.stride} px)\n'
         f'groups: {", ".join(encoder.groups)}'
     )

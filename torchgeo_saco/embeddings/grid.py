@@ -272,7 +272,11 @@ def open_embedding_map(path: str | os.PathLike[str]) -> EmbeddingRaster:
             f'{path} is not georeferenced; embed a scene that is, by torchgeo-saco embed'
         )
     if b or d or a <= 0 or e >= 0:
-        raise BandFileError(f'{path} does not lie north up; warp it, such as by gdalwarp')
+        raise BandFileError(
+            f'{path} does not lie north up; warp the scene, such as by gdalwarp, and embed it again'
+        )
+    if found.dimensions < 2:
+        raise BandFileError(f'{path} has one band, and is no embedding map')
     return found
 
 

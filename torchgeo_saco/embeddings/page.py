@@ -263,8 +263,8 @@ def _add_map(
         address, ground = scene_picture(image)
         names['scene'] = view.add_image('scene', 'scene, natural color', address, ground, True)
     rgb = colored.values.reshape(3, -1).T[positions]
-    palette = np.array([*labels.colors.values()] or [(0, 0, 0)], 'uint8')
-    colors = palette[labels.values.ravel()[positions] % len(palette)]
+    numbers = labels.values.ravel()[positions]
+    colors = np.array([*cluster_colors(int(numbers.max()) + 1).values()], 'uint8')[numbers]
     for key, name, values, show in (
         ('components', 'principal components', rgb, not image),
         ('clusters', 'clusters', colors, False),

@@ -13,9 +13,10 @@ from typing import Any, Self
 from torch import nn
 
 from .. import __version__
+from ..io.formats import PROVENANCE_TAG
 
 #: Key of the text in the metadata of a table, and in the tags of a map.
-KEY = 'torchgeo_saco'
+KEY = PROVENANCE_TAG
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def similarity(
 def neighbors(
     source: Embeddings, query: Query, count: int = 10, crs: str | CRS | None = 'EPSG:4326'
 ) -> GeoDataFrame:
-    """The cells or locations most similar to one, which is the first of them.
+    """The cells or locations most similar to one, which is among them, as are its equals.
 
     Args:
         source: Map or table.

@@ -56,6 +56,7 @@ class EmbeddingWriter(BasePredictionWriter):
         self.dtype = check_choice('dtype', dtype, DTYPES)
         self.groups = groups
         self._parts: TableParts | None = None
+        self._batch_size = 0
         self._rows: EmbeddingRows | None = None
         self._footprints: LocationFootprints | None = None
 
@@ -106,8 +107,10 @@ class EmbeddingWriter(BasePredictionWriter):
             self._rows = EmbeddingRows(dimensions, self.dtype, names)
         items = len(prediction_rows(prediction))
         dates = len(embedding) // items
-        first = batch_idx * items * trainer.world_size + trainer.global_rank
-        # Without indices, batches are dealt out item by item.
+        if batch_idx == 0:
+            self._batch_size = items
+        # Without indices, batches are dealt out item by item; the last may be short.
+        first = batch_idx * self._batch_size * trainer.world_size + trainer.global_rank
         found = batch_indices or [first + trainer.world_size * item for item in range(items)]
         index = [dates * item + date for item in found for date in range(dates)]
         numbers = index if location is None else location.repeat_interleave(dates).tolist()

@@ -12,6 +12,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from .raster import BandFileError
 
+#: Tag of what is made of embeddings, in which it says from what.
+PROVENANCE_TAG = 'torchgeo_saco'
+
 # No other format is opened, whatever a file holds.
 _DRIVERS = {'.jp2': 'JP2OpenJPEG', '.nc': 'netCDF'}
 

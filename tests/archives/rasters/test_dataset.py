@@ -214,3 +214,38 @@ def test_a_file_that_is_damaged_later_is_named(tmp_path):
         file.truncate(5000)
     with pytest.raises(ProductError, match=r'x_20200104.tif cannot be read'):
         whole(rasters)
+
+
+@pytest.mark.parametrize('nodata', [float(np.finfo('float32').min), -9999.0, float('nan')])
+def test_any_number_marks_missing_floats(tmp_path, nodata):
+    image = np.random.default_rng(0).uniform(0.05, 0.3, (2, 24, 24)).astype('float32')
+    image[:, 3, 4] = nodata
+    files.write_raster(tmp_path / '20200504.tif', image, from_origin(X, Y, 10, 10), nodata=nodata)
+    sample = whole(ProductRasters(tmp_path, naming=NAMING))
+    assert np.argwhere(~sample['valid'].numpy()).tolist() == [[0, 3, 4]]
+    found = sample['image'][0].numpy()
+    image[:, 3, 4] = 0
+    np.testing.assert_array_equal(found, image)
+
+
+def test_missing_pixels_of_one_band_are_no_numbers_of_warped_ones(tmp_path):
+    for number, shift in enumerate((0, 0, 3)):
+        image = np.random.default_rng(number).integers(500, 3000, (2, 40, 40)).astype('int16')
+        image[1, 10:20] = -9999
+        files.write_raster(
+            tmp_path / f'2020050{number + 1}.tif', image,
+            from_origin(X + shift, Y - shift, 10, 10), nodata=-9999,
+        )  # fmt: skip
+    sample = whole(ProductRasters(tmp_path, naming=NAMING))
+    images = sample['image'].numpy().swapaxes(0, 1)
+    seen = images[:, sample['valid'].numpy()]
+    assert seen.min() >= 500 and len(seen[0]) > 2000
+
+
+def test_every_band_counts_as_missing(tmp_path):
+    image = np.random.default_rng(0).integers(500, 3000, (2, 64, 64)).astype('uint16')
+    image[1, :32] = 0
+    files.write_raster(tmp_path / '20200504.tif', image, from_origin(X, Y, 10, 10), nodata=0)
+    rasters = ProductRasters(tmp_path, naming=NAMING)
+    seen = rasters.read_mask(str(tmp_path / '20200504.tif'), (X, Y - 640, X + 640, Y), (10, 10))
+    np.testing.assert_array_equal(seen, (image != 0).all(0))

@@ -8,13 +8,15 @@ import shutil
 
 import numpy as np
 import pytest
+import rasterio
 from rasterio.transform import from_origin
 
 from tests.data import products as files
-from torchgeo_saco.archives.rasters import Naming, ProductError, find_products
+from torchgeo_saco.archives.rasters import Naming, ProductError, find_product, find_products
 
 DAY = datetime.date(2020, 5, 4)
 CLEAR = np.ones((24, 24), np.uint16)
+GROUND = from_origin(*files.ORIGIN, 10, 10)
 
 
 @pytest.mark.parametrize(
@@ -154,3 +156,64 @@ def test_a_folder_without_rasters_says_what_is_read(tmp_path):
     (tmp_path / 'x_20200101_B02.tif').write_bytes(b'II*\0')
     with pytest.raises(ValueError, match=r'x_20200101_B02.tif cannot be read'):
         find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+
+
+def test_bands_below_a_product_have_its_offset(tmp_path):
+    files.write_safe(tmp_path, datetime.date(2022, 5, 4), files.scene_bands(0))
+    (safe,) = tmp_path.iterdir()
+    found = find_product(next(safe.rglob('R10m')))
+    assert found.scale == pytest.approx((10000, -1000)) and 'B02' in found.bands
+
+
+def test_scales_that_differ_between_bands_are_refused(tmp_path):
+    for band, scale in (('B02', 1e-4), ('B08', 5e-4)):
+        path = tmp_path / '20200504' / f'{band}.tif'
+        files.write_raster(path, np.ones((8, 8), 'uint16'), GROUND)
+        with rasterio.open(path, 'r+') as file:
+            file.scales = [scale]
+    with pytest.raises(ProductError, match='different scales and offsets'):
+        find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+
+
+def test_several_bands_under_the_name_of_one_are_refused(tmp_path):
+    files.write_raster(tmp_path / '20200504_b4.tif', np.ones((4, 8, 8), 'uint16'), GROUND)
+    with pytest.raises(ProductError, match=r'b4\.tif has 4 bands and is named as one; rename it'):
+        find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+
+
+def test_what_is_made_of_embeddings_is_no_scene(tmp_path):
+    path = files.write_raster(tmp_path / '20200504.tif', np.ones((4, 8, 8), 'float32'), GROUND)
+    with rasterio.open(path, 'r+') as file:
+        file.update_tags(torchgeo_saco='{}')
+    with pytest.raises(ProductError, match='made of embeddings and no scene; move it'):
+        find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+
+
+def test_bands_of_landsat_under_other_names_are_of_no_guessed_sensor(tmp_path):
+    for name in ('LC08_20210603', 'HLS.L30.T31UFS.2021154'):
+        for band in ('B02', 'B05'):
+            path = tmp_path / name / f'{name}_{band}.tif'
+            files.write_raster(path, np.ones((8, 8), 'uint16'), GROUND)
+        with pytest.raises(ProductError, match='does not say its sensor'):
+            find_product(tmp_path / name, Naming(undated=True, guess_sensor=True))
+
+
+def test_a_sensor_that_contradicts_the_product_is_refused(tmp_path):
+    scene = files.write_landsat(tmp_path, datetime.date(2021, 6, 3), files.landsat_bands(0))
+    with pytest.raises(ProductError, match='is of landsat_8_9, and sensor=sentinel2_l2a is asked'):
+        find_product(tmp_path / scene, Naming(sensor='sentinel2_l2a'))
+
+
+def test_landsat_without_bands_is_refused(tmp_path):
+    name = 'LC08_L2SP_198030_20210603_20210611_02_T1_QA_PIXEL.TIF'
+    files.write_raster(tmp_path / name, np.ones((8, 8), 'uint16'), GROUND)
+    with pytest.raises(ProductError, match='no band to read'):
+        find_products(tmp_path)
+
+
+def test_the_scene_without_a_name_of_its_own_is_that_of_the_folder(tmp_path):
+    folder = tmp_path / '20200504'
+    for name in ('B02', 'B03', 'clusters_b2'):
+        files.write_raster(folder / f'{name}.tif', np.ones((8, 8), 'uint16'), GROUND)
+    found = find_product(folder, Naming(sensor='sentinel2_l2a'))
+    assert list(found.bands) == ['B02', 'B03']

@@ -141,6 +141,10 @@ def test_cells_belong_to_rasters(tmp_path):
         SeasonalArchive(tmp_path, cells=CellOptions())
     with pytest.raises(ValueError, match='max_masked is a share'):
         CellOptions(max_masked=1.5)
+    with pytest.raises(ValueError, match='no group'):
+        CellOptions(date_regex=r'\d{8}')
+    with pytest.raises(ValueError, match='no regular expression'):
+        CellOptions(date_regex='(?P<date>')
 
 
 def test_datasets_of_torchgeo_are_read_by_class_path(tmp_path):

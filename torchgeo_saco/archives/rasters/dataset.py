@@ -192,7 +192,7 @@ class ProductRasters(RasterDataset):
     def read_mask(
         self, name: str, area: tuple[float, float, float, float], res: tuple[float, float]
     ) -> np.ndarray:
-        """Where one product shows the ground, by its own mask of clouds and its first band.
+        """Where one product shows the ground, by its mask and one band, or else by all its bands.
 
         Args:
             name: Name of the product.
@@ -203,7 +203,11 @@ class ProductRasters(RasterDataset):
             False where the ground is hidden or there is no data, (H, W).
         """
         product = self.products[name]
-        layers: list[tuple[ProductBand, MaskSource | None]] = [(product.bands[self.bands[0]], None)]
+        # Masks of products tell missing pixels, too, and all bands take long to read.
+        bands = self.bands[:1] if product.mask is not None else self.bands
+        layers: list[tuple[ProductBand, MaskSource | None]] = [
+            (product.bands[band], None) for band in bands
+        ]
         if product.mask is not None:
             layers += [(source, product.mask) for source in product.mask.sources]
         shown: Any = None
@@ -263,6 +267,8 @@ class ProductRasters(RasterDataset):
         return WarpedVRT(
             file, crs=self.grid.crs, transform=transform, width=width, height=height,
             resampling=Resampling[resampling],
+            # Bands end at different pixels, and one that is missing is no number for another.
+            UNIFIED_SRC_NODATA='NO',
         )  # fmt: skip
 
     def footprint_from_datasource(self, datasource: Any) -> shapely.Polygon | None:

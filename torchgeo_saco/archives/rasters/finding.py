@@ -15,7 +15,7 @@ from typing import NamedTuple
 from torchgeo.datasets.utils import Path
 
 from ...bands import SENSORS, Sensor, band_name, band_names, known_sensor
-from ...io.formats import open_product_file
+from ...io.formats import PROVENANCE_TAG, open_product_file
 from ..layout import UNDATED, is_data
 from ..readers import Scale
 from .landsat import LANDSAT_FILE, read_landsat
@@ -42,6 +42,9 @@ _BAND_FILE = re.compile(
     r'(?:_(?P<resolution>\d\d)m)?',
     re.IGNORECASE,
 )
+# Names of Landsat and of the harmonized product, whose bands have numbers as those of Sentinel-2.
+_OTHER_SENSOR = re.compile(r'L[COTEM]0\d|HLS\.', re.IGNORECASE)
+
 # Bands that a message names.
 _LISTED = 8
 
@@ -126,8 +129,16 @@ def find_product(path: Path, naming: Naming | None = None) -> RasterProduct:
     if not found:
         raise ProductError(_nothing(path))
     if len(found) > 1:
+        named = [product for product in found if product.name == path]
+        if not named:
+            raise ProductError(
+                f'{path} holds several scenes; give the path of one, such as {found[0].name}'
+            )
+        found = named
+    sensor = found[0].sensor
+    if None not in (naming.sensor, sensor) and naming.sensor != sensor:
         raise ProductError(
-            f'{path} holds several scenes; give the path of one, such as {found[0].name}'
+            f'{found[0].name} is of {sensor}, and sensor={naming.sensor} is asked for; leave it out'
         )
     return found[0]
 
@@ -273,17 +284,21 @@ def _band_files(
             'remove them'
         )
     order = [band for band in known.bands if band in bands]
-    label = scene if sentinel2_sensor(scene) else os.path.basename(folder)
     return RasterProduct(
         os.path.normpath(path), _date(root, path if scene else folder, naming), sensor,
         {band: bands[band] for band in order},
-        sentinel2_scale(label) or _file_scale(bands[order[0]].path),
+        _one_scale(path, [bands[band].path for band in order]) or sentinel2_scale(path),
         mask=mask, passed_over=tuple(passed_over),
     )  # fmt: skip
 
 
 def _image_file(root: str, path: str, naming: Naming) -> RasterProduct:
     """A file of several bands."""
+    with open_product_file(path) as file:
+        if PROVENANCE_TAG in file.tags():
+            raise ProductError(
+                f'{path} is made of embeddings and no scene; move it out of the folder of rasters'
+            )
     described = _own_names(path)
     count = len(described)
     sensor = _sensor(path, naming, naming.bands_in_file or described)
@@ -315,7 +330,7 @@ def _image_file(root: str, path: str, naming: Naming) -> RasterProduct:
     )
     return RasterProduct(
         path, _date(root, path, naming), sensor, {band: bands[band] for band in order},
-        sentinel2_scale(os.path.basename(path)) or _file_scale(path), mask=mask,
+        _one_scale(path, [path]) or sentinel2_scale(path), mask=mask,
         passed_over=tuple(f'band {text} of {os.path.basename(path)}' for text in unnamed
                           if text.upper() not in _MASKS),
     )  # fmt: skip
@@ -337,7 +352,7 @@ def _sensor(path: str, naming: Naming, bands: Iterable[str]) -> str:
     if naming.sensor is not None and found is not None and naming.sensor != found:
         raise ProductError(f'{path} is of {found}; set sensor to that, or leave it out')
     known = naming.sensor or found
-    if known is None and naming.guess_sensor:
+    if known is None and naming.guess_sensor and not _OTHER_SENSOR.search(os.path.basename(path)):
         known = most_likely_sensor(bands)
     if known is None:
         names = list(filter(None, bands))
@@ -359,8 +374,20 @@ def _date(root: str, path: str, naming: Naming) -> datetime.date:
         raise
 
 
-def _file_scale(path: str) -> Scale | None:
-    """Scale and offset that a file says of its numbers."""
-    with open_product_file(path) as file:
-        scale, offset = file.scales[0], file.offsets[0]
+def _one_scale(name: str, paths: Iterable[str]) -> Scale | None:
+    """Scale and offset that files say of their numbers, refused if they say several."""
+    found = set()
+    for path in paths:
+        with open_product_file(path) as file:
+            if file.count > 1 and path != name:
+                raise ProductError(
+                    f'{path} has {file.count} bands and is named as one; rename it, such as '
+                    'scene.tif'
+                )
+            found |= set(zip(file.scales, file.offsets, strict=True))
+    if len(found) > 1:
+        raise ProductError(
+            f'bands of {name} have different scales and offsets: {sorted(found)}; write them alike'
+        )
+    ((scale, offset),) = found
     return None if (scale, offset) == (1, 0) else Scale(1 / scale, offset / scale)

@@ -60,6 +60,11 @@ def read_landsat(folder: str, scene: str, layers: Mapping[str, str]) -> RasterPr
             passed_over.append(f'{name} (thermal)')
         else:
             bands[band] = ProductBand(os.path.join(folder, name))
+    if not bands:
+        raise ProductError(
+            f'{path} has files of {", ".join(sorted(layers))} and no band to read; files of bands '
+            'are named as in SR_B4.TIF'
+        )
     order = [band for band in known_sensor(sensor).bands if band in bands]
     quality = layers.get('QA_PIXEL')
     mask = None

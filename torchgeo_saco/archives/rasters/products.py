@@ -110,7 +110,7 @@ def sentinel2_sensor(name: str) -> str | None:
 
 
 def sentinel2_scale(name: str) -> Scale | None:
-    """Scale that the processing baseline in the name of a Sentinel-2 product implies.
+    """Scale that the processing baseline in the name or path of a Sentinel-2 product implies.
 
     Numbers are raised by 1000 since baseline 04.00. N9999 stands for a reprocessing of unknown
     baseline and says nothing.
@@ -118,10 +118,10 @@ def sentinel2_scale(name: str) -> Scale | None:
     References:
         https://sentiwiki.copernicus.eu/web/s2-processing, section on baselines.
     """
-    found = re.search(r'S2[A-D]_MSIL(?:1C|2A)_\w+?_N(\d{4})_', name)
-    if found is None or found[1] == '9999':
+    found = re.findall(r'S2[A-D]_MSIL(?:1C|2A)_\w+?_N(\d{4})_', name)
+    if not found or found[-1] == '9999':
         return None
-    return Scale(10_000, -1000.0 if int(found[1]) >= 400 else 0.0)
+    return Scale(10_000, -1000.0 if int(found[-1]) >= 400 else 0.0)
 
 
 def product_date(root: str, path: str, date_regex: str | None) -> datetime.date:

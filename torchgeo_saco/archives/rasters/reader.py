@@ -4,6 +4,7 @@
 """Cells of rasters as the locations of an archive."""
 
 import datetime
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,17 @@ class CellOptions:
         """Refuse values that are out of range."""
         if not 0 <= self.max_masked < 1:
             raise ValueError(f'max_masked is a share from 0 to below 1, got {self.max_masked}')
+        if self.date_regex is not None:
+            try:
+                known = re.compile(self.date_regex).groupindex
+            except re.error as error:
+                raise ValueError(
+                    f'date_regex {self.date_regex!r} is no regular expression ({error})'
+                ) from error
+            if 'date' not in known:
+                raise ValueError(
+                    f'date_regex {self.date_regex!r} has no group (?P<date>...); name one'
+                )
         if self.res is not None and not self.res > 0:
             raise ValueError(f'res must be positive, got {self.res}')
 

@@ -101,7 +101,9 @@ def virtual_raster(product: RasterProduct, sources: Sequence[ProductBand], resam
     bands = []
     for number, (source, grid) in enumerate(zip(sources, grids, strict=True), 1):
         nodata = product.nodata if product.nodata is not None else grid.nodata
-        missing = '' if nodata is None else f'<NoDataValue>{nodata:.17g}</NoDataValue>'
+        # Of floats not the number itself: the least float32, as many write, is lost on the way.
+        left = 'nan' if grid.dtype.startswith('float') else nodata
+        missing = '' if nodata is None else f'<NoDataValue>{left}</NoDataValue>'
         skipped = '' if nodata is None else f'<NODATA>{nodata:.17g}</NODATA>'
         bands.append(
             f'<VRTRasterBand dataType="{_TYPES[grid.dtype]}" band="{number}">{missing}'
