@@ -204,6 +204,20 @@ def test_data_merge_over_any_method(config, large, tmp_path, monkeypatch):
     assert list(tmp_path.rglob('last.ckpt'))
 
 
+def test_files_that_cannot_be_read_are_refused_in_one_sentence(tmp_path, capsys):
+    (tmp_path / 'scene.tif').write_bytes(b'no GeoTIFF')
+    with pytest.raises(SystemExit) as end:
+        cli.main([
+            'fit', '--model=SACo', '--data=SeasonalDataModule', f'--data.root={tmp_path}',
+            '--data.layout=rasters', '--data.sensor=sentinel2_l2a',
+            '--trainer.accelerator=cpu', '--trainer.max_steps=1',
+            f'--trainer.default_root_dir={tmp_path}',
+        ])  # fmt: skip
+    assert end.value.code == 2
+    assert 'torchgeo-saco: error: ' in (said := capsys.readouterr().err)
+    assert 'scene.tif cannot be read' in said and 'Traceback' not in said
+
+
 def test_short_names_work_in_our_command(archive, tmp_path):
     cli.main([
         'fit', '--model=SACo', '--data=SeasonalDataModule', f'--data.root={archive}',

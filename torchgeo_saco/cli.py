@@ -101,9 +101,17 @@ def main(args: 'ArgsType' = None) -> None:
         import_module(f'torchgeo_saco.{module}')
     from torchgeo.main import main as torchgeo_main
 
+    from .archives.layout import LayoutError
+    from .io.checkpoint import CheckpointError
+    from .io.raster import BandFileError
+
     if args is None:
         sys.argv[1:] = words
-    torchgeo_main(None if args is None else words)
+    try:
+        torchgeo_main(None if args is None else words)
+    except (BandFileError, CheckpointError, LayoutError) as error:
+        # Of files, where in the code it arose tells a user nothing.
+        _refuse('torchgeo-saco', error)
 
 
 def _run_command(name: str, args: list[str]) -> None:

@@ -269,16 +269,16 @@ def test_change_between_dates():
     table.loc[table['location'] == '005', 'date'] = None
     found = change_between_dates(table)
     assert found['location'][0] == '000'
-    assert (found['first'] == '2018-01-01').all()
-    assert (found['second'] == '2019-06-12').all()
+    assert (found['first_date'] == '2018-01-01').all()
+    assert (found['second_date'] == '2019-06-12').all()
     assert found.attrs['skipped'] == ['005']
     vectors = np.stack(table['embedding'])
     expected = 1 - cosine_similarity(vectors[2:3], vectors[:1])[0, 0]
-    assert found['distance'][0] == pytest.approx(expected, abs=1e-6)
+    assert found['cosine_distance'][0] == pytest.approx(expected, abs=1e-6)
     months = change_between_dates(table, '2018', '2019')
     mean = unit(vectors[1]) + unit(vectors[2])
     expected = 1 - cosine_similarity(mean[None], vectors[:1])[0, 0]
-    assert months['distance'][0] == pytest.approx(expected, abs=1e-6)
+    assert months['cosine_distance'][0] == pytest.approx(expected, abs=1e-6)
     with pytest.raises(ValueError, match='no location has embeddings of 2001'):
         change_between_dates(table, '2001')
 

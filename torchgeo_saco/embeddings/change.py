@@ -67,9 +67,9 @@ def change_between_dates(
         second: The same of the later ones, or None for the latest.
 
     Returns:
-        One row a location, by descending ``distance``, 1 - cosine similarity, with ``first``,
-        ``second`` and the geometry. Locations without both are left out; their names are in
-        ``attrs['skipped']``.
+        One row a location, by descending ``cosine_distance``, 1 - cosine similarity, with
+        ``first_date``, ``second_date`` and the geometry. Locations without both are left out; their
+        names are in ``attrs['skipped']``.
 
     Raises:
         ValueError: If no location has both.
@@ -90,9 +90,9 @@ def change_between_dates(
         rows.append(
             {
                 'location': location,
-                'first': known[earlier[0]],
-                'second': known[later[-1]],
-                'distance': float(_distance(*map(unit_length, means))[0]),
+                'first_date': known[earlier[0]],
+                'second_date': known[later[-1]],
+                'cosine_distance': float(_distance(*map(unit_length, means))[0]),
                 'geometry': group.geometry.iloc[0],
             }
         )
@@ -102,7 +102,9 @@ def change_between_dates(
             f'{second or "a later date"}; embed images of two dates'
         )
     found = gpd.GeoDataFrame(rows, geometry='geometry', crs=table.crs)
-    found = found.sort_values(['distance', 'location'], ascending=[False, True], ignore_index=True)
+    found = found.sort_values(
+        ['cosine_distance', 'location'], ascending=[False, True], ignore_index=True
+    )
     found.attrs['skipped'] = skipped
     return found
 

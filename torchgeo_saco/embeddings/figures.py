@@ -72,8 +72,8 @@ def plot_table(
 
     Args:
         table: Table of locations; those without geometry are left out.
-        column: Numbers, such as ``similarity`` or ``distance``; classes, ``cluster``; or colours,
-            ``color``.
+        column: Numbers, such as ``similarity`` or ``cosine_distance``; classes, ``cluster``; or
+            colours, ``color``.
         title: Title of the figure.
         axis: Where to plot, or None for a figure of its own.
 

@@ -4,6 +4,7 @@
 """Tests of whole scenes."""
 
 import datetime
+import os
 import shutil
 
 import numpy as np
@@ -181,6 +182,13 @@ def test_the_baseline_in_a_name_is_an_offset_unless_the_user_knows_better(tmp_pa
         assert (scene.unit, scene.offset) == (10000, -1000)
     with open_scene(folder, offset=0) as scene:
         assert (scene.unit, scene.offset) == (10000, 0)
+
+
+def test_a_relative_path_stays_relative(tmp_path, monkeypatch):
+    write_folder(tmp_path / 'cell' / 'scene')
+    monkeypatch.chdir(tmp_path)
+    with open_scene('cell') as scene:
+        assert scene.path == os.path.join('cell', 'scene')
 
 
 def test_maps_beside_the_bands_are_passed_by(tmp_path):

@@ -40,7 +40,8 @@ def open_scene(
         FileNotFoundError: If nothing lies there.
         BandFileError: If that is no scene or cannot be read, or its bands do not fit together.
     """
-    path = os.path.abspath(os.fspath(path))
+    given = os.fspath(path)
+    path = os.path.abspath(given)
     if sensor is not None and sensor not in SENSORS:
         raise ProductError(f'unknown sensor {sensor!r}; choose one of {", ".join(SENSORS)}')
     own = raster_band_names(path)
@@ -66,4 +67,7 @@ def open_scene(
             f'{product.name} has no band {", ".join(lacking)}; its bands are '
             f'{", ".join(product.bands)}'
         )
+    if not os.path.isabs(given):
+        # As the user spells it, in what is said and written.
+        product = product._replace(name=os.path.relpath(product.name))
     return SceneReader(product, wanted, known, unit, offset)
