@@ -3,6 +3,7 @@
 
 """Tests of ``torchgeo-saco changes``."""
 
+import datetime
 import shutil
 
 import geopandas as gpd
@@ -12,7 +13,7 @@ import rasterio
 import torch
 
 from torchgeo_saco.bands import SENTINEL2_L2A
-from torchgeo_saco.change.command import restored_task
+from torchgeo_saco.change.command import changes, restored_task
 from torchgeo_saco.change.map import change_map
 from torchgeo_saco.cli import main
 from torchgeo_saco.datamodules import SeasonalDataModule
@@ -21,6 +22,7 @@ from torchgeo_saco.io.checkpoint import CheckpointError
 from torchgeo_saco.tasks import CACo, MoCo
 
 from ..data.archives import write_archive, write_tif
+from ..data.products import scene_bands, write_safe
 from ..data.tasks import trainer
 
 SMALL = {
@@ -69,6 +71,24 @@ def refused(capsys, *arguments):
         run(*arguments)
     assert stopped.value.code == 2
     return capsys.readouterr().err
+
+
+def test_products_count_in_their_own_scale(weights, tmp_path):
+    found = {}
+    # Since baseline 04.00 numbers are stored with 1000 added.
+    for baseline, added in (('02.14', 0), ('05.10', 1000)):
+        for number, day in enumerate(('20180510', '20180609', '20190511', '20190614')):
+            bands = {band: scene_bands(number)[band] + added for band in ('B02', 'B03', 'B04')}
+            day = datetime.datetime.strptime(day, '%Y%m%d').date()
+            write_safe(tmp_path / baseline, day, bands, '1C', baseline)
+        output = tmp_path / f'{baseline}.parquet'
+        changes(
+            str(weights), str(tmp_path / baseline), str(output), progress=False,
+            layout='rasters', size=16,
+        )  # fmt: skip
+        found[baseline] = gpd.read_parquet(output).set_index('location').ratio.sort_index()
+    assert len(found['02.14']) >= 4
+    np.testing.assert_allclose(found['05.10'], found['02.14'], rtol=1e-4)
 
 
 @pytest.mark.parametrize('ending', ['parquet', 'geojson', 'gpkg'])

@@ -109,7 +109,7 @@ def changes(
     result = change_map(
         restored,
         archive,
-        Reflectance(unit, offset),
+        archive.reflectance(Reflectance(unit, offset)),
         batch_size,
         num_workers,
         Console(stderr=True) if progress else None,
