@@ -100,7 +100,7 @@ def main() -> None:
             data = SeasonalDataModule(
                 archive='sample', root=arguments.root, val_fraction=0.3, batch_size=2
             )
-            # Of the held-out locations, the names.
+            # Makes the held-out part, whose names are looked up.
             data.setup('fit')
             data.setup('predict')
             results[name][seed] = measured(task, data, masks(Path(arguments.root), data))

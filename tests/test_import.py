@@ -8,8 +8,6 @@ import pytest
 
 PROGRAM = """
 import sys
-
-import pytest
 import torchgeo.main
 before = set(sys.modules)
 import torchgeo_saco.cli, torchgeo_saco.callbacks, torchgeo_saco.datamodules, torchgeo_saco.tasks

@@ -110,7 +110,7 @@ def main(args: 'ArgsType' = None) -> None:
     try:
         torchgeo_main(None if args is None else words)
     except (BandFileError, CheckpointError, LayoutError) as error:
-        # Of files, where in the code it arose tells a user nothing.
+        # A traceback does not help with a file that cannot be read.
         _refuse('torchgeo-saco', error)
 
 

@@ -80,7 +80,7 @@ def scene_date(name: str) -> datetime.date:
         >>> scene_date('20200604T054639_20200604T054831_T43RCP')
         datetime.date(2020, 6, 4)
     """
-    # One separator, or path and row of Landsat would be a year and a month.
+    # The same separator twice; else path and row of Landsat look like a year and a month.
     for year, _, month, day in re.findall(r'(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)', name):
         try:
             return datetime.date(int(year), int(month), int(day))

@@ -21,8 +21,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from ..io.files import atomic_file
+from ..io.formats import PROVENANCE_TAG
 from ..io.raster import BandFileError, opened_raster
-from .provenance import KEY
 
 #: Types of the numbers of an embedding map; whole ones have a scale.
 _KINDS = ('float32', 'int8')
@@ -223,7 +223,7 @@ class Raster:
                         file.set_band_description(number, name)
                     if self.colors:
                         file.write_colormap(1, dict(self.colors))
-                    file.update_tags(**{KEY: json.dumps(dict(self.provenance))})
+                    file.update_tags(**{PROVENANCE_TAG: json.dumps(dict(self.provenance))})
                 # Closing a file does not tell of all that failed.
                 with rasterio.open(unfinished) as file:
                     written = file.read()
@@ -264,7 +264,7 @@ def open_embedding_map(path: str | os.PathLike[str]) -> EmbeddingRaster:
     with warnings.catch_warnings(), opened_raster(path, None, True, _KINDS) as file:
         found = EmbeddingRaster(
             path, file.count, file.shape, file.transform, file.crs, file.block_shapes[0],
-            _provenance(path, file.tags().get(KEY)),
+            _provenance(path, file.tags().get(PROVENANCE_TAG)),
         )  # fmt: skip
     a, b, _, d, e, *_ = found.transform
     if found.crs is None or found.transform.is_identity:
@@ -286,5 +286,6 @@ def _provenance(path: Path, text: str | None) -> dict[str, Any]:
         return dict(json.loads(text or '{}'))
     except (TypeError, ValueError) as error:
         raise BandFileError(
-            f'{path} does not say what it was made from (its tag {KEY} is no JSON); embed again'
+            f'{path} does not say what it was made from (its tag {PROVENANCE_TAG} is no JSON); '
+            'embed again'
         ) from error

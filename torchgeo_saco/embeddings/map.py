@@ -27,9 +27,10 @@ from rich.progress import track
 
 from ..archives.rasters import SceneReader
 from ..io.files import atomic_file, write_file
+from ..io.formats import PROVENANCE_TAG
 from ..transforms import Reflectance
 from .encoding import TileEncoder, cut
-from .provenance import KEY, Provenance
+from .provenance import Provenance
 from .tiles import Block, TileGrid
 
 #: Marks cells without data in maps of int8.
@@ -225,7 +226,7 @@ def _new_raster(
         bigtiff='IF_SAFER',
     )
     file.descriptions = [f'embedding_{number:03d}' for number in range(provenance.dimensions)]
-    file.update_tags(**{KEY: provenance.to_json()})
+    file.update_tags(**{PROVENANCE_TAG: provenance.to_json()})
     if small:
         file.scales = scales.tolist()
     return file

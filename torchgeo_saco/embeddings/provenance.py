@@ -13,10 +13,6 @@ from typing import Any, Self
 from torch import nn
 
 from .. import __version__
-from ..io.formats import PROVENANCE_TAG
-
-#: Key of the text in the metadata of a table, and in the tags of a map.
-KEY = PROVENANCE_TAG
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
 from ..io.files import atomic_file, sync, write_file
-from .provenance import KEY, Provenance
+from ..io.formats import PROVENANCE_TAG
+from .provenance import Provenance
 
 #: Types of stored numbers.
 DTYPES = ('float16', 'float32', 'int8')
@@ -229,7 +230,7 @@ def _described(schema: pa.Schema, provenance: Provenance) -> pa.Schema:
     crs = CRS.from_epsg(4326).to_json_dict()
     column = {'encoding': 'WKB', 'geometry_types': [], 'crs': crs}
     geo = {'version': '1.0.0', 'primary_column': 'geometry', 'columns': {'geometry': column}}
-    metadata: Mapping[str, str] = {'geo': json.dumps(geo), KEY: provenance.to_json()}
+    metadata: Mapping[str, str] = {'geo': json.dumps(geo), PROVENANCE_TAG: provenance.to_json()}
     schema = schema.remove(schema.get_field_index(_INDEX))
     return schema.with_metadata(metadata)
 
@@ -249,7 +250,7 @@ def read_embeddings(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
     """
     try:
         metadata = pq.read_schema(path).metadata or {}
-        if KEY.encode() not in metadata:
+        if PROVENANCE_TAG.encode() not in metadata:
             raise ValueError('it does not say where its embeddings come from')
         table = gpd.read_parquet(path)
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -257,7 +258,7 @@ def read_embeddings(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
             f'{path} cannot be read as a table of embeddings ({error}); make one by torchgeo-saco '
             'embed'
         ) from error
-    table.attrs['provenance'] = json.loads(metadata[KEY.encode()])
+    table.attrs['provenance'] = json.loads(metadata[PROVENANCE_TAG.encode()])
     return table
 
 

@@ -12,7 +12,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from .raster import BandFileError
 
-#: Tag of what is made of embeddings, in which it says from what.
+#: Tag of embedding maps and what is made of them, and key in the metadata of tables.
 PROVENANCE_TAG = 'torchgeo_saco'
 
 # No other format is opened, whatever a file holds.

@@ -175,6 +175,20 @@ def test_scales_that_differ_between_bands_are_refused(tmp_path):
         find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
 
 
+def test_a_mask_in_the_file_has_a_scale_of_its_own(tmp_path):
+    image = np.ones((3, 8, 8), 'uint16')
+    path = files.write_raster(tmp_path / '20200504.tif', image, GROUND, names=('B02', 'B08', 'SCL'))
+    with rasterio.open(path, 'r+') as file:
+        file.scales = [1e-4, 1e-4, 1]
+    (product,) = find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+    assert product.scale == pytest.approx((10000, 0)) and product.mask is not None
+
+
+def test_tiles_with_a_number_are_no_landsat(tmp_path):
+    files.write_raster(tmp_path / 'tile01_B02.tif', np.ones((8, 8), 'uint16'), GROUND)
+    assert find_product(tmp_path, Naming(undated=True, guess_sensor=True)).bands.keys() == {'B02'}
+
+
 def test_several_bands_under_the_name_of_one_are_refused(tmp_path):
     files.write_raster(tmp_path / '20200504_b4.tif', np.ones((4, 8, 8), 'uint16'), GROUND)
     with pytest.raises(ProductError, match=r'b4\.tif has 4 bands and is named as one; rename it'):

@@ -203,7 +203,7 @@ class ProductRasters(RasterDataset):
             False where the ground is hidden or there is no data, (H, W).
         """
         product = self.products[name]
-        # Masks of products tell missing pixels, too, and all bands take long to read.
+        # The mask of a product marks missing pixels, too; reading all bands takes long.
         bands = self.bands[:1] if product.mask is not None else self.bands
         layers: list[tuple[ProductBand, MaskSource | None]] = [
             (product.bands[band], None) for band in bands
@@ -267,7 +267,7 @@ class ProductRasters(RasterDataset):
         return WarpedVRT(
             file, crs=self.grid.crs, transform=transform, width=width, height=height,
             resampling=Resampling[resampling],
-            # Bands end at different pixels, and one that is missing is no number for another.
+            # Nodata counts band by band, for the bands of a scene end at different pixels.
             UNIFIED_SRC_NODATA='NO',
         )  # fmt: skip
 
@@ -457,7 +457,7 @@ def _outline(transform: Any, shape: tuple[int, int]) -> shapely.Polygon:
 def _length(transform: Any, axis: int) -> float:
     """Width or height of a pixel."""
     x, y = (transform.a, transform.d) if axis == 0 else (transform.b, transform.e)
-    # Of degrees a pixel is a ten-thousandth, so digits count and not places behind the point.
+    # A pixel in degrees is about 1e-4, so round to significant digits, not to decimals.
     return float(f'{math.hypot(x, y):.9g}')
 
 

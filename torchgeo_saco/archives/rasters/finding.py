@@ -42,8 +42,8 @@ _BAND_FILE = re.compile(
     r'(?:_(?P<resolution>\d\d)m)?',
     re.IGNORECASE,
 )
-# Names of Landsat and of the harmonized product, whose bands have numbers as those of Sentinel-2.
-_OTHER_SENSOR = re.compile(r'L[COTEM]0\d|HLS\.', re.IGNORECASE)
+# Names of Landsat and of its harmonized product, whose bands have numbers as those of Sentinel-2.
+_LANDSAT_NAME = re.compile(r'(?<![a-z])(?:L[COTEM]0[4-9]|HLS)(?![a-z\d])', re.IGNORECASE)
 
 # Bands that a message names.
 _LISTED = 8
@@ -272,6 +272,12 @@ def _band_files(
         except ValueError:
             passed_over.append(f'{name} (no band of {known.name})')
             continue
+        with open_product_file(source.path) as file:
+            if file.count > 1:
+                raise ProductError(
+                    f'{source.path} has {file.count} bands and is named as one; rename it, such as '
+                    'scene.tif'
+                )
         if band in bands:
             other = os.path.basename(bands[band].path)
             raise ProductError(
@@ -287,7 +293,7 @@ def _band_files(
     return RasterProduct(
         os.path.normpath(path), _date(root, path if scene else folder, naming), sensor,
         {band: bands[band] for band in order},
-        _one_scale(path, [bands[band].path for band in order]) or sentinel2_scale(path),
+        _one_scale(path, [bands[band] for band in order]) or sentinel2_scale(path),
         mask=mask, passed_over=tuple(passed_over),
     )  # fmt: skip
 
@@ -330,7 +336,7 @@ def _image_file(root: str, path: str, naming: Naming) -> RasterProduct:
     )
     return RasterProduct(
         path, _date(root, path, naming), sensor, {band: bands[band] for band in order},
-        _one_scale(path, [path]) or sentinel2_scale(path), mask=mask,
+        _one_scale(path, [bands[band] for band in order]) or sentinel2_scale(path), mask=mask,
         passed_over=tuple(f'band {text} of {os.path.basename(path)}' for text in unnamed
                           if text.upper() not in _MASKS),
     )  # fmt: skip
@@ -352,7 +358,7 @@ def _sensor(path: str, naming: Naming, bands: Iterable[str]) -> str:
     if naming.sensor is not None and found is not None and naming.sensor != found:
         raise ProductError(f'{path} is of {found}; set sensor to that, or leave it out')
     known = naming.sensor or found
-    if known is None and naming.guess_sensor and not _OTHER_SENSOR.search(os.path.basename(path)):
+    if known is None and naming.guess_sensor and not _LANDSAT_NAME.search(os.path.basename(path)):
         known = most_likely_sensor(bands)
     if known is None:
         names = list(filter(None, bands))
@@ -374,17 +380,12 @@ def _date(root: str, path: str, naming: Naming) -> datetime.date:
         raise
 
 
-def _one_scale(name: str, paths: Iterable[str]) -> Scale | None:
-    """Scale and offset that files say of their numbers, refused if they say several."""
+def _one_scale(name: str, bands: Iterable[ProductBand]) -> Scale | None:
+    """Scale and offset that files say of the numbers of bands, refused if they say several."""
     found = set()
-    for path in paths:
-        with open_product_file(path) as file:
-            if file.count > 1 and path != name:
-                raise ProductError(
-                    f'{path} has {file.count} bands and is named as one; rename it, such as '
-                    'scene.tif'
-                )
-            found |= set(zip(file.scales, file.offsets, strict=True))
+    for band in bands:
+        with open_product_file(band.path) as file:
+            found.add((file.scales[band.number - 1], file.offsets[band.number - 1]))
     if len(found) > 1:
         raise ProductError(
             f'bands of {name} have different scales and offsets: {sorted(found)}; write them alike'

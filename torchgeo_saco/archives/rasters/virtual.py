@@ -101,7 +101,7 @@ def virtual_raster(product: RasterProduct, sources: Sequence[ProductBand], resam
     bands = []
     for number, (source, grid) in enumerate(zip(sources, grids, strict=True), 1):
         nodata = product.nodata if product.nodata is not None else grid.nodata
-        # Of floats not the number itself: the least float32, as many write, is lost on the way.
+        # rasterio.merge ignores the least float32 as nodata, so missing floats are marked by NaN.
         left = 'nan' if grid.dtype.startswith('float') else nodata
         missing = '' if nodata is None else f'<NoDataValue>{left}</NoDataValue>'
         skipped = '' if nodata is None else f'<NODATA>{nodata:.17g}</NODATA>'
