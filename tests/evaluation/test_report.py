@@ -15,7 +15,7 @@ import pytest
 from matplotlib import pyplot as plt
 from rich.console import Console
 
-from torchgeo_saco.evaluation import Report, Settings, plan_runs
+from torchgeo_saco.evaluation import Report, Settings, paired_interval, plan_runs
 
 from ..data.fakes import benchmark
 from .test_results import result
@@ -78,6 +78,40 @@ def test_markdown_by_hand(tmp_path):
         '| random | 25.0 ± 0.0 | 2 | 3 |',
         '| SACo+ | 25.0 ± 0.0 | 2 | 3 |',
     ]
+
+
+def test_differences_to_the_reference_are_paired(tmp_path):
+    name, places = 'test_OverallAccuracy', np.arange(40)
+    random = np.random.default_rng(0)
+    base = [(random.random(40) < 0.5).astype(float) for _ in range(3)]
+    of_seed = {('random', seed): scores for seed, scores in enumerate(base)}
+    of_seed |= {
+        ('SACo+', seed): np.maximum(scores, places < 20) for seed, scores in enumerate(base)
+    }
+    plain = report(tmp_path, VALUES)
+    plain.results = [
+        (run, replace(each, image_scores={name: of_seed[run.encoder, run.seed]}, locations=places))
+        for run, each in plain.results
+    ]
+    assert 'Paired' not in plain.markdown()
+    plain.settings = replace(plain.settings, reference='random')
+    lines = plain.markdown().splitlines()
+    head = lines.index('| encoder | test OverallAccuracy - random |')
+    difference, low, high = paired_interval(
+        [of_seed['SACo+', seed] for seed in range(3)], base, places
+    )
+    assert difference > 0.1
+    assert lines[head + 2] == (
+        f'| SACo+ | +{100 * difference:.1f} [+{100 * low:.1f}, +{100 * high:.1f}] |'
+    )
+    # Of other images nothing is said, and of no difference that the interval holds 0.
+    for changed, cell in ((places + 1, '-'), (places, '+0.0 [+0.0, +0.0] †')):
+        plain.results = [
+            (run, replace(each, image_scores={name: of_seed['random', run.seed]},
+                          locations=changed if run.encoder == 'SACo+' else places))
+            for run, each in plain.results
+        ]  # fmt: skip
+        assert plain.markdown().splitlines()[head + 2] == f'| SACo+ | {cell} |'
 
 
 def test_table_of_a_terminal(tmp_path):

@@ -133,5 +133,24 @@ def test_wrong_file(content, tokens, tmp_path):
         read_settings([f'--config={path}'])
 
 
+def test_a_quick_run_has_one_seed_and_few_steps(tmp_path):
+    path = tmp_path / 'file.yaml'
+    path.write_text(
+        'output: out\nseeds: [3, 4]\nencoders: {a: {trainer: {max_steps: 0}}, b: {lr: 1}}\n'
+        'benchmarks: {x: {trainer: {max_steps: 300, max_epochs: 5}}}\n'
+    )
+    full, quick = (read_settings([f'--config={path}', *more]) for more in ([], ['--quick=true']))
+    assert (full.output, list(full.seeds)) == ('out', [3, 4])
+    assert full.benchmarks['x']['trainer'] == {'max_steps': 300, 'max_epochs': 5}
+    assert (quick.output, list(quick.seeds)) == ('out/quick', [3])
+    assert quick.benchmarks['x']['trainer'] == {'max_steps': 15, 'max_epochs': 1}
+    assert quick.encoders == {'a': {'trainer': {'max_steps': 0}}, 'b': {'lr': 1}}
+
+
+def test_the_reference_is_an_encoder():
+    with pytest.raises(SettingsError, match="reference 'c' is no encoder; name one of a, b"):
+        Settings('out', [0], {'a': {}, 'b': {}}, {'x': {}}, 'c')
+
+
 def test_settings_of_python():
     assert Settings('out', [0], {'a': {}}, {'b': {}}).seeds == [0]

@@ -40,6 +40,15 @@ def test_another_task_keeps_what_all_encoders_share():
     }  # fmt: skip
 
 
+def test_a_task_that_shares_nothing_has_its_own_arguments_alone():
+    own = {'class_path': 'mine.Task', 'init_args': {'lr': 0.1}, 'shared': False}
+    given = specification(own, BENCHMARK)
+    assert given['model'] == {'class_path': 'mine.Task', 'init_args': {'lr': 0.1}}
+    assert given['data'] == BENCHMARK['data']
+    with pytest.raises(ValueError, match="shared of the encoder must be true or false, got 'no'"):
+        specification({**own, 'shared': 'no'}, BENCHMARK)
+
+
 def test_data_and_trainer_of_an_encoder_win():
     own = {'data': {'init_args': {'batch_size': 2}}, 'trainer': {'max_steps': 0, 'devices': 2}}
     given = specification(own, BENCHMARK)

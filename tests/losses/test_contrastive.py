@@ -10,7 +10,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from torchgeo_saco.losses import AlignmentLoss, InfoNCE, alignment_loss, info_nce, l2_normalize
+from torchgeo_saco.losses import (
+    AlignmentLoss,
+    InfoNCE,
+    alignment_loss,
+    chance_level,
+    info_nce,
+    l2_normalize,
+)
 
 QUERY = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
 KEY = torch.tensor([[1.0, 0.2], [0.9, 1.0]])
@@ -54,6 +61,14 @@ def test_info_nce_equals_its_formula(dtype, tolerance, masked):
     loss = info_nce(*tensors, 0.2, mask)
     assert loss.dtype == getattr(torch, dtype)
     assert loss.item() == pytest.approx(expected, abs=tolerance, rel=tolerance)
+
+
+def test_chance_is_the_loss_where_nothing_is_told_apart():
+    excluded = torch.tensor([[True, False, False], [False, False, True]])
+    same = torch.ones(2, 4)
+    for mask in (None, excluded, excluded[0]):
+        loss = info_nce(same, same, torch.ones(3, 4), 0.1, mask)
+        torch.testing.assert_close(chance_level(torch.ones(3, 4), mask), loss)
 
 
 def test_info_nce_without_a_negative_is_zero():

@@ -1,16 +1,21 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Report of a finished run: its files, and how to use them."""
+"""Report of a finished run: whether it learned, its files, and how to use them."""
+
+import math
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from .figures import figure_folder, log_folder
 
+# Shares of chance above which a contrast has learned nothing, or little.
+_NOTHING, _LITTLE = 0.95, 0.8
+
 
 class RunReport(Callback):
-    """Prints where checkpoint, figures and log are, and what to run next."""
+    """Prints whether the contrast has learned, where its files are, and what to run next."""
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Print the report, after the progress bar has ended."""
@@ -25,6 +30,11 @@ class RunReport(Callback):
             f'log         {folder}',
             f'next        tensorboard --logdir {folder}',
         ]
+        ratio = getattr(pl_module, 'nce_over_chance', math.nan)
+        if math.isfinite(ratio):
+            lines.insert(
+                0, f'InfoNCE     {ratio:.2f} of the loss of a guess{_progress_advice(ratio)}'
+            )
         if checkpoint:
             backbone = pl_module.hparams.get('model')
             lines += [
@@ -36,3 +46,14 @@ class RunReport(Callback):
                 f'            or ChangeDetection (fcsiamdiff) with `backbone: {backbone}`',
             ]
         Console(soft_wrap=True, highlight=False).print('\n'.join(lines))
+
+
+def _progress_advice(ratio: float) -> str:
+    """Say what to do about InfoNCE that is near chance."""
+    if ratio <= _LITTLE:
+        return ''
+    learned = 'nothing' if ratio > _NOTHING else 'little'
+    return (
+        f': {learned} was learned; train longer, and where momentum and temperature are those of a '
+        'paper merge configs/pretrain/small.yaml, which computes them from the number of steps'
+    )

@@ -3,7 +3,9 @@
 
 """Evaluation of encoders on benchmarks, as a table and figures."""
 
+from .baselines import ColorAndTexture, ImageFeatures, ImageStatistics, LBPHistograms
 from .command import RunError, evaluate, main
+from .intervals import Interval, paired_interval
 from .plan import Run, plan_runs
 from .report import Report
 from .results import PanelSample, Result
@@ -11,6 +13,11 @@ from .runs import execute_run
 from .settings import Settings, SettingsError, read_settings
 
 __all__ = (
+    'ColorAndTexture',
+    'ImageFeatures',
+    'ImageStatistics',
+    'Interval',
+    'LBPHistograms',
     'PanelSample',
     'Report',
     'Result',
@@ -21,6 +28,7 @@ __all__ = (
     'evaluate',
     'execute_run',
     'main',
+    'paired_interval',
     'plan_runs',
     'read_settings',
 )

@@ -22,6 +22,7 @@ from rich.table import Table
 from ..io.files import write_file
 from ..plots import PredictionRow, plot_confusion, plot_predictions
 from .environment import environment
+from .intervals import paired_interval
 from .plan import Run
 from .results import Result
 from .settings import Settings
@@ -29,7 +30,7 @@ from .settings import Settings
 _COLUMNS = ('encoder', 'benchmark', 'seed', 'metric', 'value', 'seconds', 'key')
 
 # Scores from 0 to 1; losses and strengths are none.
-_SHARES = re.compile('Accuracy|Precision|Recall|F1Score|JaccardIndex')
+_SHARES = re.compile('Accuracy|Precision|Recall|F1Score|JaccardIndex|_auc')
 
 
 class Report:
@@ -88,6 +89,7 @@ class Report:
             heads = ['encoder', *(_words(column) for column in self.columns(name))]
             lines += [f'## {self.title(name)}', '', *_table_head([*heads, 'seconds', 'seeds'])]
             lines += [_table_row(row) for row in self._rows(name)]
+            lines += self._differences(name)
             lines += ['', *(line for text in self._note_uneven_counts(name) for line in (text, ''))]
         return '\n'.join(lines)
 
@@ -170,6 +172,31 @@ class Report:
             times = [result.seconds for _, result in self._of(benchmark, encoder)]
             yield [encoder, *scores, f'{mean(times):.0f}', str(len(times))]
 
+    def _differences(self, benchmark: str) -> list[str]:
+        """Table of the paired differences to the reference, or nothing without one."""
+        reference = self.settings.reference
+        if reference is None:
+            return []
+        base = [result for _, result in self._of(benchmark, reference)]
+        names = [name for name in self.columns(benchmark) if name in base[0].image_scores]
+        if not names:
+            return []
+        heads = [f'{_words(name)} - {reference}' for name in names]
+        lines = ['', *_table_head(['encoder', *heads])]
+        for encoder in self.settings.encoders:
+            if encoder != reference:
+                results = [result for _, result in self._of(benchmark, encoder)]
+                cells = [_interval(results, base, name) for name in names]
+                lines.append(_table_row([encoder, *cells]))
+        return [
+            *lines,
+            '',
+            (
+                'Paired differences in percentage points, with 95 % intervals by bootstrap over '
+                'seeds and locations; † where the interval holds 0.'
+            ),
+        ]
+
     def _note_uneven_counts(self, benchmark: str) -> list[str]:
         """A sentence if encoders were not judged on equally many images, else nothing."""
         counts: dict[str, list[str]] = {}
@@ -239,6 +266,24 @@ class Report:
         ]
         title = f'{self.title(benchmark)} · seed {seed}'
         return plot_predictions(rows, first.classes, first.colors, title) if rows else None
+
+
+def _interval(results: Sequence[Result], base: Sequence[Result], name: str) -> str:
+    """Difference to the reference; '-' where the images are not the same."""
+    ours, theirs = ([each.image_scores.get(name) for each in side] for side in (results, base))
+    places = base[0].locations
+    if places is None or any(
+        each.locations is None or not np.array_equal(each.locations, places)
+        for each in (*results, *base)
+    ):
+        return '-'
+    difference, low, high = paired_interval(
+        [array for array in ours if array is not None],
+        [array for array in theirs if array is not None],
+        places,
+    )
+    mark = ' †' if low <= 0 <= high else ''
+    return f'{100 * difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{mark}'
 
 
 def _file_name(*parts: str) -> str:

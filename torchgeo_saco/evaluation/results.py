@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,12 @@ class Result:
     #: Versions, machine and commit that the run had.
     environment: Mapping[str, str]
 
+    #: Scores of each test image by name, (N), for intervals; empty without features.
+    image_scores: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    #: Number of the location of each test image, (N), or None.
+    locations: np.ndarray | None = None
+
     def save(self, folder: Path, identity: Mapping[str, Any]) -> None:
         """Write the result; it exists once its JSON does.
 
@@ -63,6 +69,10 @@ class Result:
             identity: What the run is, for people who look.
         """
         arrays = {} if self.confusion is None else {'confusion': self.confusion}
+        if self.locations is not None:
+            arrays['locations'] = self.locations
+        for name, scores in self.image_scores.items():
+            arrays[f'of_images_{name}'] = scores
         for number, panel in enumerate(self.panels):
             arrays[f'truth_{number}'] = panel.target
             arrays[f'prediction_{number}'] = panel.prediction
@@ -117,6 +127,12 @@ class Result:
                     for number, titles in enumerate(record['panels'])
                 ]
                 confusion = arrays.get('confusion')
+                locations = arrays.get('locations')
+                image_scores = {
+                    name.removeprefix('of_images_'): arrays[name]
+                    for name in arrays
+                    if name.startswith('of_images_')
+                }
             metrics = {
                 name: math.nan if value is None else float(value)
                 for name, value in record['metrics'].items()
@@ -129,6 +145,8 @@ class Result:
                 confusion,
                 panels,
                 record['environment'],
+                image_scores,
+                locations,
             )
         except Exception as error:
             raise ValueError(

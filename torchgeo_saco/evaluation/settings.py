@@ -30,11 +30,14 @@ A configuration file:
 
   output: logs/report
   seeds: [0, 1, 2]
+  reference: random        # optional: an encoder that the others are compared with
   encoders:                # arguments given to the task of every benchmark
     random: {model: resnet18, weights: null}
     SACo+: {model: resnet18, weights: 'logs/pretrain/seed{seed}.ckpt'}
     SeCo:                  # or a task of its own, and what else differs for it
       {class_path: torchgeo_saco.tasks.SeCo, init_args: {}, data: {init_args: {dates: 3}}}
+    statistics:            # shared: false skips init_args of the benchmark's model
+      {class_path: torchgeo_saco.evaluation.ImageStatistics, shared: false}
   benchmarks:              # model, data and trainer, as for `torchgeo-saco fit`
     EuroSAT:
       configs: [fit.yaml]  # files of `fit` to start from; their logger and callbacks are skipped
@@ -73,6 +76,9 @@ class Settings:
     #: By name of the benchmark: ``model``, ``data``, ``trainer``, ``metrics``, ``panels``.
     benchmarks: Mapping[str, Mapping[str, Any]]
 
+    #: Name of the encoder that the others are compared with, or None.
+    reference: str | None = None
+
     def __post_init__(self) -> None:
         """Refuse what cannot be evaluated.
 
@@ -80,11 +86,16 @@ class Settings:
             SettingsError: If a list is empty, a seed is negative or listed twice, or a name does
                 not make a file name.
         """
-        for what, values in vars(self).items():
-            if not values:
+        for what in ('output', 'seeds', 'encoders', 'benchmarks'):
+            if not getattr(self, what):
                 raise SettingsError(f'{what} is empty; name at least one')
         if min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise SettingsError(f'seeds must be different and not negative, got {list(self.seeds)}')
+        if self.reference is not None and self.reference not in self.encoders:
+            raise SettingsError(
+                f'reference {self.reference!r} is no encoder; name one of '
+                f'{", ".join(map(str, self.encoders))}'
+            )
         for what in ('encoders', 'benchmarks'):
             files = [str(name).replace(' ', '_') for name in getattr(self, what)]
             if len(set(files)) < len(files):
@@ -126,7 +137,11 @@ def read_settings(args: Sequence[str]) -> Settings:
         if not isinstance(part, Mapping):
             raise SettingsError(f'{name} must be a mapping of names, got {part!r}')
     benchmarks = {name: _expand_configs(name, spec) for name, spec in parts['benchmarks'].items()}
-    return Settings(known.output, known.seeds, parts['encoders'], benchmarks)
+    encoders, output, seeds = parts['encoders'], known.output, known.seeds
+    if known.quick:
+        encoders, benchmarks = _shorten(encoders), _shorten(benchmarks)
+        output, seeds = f'{output}/quick', seeds[:1]
+    return Settings(output, seeds, encoders, benchmarks, known.reference)
 
 
 def merge_configs(base: Any, over: Any) -> Any:
@@ -171,6 +186,20 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         '--seeds', type=list[int], default=[0, 1, 2], metavar='[SEED,...]', help='seeds to run'
     )
+    parser.add_argument(
+        '--quick',
+        type=bool,
+        default=False,
+        metavar='true',
+        help='the first seed and a twentieth of the steps, below <output>/quick, to try a file',
+    )
+    parser.add_argument(
+        '--reference',
+        type=str | None,
+        default=None,
+        metavar='NAME',
+        help='encoder to compare the others with: paired differences and their 95 %% intervals',
+    )
     parser.add_argument('--encoders.NAME.ARGUMENT', metavar='VALUE', help='argument of an encoder')
     parser.add_argument('--benchmarks.NAME.PLACE', metavar='VALUE', help='any value of a benchmark')
     return parser
@@ -199,6 +228,17 @@ def _read_arguments(args: Sequence[str]) -> dict[str, Any]:
             part = {name: part}
         given = merge_configs(given, part)
     return given
+
+
+def _shorten(part: Any) -> Any:
+    """A twentieth of the steps of every trainer, at least one, or one epoch."""
+    if not isinstance(part, Mapping):
+        return part
+    short = {name: _shorten(value) for name, value in part.items()}
+    for limit in ('max_steps', 'max_epochs'):
+        if isinstance(short.get(limit), int) and short[limit] > 0:
+            short[limit] = max(1, short[limit] // 20)
+    return short
 
 
 def _expand_configs(name: str, spec: Any) -> Any:

@@ -29,7 +29,7 @@ _QUIET = {
 }
 
 # What an encoder may be given by, in place of bare arguments of the benchmark's task.
-_FORM = ('class_path', 'init_args', 'data', 'trainer')
+_FORM = ('class_path', 'init_args', 'data', 'trainer', 'shared')
 
 _BENCHMARK = ('configs', 'model', 'data', 'trainer', 'metrics', 'panels')
 
@@ -40,7 +40,8 @@ def specification(encoder: Mapping[str, Any], benchmark: Mapping[str, Any]) -> d
     Args:
         encoder: Arguments of the benchmark's task; or any of ``class_path``, ``init_args``,
             ``data`` and ``trainer``, which are merged over those of the benchmark. Another
-            ``class_path`` keeps the arguments that all encoders of the benchmark share.
+            ``class_path`` keeps the arguments that all encoders of the benchmark share, unless
+            ``shared`` is false.
         benchmark: ``model``, ``data`` and ``trainer``.
 
     Returns:
@@ -53,8 +54,12 @@ def specification(encoder: Mapping[str, Any], benchmark: Mapping[str, Any]) -> d
     _require_known('the encoder', own, _FORM, '; arguments of the task go under init_args')
     model = _mapping('model of the benchmark', benchmark.get('model'))
     _require_known('model of the benchmark', model, _FORM[:2])
+    if not isinstance(own.get('shared', True), bool):
+        raise ValueError(f'shared of the encoder must be true or false, got {own["shared"]!r}')
     shared = _mapping('model.init_args of the benchmark', model.get('init_args'))
     arguments = _mapping('init_args of the encoder', own.get('init_args'))
+    if not own.get('shared', True):
+        shared = {}
     kind = own.get('class_path', model.get('class_path'))
     if kind is None:
         raise ValueError(

@@ -3,6 +3,13 @@
 
 """Losses."""
 
-from .contrastive import AlignmentLoss, InfoNCE, alignment_loss, info_nce, l2_normalize
+from .contrastive import (
+    AlignmentLoss,
+    InfoNCE,
+    alignment_loss,
+    chance_level,
+    info_nce,
+    l2_normalize,
+)
 
-__all__ = ('AlignmentLoss', 'InfoNCE', 'alignment_loss', 'info_nce', 'l2_normalize')
+__all__ = ('AlignmentLoss', 'InfoNCE', 'alignment_loss', 'chance_level', 'info_nce', 'l2_normalize')

@@ -76,6 +76,25 @@ def info_nce(
         return (logits.logsumexp(1) - logits[:, 0]).mean()
 
 
+def chance_level(negatives: Tensor, excluded: Tensor | None = None) -> Tensor:
+    """InfoNCE of a guess among the positive and the negatives that count.
+
+    Args:
+        negatives: Features, (K, D).
+        excluded: Negatives that do not count, (K) or (B, K), True where excluded.
+
+    Returns:
+        Logarithm of one more than the number of negatives, averaged over the batch.
+
+    Example:
+        >>> chance_level(torch.zeros(3, 8))
+        tensor(1.3863)
+    """
+    if excluded is None:
+        excluded = torch.zeros(len(negatives), dtype=torch.bool, device=negatives.device)
+    return (1 + (~excluded).sum(-1)).log().mean()
+
+
 def alignment_loss(groups: Tensor) -> Tensor:
     r"""Mean of one minus the cosine between each group and the cluster of its image.
 

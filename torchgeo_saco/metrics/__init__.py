@@ -10,7 +10,14 @@ from .confusion import (
     jaccard_scores,
     pastis_scores,
 )
-from .embeddings import alignment, effective_rank, embedding_measures, feature_std, uniformity
+from .embeddings import (
+    alignment,
+    effective_rank,
+    embedding_measures,
+    feature_std,
+    same_location_auc,
+    uniformity,
+)
 from .multilabel import MultilabelScores, multilabel_scores
 
 __all__ = (
@@ -25,5 +32,6 @@ __all__ = (
     'jaccard_scores',
     'multilabel_scores',
     'pastis_scores',
+    'same_location_auc',
     'uniformity',
 )

@@ -74,6 +74,37 @@ def effective_rank(features: Tensor) -> Tensor:
     return torch.special.entr(shares).sum().exp()
 
 
+def same_location_auc(features: Tensor, locations: Tensor) -> Tensor:
+    """Compute how often another date of an image's location is closer than one of another.
+
+    For every image, the share of the pairs of an image of its own location and one of another in
+    which the former has the larger cosine; ties count half. 0.5 is chance.
+
+    Args:
+        features: Features, (N, D).
+        locations: Number of the location of each, (N).
+
+    Returns:
+        Shares, (N), float64; NaN where a location has one image, or there is no other location.
+    """
+    features = l2_normalize(features.double())
+    cosine = features @ features.T
+    same = locations[:, None] == locations
+    own = torch.eye(len(features), dtype=torch.bool, device=features.device)
+    # Ranks from 1 among all but the image itself, of equal ones their mean.
+    ordered = cosine.masked_fill(own, -torch.inf)
+    rows = ordered.sort(dim=1).values
+    less = torch.searchsorted(rows, ordered)
+    most = torch.searchsorted(rows, ordered, right=True)
+    # The image itself is below all others.
+    ranks = (less + most + 1).double() / 2 - 1
+    positive = same & ~own
+    count = positive.sum(1)
+    others = (~same).sum(1)
+    wins = (ranks * positive).sum(1) - count * (count + 1) / 2
+    return wins / (count * others)
+
+
 def embedding_measures(query: Tensor, key: Tensor) -> dict[str, Tensor]:
     """Compute all measures of an embedding.
 

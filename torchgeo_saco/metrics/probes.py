@@ -39,6 +39,9 @@ class LinearProbe(NamedTuple):
     #: Inverse strength of the regularization that was best on the validation split.
     C: float
 
+    #: Class of each image of the test split, (M), or None where images carry several labels.
+    predicted: Tensor | None
+
 
 def knn_scores(
     train_features: Tensor,
@@ -68,6 +71,46 @@ def knn_scores(
         ValueError: If shapes do not fit, features are not finite, or there are fewer than *k*
             images to search.
     """
+    classes, shares, nearness = _neighbour_votes(
+        train_features, train_labels, test_features, test_labels, k
+    )
+    if classes is None:
+        return multilabel_scores(shares, test_labels.cpu())
+    return _accuracies(_vote(shares, nearness, k), test_labels.cpu(), classes)
+
+
+def knn_classes(
+    train_features: Tensor, train_labels: Tensor, test_features: Tensor, k: int = 5
+) -> Tensor:
+    """Class of the vote of :func:`knn_scores`.
+
+    Args:
+        train_features: See :func:`knn_scores`.
+        train_labels: Class of each, (N).
+        test_features: See :func:`knn_scores`.
+        k: See :func:`knn_scores`.
+
+    Returns:
+        Class of each image, (M), on the CPU.
+
+    Raises:
+        ValueError: See :func:`knn_scores`.
+    """
+    unknown = train_labels.new_zeros(len(test_features))
+    _, shares, nearness = _neighbour_votes(train_features, train_labels, test_features, unknown, k)
+    return _vote(shares, nearness, k)
+
+
+def _vote(shares: Tensor, nearness: Tensor, k: int) -> Tensor:
+    """Class of the most votes, and of equals of the nearer neighbours."""
+    # Nearness adds up to at most 1 over all classes; a vote is worth 1/k.
+    return (shares + nearness / (2 * k)).argmax(1)
+
+
+def _neighbour_votes(
+    train_features: Tensor, train_labels: Tensor, test_features: Tensor, test_labels: Tensor, k: int
+) -> tuple[int | None, Tensor, Tensor]:
+    """Number of classes; share of neighbours in each, and their nearness, (M, L), on the CPU."""
     _require_split('train', train_features, train_labels)
     _require_split('test', test_features, test_labels, train_features, train_labels)
     if not 1 <= k <= len(train_features):
@@ -76,10 +119,7 @@ def knn_scores(
     votes = train_labels if classes is None else one_hot(train_labels.long(), classes)
     blocks = _neighbourhoods(train_features, test_features, votes.to(train_features.device), k)
     shares, nearness = (torch.cat(parts).cpu() for parts in zip(*blocks, strict=True))
-    if classes is None:
-        return multilabel_scores(shares, test_labels.cpu())
-    # Nearness adds up to at most 1 over all classes; a vote is worth 1/k.
-    return _accuracies((shares + nearness / (2 * k)).argmax(1), test_labels.cpu(), classes)
+    return classes, shares, nearness
 
 
 def linear_probe(
@@ -141,7 +181,7 @@ def linear_probe(
             f'{_MAX_ITERATIONS} steps; its scores may be too low',
             stacklevel=2,
         )
-    return LinearProbe(best.scores(test, test_labels), best.strength)
+    return LinearProbe(best.scores(test, test_labels), best.strength, best.predict(test))
 
 
 class _Linear:
@@ -175,8 +215,8 @@ class _Linear:
 
     def scores(self, features: np.ndarray, labels: Tensor) -> dict[str, Tensor]:
         """Scores of other features."""
-        if self.classes is not None:
-            predicted = torch.from_numpy(self.models[0].predict(features))
+        predicted = self.predict(features)
+        if predicted is not None and self.classes is not None:
             return _accuracies(predicted, labels.cpu(), self.classes)
         columns = [
             np.full(len(features), model)
@@ -185,6 +225,12 @@ class _Linear:
             for model in self.models
         ]
         return multilabel_scores(torch.from_numpy(np.stack(columns, 1)), labels.cpu())
+
+    def predict(self, features: np.ndarray) -> Tensor | None:
+        """Class of other features; None for several labels an image."""
+        if self.classes is None:
+            return None
+        return torch.from_numpy(self.models[0].predict(features))
 
     def rank(self, features: np.ndarray, labels: Tensor) -> list[float]:
         """How good the scores of other features are, best criterion first."""

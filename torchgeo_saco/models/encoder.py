@@ -101,9 +101,19 @@ class Encoder(nn.Module):
         info: Sequence[Mapping[str, int]] = self.backbone.feature_info  # type: ignore[assignment]
         return all(fine['reduction'] < coarse['reduction'] for fine, coarse in pairwise(info))
 
-    def forward_groups(self, image: Tensor) -> Tensor:
-        """Compute the features of every group, (B, G, D)."""
-        return group_features(self.backbone, self.inputs(image), self.checkpoint_groups)
+    def forward_groups(self, image: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Compute the features of every group, (B, G, D).
+
+        Args:
+            image: Reflectance, (B, C, H, W).
+            chosen: Numbers of the groups that the backbone sees, or None for all.
+
+        Returns:
+            The features.
+        """
+        groups = self.inputs(image)
+        groups = groups if chosen is None else groups.index_select(1, chosen)
+        return group_features(self.backbone, groups, self.checkpoint_groups)
 
     def forward_maps(self, image: Tensor) -> list[Tensor]:
         """Compute feature maps of every group from fine to coarse, each (B, G, C, h, w)."""

@@ -73,28 +73,31 @@ class NonFiniteGuard:
             raise _not_finite('an image', location, step)
         return image
 
-    def loss(self, loss: Tensor, location: Tensor, step: int) -> None:
+    def loss(self, loss: Tensor, location: Tensor, step: int, *others: Tensor) -> None:
         """Look at the loss of a step.
 
         Args:
             loss: The loss, a number.
             location: Number of the location of each image.
             step: Number of the step.
+            *others: Further numbers to bring to the host, which may be anything.
 
         Raises:
             ValueError: If it is NaN or infinite; on a GPU that is left to :meth:`finish`.
         """
         loss = loss.detach()
+        further = [other.detach().to(loss) for other in others]
         if self._finite is None:
             if not torch.isfinite(loss):
                 raise _not_finite('the loss', location, step)
-            self._step = _Step(torch.stack([torch.ones_like(loss), loss]), None, location, step)
+            numbers = torch.stack([torch.ones_like(loss), loss, *further])
+            self._step = _Step(numbers, None, location, step)
             return
-        numbers = torch.stack([self._finite.to(loss.dtype), loss])
+        numbers = torch.stack([self._finite.to(loss.dtype), loss, *further])
         self._finite, computed = None, None
         if loss.is_cuda:
             # Only page-locked memory is written while the host goes on.
-            host = torch.empty(2, dtype=loss.dtype, pin_memory=True)
+            host = torch.empty(len(numbers), dtype=loss.dtype, pin_memory=True)
             numbers = host.copy_(numbers, non_blocking=True)
             computed = torch.cuda.Event()
             computed.record()
@@ -104,7 +107,8 @@ class NonFiniteGuard:
         """Wait until the forward pass is done.
 
         Returns:
-            The loss of the step, on the host; None if there was no step since the last call.
+            The loss of the step and the further numbers, on the host; None if there was no step
+            since the last call.
 
         Raises:
             ValueError: If an image or the loss is NaN or infinite.
@@ -115,10 +119,10 @@ class NonFiniteGuard:
         self._step = None
         if computed is not None:
             computed.synchronize()
-        finite, loss = numbers.tolist()
+        finite, loss = numbers[:2].tolist()
         if not finite or not math.isfinite(loss):
             raise _not_finite('the loss' if finite else 'an image', location, step)
-        return numbers[1]
+        return numbers[1:]
 
     def gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Look at the gradients of a step.

@@ -159,7 +159,7 @@ class CACo(SeCo):
         joined, locations = self.gather_years(keys), all_gather(location)
         losses = {}
         for space, name in enumerate(self.names):
-            queries = query[space].mean(1).chunk(self.years)
+            queries = query[space].chunk(self.years)
             positives = keys[space, space].chunk(self.years)
             stored = joined[space, space].chunk(self.years)
             parts = []
@@ -167,7 +167,7 @@ class CACo(SeCo):
                 negatives = self.year_negatives(
                     space, year, joined[space], location, apart, locations
                 )
-                parts.append(self.nce(queries[year], positive, *negatives))
+                parts.append(self.info_nce(queries[year], positive, *negatives))
                 self.queue(space, year).extend(stored[year], locations)
             losses[name] = torch.stack(parts).mean()
         return losses

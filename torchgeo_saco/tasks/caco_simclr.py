@@ -52,7 +52,7 @@ class CACoSimCLR(CACo):
             others = [
                 key for number, key in enumerate(joined[space, 1:]) if number != space and space > 0
             ]
-            losses[name] = self.nce(
+            losses[name] = self.info_nce(
                 torch.cat([queries, positives]),
                 torch.cat([positives, queries]),
                 torch.cat([views, own_key, *others]),

@@ -3,7 +3,9 @@
 
 """Base class of the contrastive tasks."""
 
+import math
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -13,12 +15,12 @@ from lightly.models.utils import update_momentum
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim.lr_scheduler import MultiStepLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
 from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
 from torchvision.models._api import WeightsEnum
 
-from ..losses import AlignmentLoss, InfoNCE
+from ..losses import AlignmentLoss, InfoNCE, chance_level
 from ..metrics import alignment, embedding_measures, uniformity
 from ..models import BandInputs, Encoder, GroupInputs, Projectors, create_backbone, matching_inputs
 from ..models.change import ChangeEstimate
@@ -36,6 +38,7 @@ from ..runtime.nonfinite import NonFiniteGuard
 from ..runtime.seeding import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
 from .channels import batch_image, unfold_dates
+from .hyperparameters import momentum_advice, scaled_hyperparameters
 from .requirements import largest_queue, require_data, require_dates, require_years
 
 # Arguments of a task that are those of its views.
@@ -46,6 +49,9 @@ _VIEW_ARGUMENTS = (
 
 # A standard deviation of features below this counts as collapse.
 _COLLAPSED = 0.01
+
+# Steps over which the loss beside chance is averaged.
+_RECENT = 50
 
 
 class Contrast(NamedTuple):
@@ -102,11 +108,13 @@ class ContrastiveTask(BaseTask):
         hidden_dims: Sequence[int] | None = None,
         output_dim: int = 128,
         projector_norm: bool = False,
-        temperature: float = 0.07,
-        queue_size: int = 16384,
-        momentum: float = 0.999,
+        temperature: float | None = 0.07,
+        queue_size: int | None = 16384,
+        momentum: float | None = 0.999,
         shuffle_bn: bool = False,
         alignment_weight: float = 1.0,
+        contrast_groups: bool = False,
+        group_dropout: float = 0.0,
         size: int = 224,
         crop: float = 0.2,
         rotation: float = 0.0,
@@ -119,16 +127,20 @@ class ContrastiveTask(BaseTask):
         grayscale: float = 0.2,
         blur: float = 0.5,
         optimizer: Literal['adam', 'sgd'] = 'sgd',
-        lr: float = 0.03,
+        lr: float | None = 0.03,
         sgd_momentum: float = 0.9,
         weight_decay: float = 1e-4,
         milestones: Sequence[float] = (0.6, 0.8),
+        warmup_steps: int | None = 0,
+        cosine: bool = False,
         compile: bool = False,
         checkpoint_groups: bool = False,
     ) -> None:
         """Initialize a new ContrastiveTask instance.
 
-        Defaults are those of MoCo v2, SeCo and CACo, unless said otherwise.
+        Defaults are those of MoCo v2, SeCo and CACo, unless said otherwise. A hyperparameter that
+        may be None is then computed when training starts, from its steps and batch, by
+        :func:`~torchgeo_saco.tasks.hyperparameters.scaled_hyperparameters`, and printed.
 
         Args:
             model: Name of the `timm
@@ -153,14 +165,20 @@ class ContrastiveTask(BaseTask):
             output_dim: Length of the projections that are contrasted.
             projector_norm: Whether BatchNorm follows every layer of a projector, as in MoCo v3
                 (ours: it keeps nets that start from random weights from collapsing).
-            temperature: Temperature of the contrast.
-            queue_size: Keys kept as negatives in each sub-space, at most one per training item.
-            momentum: Share of the key encoder that stays in each step.
+            temperature: Temperature of the contrast, or None to compute it.
+            queue_size: Keys kept as negatives in each sub-space, at most one per training item,
+                or None to compute it.
+            momentum: Share of the key encoder that stays in each step, or None to compute it.
             shuffle_bn: Whether processes that train together mix the images of their keys before
                 the key encoder, as in MoCo, so that BatchNorm cannot tell a query's own key by
                 the statistics of its batch. One process alone has nothing to mix.
             alignment_weight: Weight of the alignment of groups with their mean, if there is more
                 than one.
+            contrast_groups: Whether every group of the query is drawn to the mean of the groups of
+                the key, in place of the mean of the query alone (ours). It needs no alignment.
+            group_dropout: Share of the groups that the query leaves out in every step, others
+                each time, while the key sees all (ours): a step costs less, and the encoder
+                learns to do with some of the groups.
             size: Side of a view, in pixels.
             crop: Smallest share of the ground in a view; 1 for all of it.
             rotation: Largest rotation of an augmented view, in degrees.
@@ -175,11 +193,13 @@ class ContrastiveTask(BaseTask):
             grayscale: Probability that all bands of an augmented view become their mean.
             blur: Probability that an augmented view is blurred.
             optimizer: Stochastic gradient descent, or Adam.
-            lr: Learning rate.
+            lr: Learning rate, or None to compute it, for Adam.
             sgd_momentum: Momentum of stochastic gradient descent.
             weight_decay: Weight decay.
             milestones: Shares of the epochs after which the learning rate falls to a tenth; without
                 ``max_epochs`` it never does.
+            warmup_steps: Steps in which the learning rate rises from 0, or None to compute them.
+            cosine: Whether the learning rate falls to 0 along a cosine, in place of *milestones*.
             compile: Whether backbone and textures are compiled, which takes a minute once; without
                 a compiler they run as they are.
             checkpoint_groups: Whether the encoder sees one group after the other, and anew in
@@ -217,6 +237,10 @@ class ContrastiveTask(BaseTask):
     def configure_models(self) -> None:
         """Initialize backbone, projectors, their key copies, queues and views."""
         hparams = self.hparams
+        # Those to compute have the values of the shortest training until they are.
+        shortest = scaled_hyperparameters(0, 1)._asdict()
+        self._computed = [name for name in shortest if hparams[name] is None]
+        hparams.update({name: shortest[name] for name in self._computed})
         self.inputs: GroupInputs | BandInputs | None = None
         model = create_backbone(hparams['model'], self.weights, self._in_channels)
         # Match the channels_last inputs to avoid re-layout at every call.
@@ -241,6 +265,9 @@ class ContrastiveTask(BaseTask):
         self.guard = NonFiniteGuard()
         self._warned = False
         self._updated_step = -1
+        # Loss and chance of every InfoNCE of a step, and their ratio in the last steps.
+        self._contrasts: list[Tensor] = []
+        self._ratios: deque[float] = deque(maxlen=_RECENT)
         if hparams['bands'] is not None:
             self.configure_bands(hparams['bands'], hparams['sensor'])
 
@@ -248,6 +275,37 @@ class ContrastiveTask(BaseTask):
         """Initialize a queue for each sub-space and year."""
         size, dim = self.hparams['queue_size'] // self.years, self.hparams['output_dim']
         self.queues = nn.ModuleList(KeyQueue(size, dim) for _ in range(self.spaces * self.years))
+
+    def _compute_hyperparameters(self, datamodule: Any) -> None:
+        """Set the hyperparameters that depend on the length of the training, and say so."""
+        steps = self.trainer.estimated_stepping_batches
+        if self._computed:
+            batch = getattr(datamodule, 'batch_size', None)
+            if not batch:
+                raise ValueError(
+                    f'the datamodule has no batch_size to compute {", ".join(self._computed)} '
+                    'from; set them on the command line, such as --model.init_args.lr 0.001'
+                )
+            batch *= self.trainer.world_size
+            values = scaled_hyperparameters(steps, batch)._asdict()
+            values = {name: values[name] for name in self._computed}
+            self._set_computed(values)
+            shown = ', '.join(f'{name} {value}' for name, value in values.items())
+            rank_zero_info(f'computed for {steps:,.0f} steps of {batch} images: {shown}')
+        # A few steps are to try whether a run works.
+        if self.has_key_encoder and steps and not getattr(self.trainer, 'fast_dev_run', False):
+            computed = 'momentum' in self._computed
+            advice = momentum_advice(self.hparams['momentum'], steps, computed)
+            if advice:
+                rank_zero_info(advice)
+
+    def _set_computed(self, values: Mapping[str, Any]) -> None:
+        """Set computed hyperparameters, and what was made of them."""
+        self.hparams.update(values)
+        self.nce.temperature = self.hparams['temperature']
+        if self.has_key_encoder:
+            self._configure_queues()
+            self.queues.to(self.device)
 
     def _limit_queues(self, largest: int | None) -> None:
         """Shorten queues that would hold an item several times, and say so."""
@@ -290,6 +348,16 @@ class ContrastiveTask(BaseTask):
         self.nce = InfoNCE(hparams['temperature'])
         self.align = AlignmentLoss()
         check_choice('optimizer', hparams['optimizer'], ('adam', 'sgd'))
+        if not 0 <= hparams['group_dropout'] < 1:
+            raise ValueError(
+                'group_dropout is a share of the groups from 0 to below 1, got '
+                f'{hparams["group_dropout"]}'
+            )
+        if hparams['contrast_groups'] and not self.has_key_encoder:
+            raise ValueError(
+                f'{type(self).__name__} has no key encoder to draw groups to; set contrast_groups '
+                'to false'
+            )
         if not 0 <= hparams['momentum'] <= 1:
             raise ValueError(f'momentum is a share from 0 to 1, got {hparams["momentum"]}')
         wrong = [share for share in hparams['milestones'] if not 0 < share <= 1]
@@ -300,7 +368,7 @@ class ContrastiveTask(BaseTask):
         """Initialize the optimizer and learning rate scheduler.
 
         Returns:
-            Optimizer of the online encoder, and its scheduler if the rate ever falls.
+            Optimizer of the online encoder, and the schedulers of its rate if it ever changes.
         """
         hparams = self.hparams
         trained = [weight for weight in self.parameters() if weight.requires_grad]
@@ -309,11 +377,32 @@ class ContrastiveTask(BaseTask):
             options['momentum'] = hparams['sgd_momentum']
         kind = {'adam': Adam, 'sgd': SGD}[hparams['optimizer']]
         optimizer: Optimizer = kind(trained, lr=hparams['lr'], **options)
+        schedulers = self._schedulers(optimizer)
+        return ([optimizer], schedulers) if schedulers else optimizer
+
+    def _schedulers(self, optimizer: Optimizer) -> list[dict[str, Any]]:
+        """Schedulers of the learning rate."""
+        hparams, schedulers = self.hparams, list[dict[str, Any]]()
+        warmup = hparams['warmup_steps']
+        steps = self.trainer.estimated_stepping_batches if hparams['cosine'] else math.inf
+        if hparams['cosine'] and steps == math.inf:
+            raise ValueError(
+                'a cosine needs the number of steps; set trainer.max_epochs or trainer.max_steps, '
+                'or cosine to false'
+            )
+
+        def share(step: int) -> float:
+            rise = min(1, (step + 1) / (warmup + 1))
+            return rise * (1 + math.cos(math.pi * min(step / max(steps, 1), 1))) / 2
+
+        if warmup or hparams['cosine']:
+            by_step: LRScheduler = LambdaLR(optimizer, share)
+            schedulers.append({'scheduler': by_step, 'interval': 'step'})
         epochs = self.trainer.max_epochs if self._trainer else None
-        if not hparams['milestones'] or epochs is None or epochs < 1:
-            return optimizer
-        steps = [round(share * epochs) for share in hparams['milestones']]
-        return {'optimizer': optimizer, 'lr_scheduler': MultiStepLR(optimizer, steps)}
+        if hparams['milestones'] and not hparams['cosine'] and epochs is not None and epochs > 0:
+            ends = [round(share * epochs) for share in hparams['milestones']]
+            schedulers.append({'scheduler': MultiStepLR(optimizer, ends), 'interval': 'epoch'})
+        return schedulers
 
     def setup(self, stage: str) -> None:
         """Take the bands from the datamodule, and refuse what cannot work.
@@ -341,6 +430,7 @@ class ContrastiveTask(BaseTask):
         if stage != 'fit':
             return
         require_data(self, datamodule)
+        self._compute_hyperparameters(datamodule)
         self._limit_queues(largest_queue(self, datamodule))
         require_whole_layers(self, self.trainer)
         # Identical on all ranks; exclude from DDP's broadcast.
@@ -359,6 +449,39 @@ class ContrastiveTask(BaseTask):
         """Return the queue of a sub-space and year."""
         queue: KeyQueue = self.queues[self.years * space + year]  # type: ignore[assignment]
         return queue
+
+    def info_nce(
+        self, query: Tensor, key: Tensor, negatives: Tensor, excluded: Tensor | None = None
+    ) -> Tensor:
+        """Compute InfoNCE, and keep it beside the loss of a guess for the log.
+
+        Args:
+            query: Features of every group, (B, G, D), or of their mean, (B, D).
+            key: Positive of every image, (B, D).
+            negatives: See :func:`~torchgeo_saco.losses.info_nce`.
+            excluded: See there.
+
+        Returns:
+            The loss: of the mean over the groups, or the mean loss of all if they are contrasted.
+        """
+        if query.ndim == 3 and self.hparams['contrast_groups']:
+            groups = query.shape[1]
+            query, key = query.flatten(0, 1), key.repeat_interleave(groups, 0)
+            if excluded is not None and excluded.ndim == 2:
+                excluded = excluded.repeat_interleave(groups, 0)
+        elif query.ndim == 3:
+            query = query.mean(1)
+        loss: Tensor = self.nce(query, key, negatives, excluded)
+        self._contrasts.append(torch.stack([loss.detach(), chance_level(negatives, excluded)]))
+        return loss
+
+    @property
+    def nce_over_chance(self) -> float:
+        """InfoNCE over the loss of a guess, mean of the last 50 steps; NaN before the first.
+
+        1 where keys are told apart no better than by chance, 0 where always.
+        """
+        return sum(self._ratios) / len(self._ratios) if self._ratios else math.nan
 
     @abstractmethod
     def contrast(self, image: Tensor, location: Tensor) -> Contrast:
@@ -389,9 +512,18 @@ class ContrastiveTask(BaseTask):
         return contrast._replace(losses=contrast.losses | {'group_alignment': aligned})
 
     def query(self, view: Tensor) -> Tensor:
-        """Project every group with the online encoder, (S, B, G, D)."""
-        projections: Tensor = self.projector(self.encoder.forward_groups(view))
+        """Project the groups that a query sees with the online encoder, (S, B, G, D)."""
+        features = self.encoder.forward_groups(view, self._draw_groups())
+        projections: Tensor = self.projector(features)
         return projections
+
+    def _draw_groups(self) -> Tensor | None:
+        """Draw the groups that a query sees; None for all."""
+        count = len(self.inputs.names) if self.inputs is not None else 0
+        kept = max(1, round(count * (1 - self.hparams['group_dropout'])))
+        if not self.training or kept >= count:
+            return None
+        return torch.randperm(count, device=self.device)[:kept].sort().values
 
     @torch.no_grad()
     def key(self, view: Tensor) -> Tensor:
@@ -456,10 +588,14 @@ class ContrastiveTask(BaseTask):
         # Before the forward pass, since BatchNorm would keep NaN in its statistics.
         image = self.guard.images(image, location, self.global_step)
         self._update_key_encoder()
+        self._contrasts.clear()
         with torch_seeded(run_seed(), self._batches, self.global_rank, device=self.device):
             losses, query, key = self.objective(image, location)
         loss = torch.stack(list(losses.values())).sum()
-        self.guard.loss(loss, location, self.global_step)
+        # None of a method that computes its loss in another way.
+        contrasts = self._contrasts or [loss.new_full((2,), torch.nan)]
+        nce, chance = torch.stack(contrasts).sum(0)
+        self.guard.loss(loss, location, self.global_step, nce / chance)
         parts = {f'train_{name}': part.detach() for name, part in losses.items()}
         self.log_dict(parts, batch_size=len(image))
         # Set on the trainer by Lightning's logger, which its types do not know.
@@ -476,16 +612,32 @@ class ContrastiveTask(BaseTask):
         """
         checkpoint['task'] = type(self).__name__
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the hyperparameters that the interrupted training computed.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        if self._computed:
+            kept = checkpoint['hyper_parameters']
+            self._set_computed({name: kept[name] for name in self._computed})
+
     def on_after_backward(self) -> None:
         """Stop at images or a loss that are not finite, and log the loss.
 
         Raises:
             ValueError: If an image or the loss is not finite, on a GPU.
         """
-        loss = self.guard.finish()
-        if loss is not None:
-            # On the host by now, so that the progress bar does not wait for a GPU at every step.
-            self.log('train_loss', loss, prog_bar=True)
+        numbers = self.guard.finish()
+        if numbers is None:
+            return
+        # On the host by now, so that the progress bar does not wait for a GPU at every step.
+        loss, ratio = numbers
+        self.log('train_loss', loss, prog_bar=True)
+        # The first step has no negatives, and so no chance to be wrong.
+        if torch.isfinite(ratio):
+            self._ratios.append(float(ratio))
+            self.log('nce_over_chance', ratio, prog_bar=True)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Stop before a gradient that is not finite reaches a weight, on a CPU.

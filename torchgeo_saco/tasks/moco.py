@@ -60,6 +60,6 @@ class MoCo(ContrastiveTask):
         query = self.query(self.views.augmented(image[:, 0]))
         key = self.key(self.views.augmented(image[:, self.dates - 1]))
         queue = self.queue()
-        loss = self.nce(query[0].mean(1), key[0], *queue.negatives(location))
+        loss = self.info_nce(query[0], key[0], *queue.negatives(location))
         queue.enqueue(key[0], location)
         return Contrast({'nce': loss}, query, key)

@@ -134,9 +134,8 @@ class SACo(ContrastiveTask):
         (keys,) = self.key(torch.cat(key_views))
         queue = self.queue()
         negatives, excluded = queue.negatives(location)
-        cluster = query[0].mean(1)
         losses = {
-            name: self.nce(cluster, key, negatives, excluded)
+            name: self.info_nce(query[0], key, negatives, excluded)
             for name, key in zip(('nce_same_date', 'nce_other_date'), keys.chunk(2), strict=True)
         }
         queue.enqueue(keys, location.repeat(2))

@@ -71,7 +71,7 @@ class SeCo(ContrastiveTask):
         for space, name in enumerate(self.names):
             negatives, excluded = self.negatives(space, joined[space], location, locations)
             positive = keys[space, space]
-            losses[name] = self.nce(query[space].mean(1), positive, negatives, excluded)
+            losses[name] = self.info_nce(query[space], positive, negatives, excluded)
             self.queue(space).extend(joined[space, space], locations)
         return Contrast(losses, query, keys.diagonal().movedim(-1, 0))
 
