@@ -55,11 +55,15 @@ class BenchEncoder(nn.Module):
         torchgeo-bench 0.4, https://github.com/torchgeo/torchgeo-bench
     """
 
+    #: Positions of the channels that the encoder is given.
+    channels: Tensor
+
     def __init__(
         self,
         bands: Sequence[BandDescription],
         normalization: str = 'model_native',
         weights: str | None = None,
+        model: str | None = None,
         sensor: str = 's2',
         groups: Any = None,
         texture: Any = None,
@@ -75,6 +79,7 @@ class BenchEncoder(nn.Module):
                 ``identity``, for the encoder brings its own.
             weights: As for :func:`~torchgeo_saco.models.load_encoder`: path of a checkpoint, or
                 name of a weight of TorchGeo.
+            model: Name of the timm model, or None for the one of the weights.
             sensor: Sensor whose channels are used: ``s2``, ``s1``, ``landsat`` or ``aerial``.
             groups: As for :func:`~torchgeo_saco.models.load_encoder`.
             texture: As for :func:`~torchgeo_saco.models.load_encoder`.
@@ -111,7 +116,7 @@ class BenchEncoder(nn.Module):
         self.name = name
         self.register_buffer('channels', torch.tensor(channels), persistent=False)
         self.reflectance = Reflectance(unit or _unit(sensor, [bands[c] for c in channels]))
-        loaded = load_encoder(names, ours, weights=weights, groups=groups, texture=texture)
+        loaded = load_encoder(names, ours, model, weights, groups, texture)
         if loaded.random or loaded.unfitted:
             what = 'weights' if loaded.random else f'statistics of {", ".join(loaded.unfitted)}'
             raise ValueError(

@@ -92,7 +92,7 @@ class ProtocolRow(NamedTuple):
         """
         if self.collapsed:
             return 'collapsed'
-        return 'passes' if self.knn5_test > floor.knn5_test else 'not above the floor'
+        return 'passes' if self.knn5_test > floor.knn5_test else 'below floor'
 
 
 def main(protocol: str, args: Sequence[str]) -> None:
@@ -143,6 +143,7 @@ def torchgeo_protocol(
     weights: str | list[str],
     root: str = 'data/eurosat',
     output: str = 'logs/torchgeo',
+    model: str | None = None,
     archive: str = 'official',
     download: bool = False,
     spatial: bool = False,
@@ -171,6 +172,7 @@ def torchgeo_protocol(
         weights: Checkpoints, or names of weights of TorchGeo.
         root: Folder that holds EuroSAT.
         output: Folder of ``protocol.csv`` and ``protocol.json``.
+        model: Name of the timm model, or None for that of the weights, else ResNet-18.
         archive: ``official``, or ``sample`` for the synthetic one.
         download: Download EuroSAT, or generate the sample, where it is absent.
         spatial: Split by longitude.
@@ -198,7 +200,7 @@ def torchgeo_protocol(
         root, spatial, archive=archive, download=download, batch_size=batch_size,
         num_workers=num_workers,
     )  # fmt: skip
-    encoders = {name: load_encoder(data.bands, data.sensor, weights=name) for name in weights}
+    encoders = {name: load_encoder(data.bands, data.sensor, model, name) for name in weights}
     data.prepare_data()
     for stage in ('fit', 'test'):
         data.setup(stage)
@@ -369,7 +371,8 @@ def _row(
     return ProtocolRow(
         name,
         rate,
-        *near,
+        near[0],
+        near[1],
         linear,
         linear_rate,
         float(logistic.scores['OverallAccuracy']),
@@ -409,10 +412,12 @@ def _verdict(row: ProtocolRow, rows: Sequence[ProtocolRow]) -> str:
 def _table(rows: Sequence[ProtocolRow], synthetic: bool) -> Table:
     """Table for the terminal, in percent."""
     title = 'Check of TorchGeo on EuroSAT, test split' + (', synthetic' if synthetic else '')
-    table = Table(title=title, min_width=len(title))
+    table = Table(
+        title=title, caption='lr: learning rate of the pre-training', min_width=len(title)
+    )
     table.add_column('encoder', overflow='fold')
     for head in (
-        'lr of pre-training', 'kNN-5', 'linear (lr)', 'logistic', 'std', 'rank', 'cosine', 'verdict'
+        'lr', 'kNN-5', 'linear (lr)', 'logistic', 'std', 'rank', 'cosine', 'verdict'
     ):  # fmt: skip
         table.add_column(head, justify='right')
     for row in rows:
@@ -424,7 +429,7 @@ def _table(rows: Sequence[ProtocolRow], synthetic: bool) -> Table:
             f'{100 * row.linear_test:.1f} ({row.linear_lr:g})',
             f'{100 * row.logistic_test:.1f}',
             f'{row.feature_std:.3f}',
-            f'{row.effective_rank:.1f} / {row.dimensions}',
+            f'{row.effective_rank:.1f}',
             f'{row.mean_cosine:.3f}',
             _verdict(row, rows),
         )
