@@ -205,3 +205,15 @@ def test_rows_are_plain_numbers(rows):
     for row in rows[0]:
         assert isinstance(row, ProtocolRow)
         assert all(isinstance(v, int | float | str | None) for v in row)
+
+
+def test_statistics_are_brought_to_one_scale_for_the_neighbours():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(100) % 2
+    features = {}
+    for split in protocol.SPLITS:
+        told = labels + 0.01 * torch.randn(100, generator=generator)
+        noise = 1e4 * torch.randn(100, generator=generator)
+        features[split] = (torch.stack([told, noise], 1), labels)
+    assert protocol._row('plain', None, features, 0).knn5_test < 0.8
+    assert protocol._row('scaled', None, features, 0, scaled=True).knn5_test > 0.95
