@@ -143,7 +143,7 @@ def test_places_without_georeference_are_said(weights, root, tmp_path, capsys):
 
 def test_places_that_are_all_alike_are_said(weights, root, tmp_path, capsys):
     for path in root.rglob('*.tif'):
-        write_tif(path, np.full((16, 16), 90, 'uint8'))
+        write_tif(path, 90 + np.eye(16, dtype='uint8'))
     figure = tmp_path / 'changes.png'
     options = ['--figure', str(figure), '--least_locations', '2']
     run(weights, root, tmp_path / 'changes.gpkg', *options)

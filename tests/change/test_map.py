@@ -197,7 +197,7 @@ def test_halves_of_all_dates(root):
 
 def test_places_that_are_all_alike(root):
     for path in root.rglob('*.tif'):
-        write_tif(path, np.full((12, 12), 100, 'uint8'))
+        write_tif(path, 100 + np.eye(12, dtype='uint8'))
     table, mixture, _, reason = change_map(MeanColour(), opened(root), least_locations=2)
     assert mixture is None
     assert reason == 'two kinds of locations need two different ratios'

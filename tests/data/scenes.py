@@ -61,6 +61,22 @@ def write_eurosat(root: Path, spatial: bool = False, **splits: list[str]) -> Pat
     return root
 
 
+def write_classes(root: Path, train: int = 6, val: int = 2, test: int = 2) -> Path:
+    """Tree of EuroSAT whose classes differ in brightness, and images in noise."""
+    root.mkdir(parents=True, exist_ok=True)
+    first = 1
+    for split, count in {'train': train, 'val': val, 'test': test}.items():
+        names = [f'{name}_{n}' for n in range(first, first + count) for name in CLASSES]
+        (root / EuroSAT.split_filenames[split]).write_text('\n'.join(f'{n}.jpg' for n in names))
+        for name in names:
+            label, number = CLASSES.index(name.split('_')[0]), int(name.split('_')[1])
+            generator = np.random.default_rng((label, number))
+            image = (1000 + 300 * label) * generator.normal(1, 0.02, (13, 64, 64))
+            write_tif(eurosat_tif(root, name), image.astype('uint16'))
+        first += count
+    return root
+
+
 def write_patch(folder: Path, seed: int) -> None:
     """Band files of a patch of BigEarthNet."""
     generator = np.random.default_rng(seed)

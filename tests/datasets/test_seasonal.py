@@ -201,7 +201,7 @@ def test_files_of_another_type(tmp_path, path):
         'b/20190301/B4.tif',
         'b/20190301/B8.tif',
     ):
-        write_tif(tmp_path / file, np.ones((8, 8), 'uint16' if file == path else 'uint8'))
+        write_tif(tmp_path / file, np.eye(8, dtype='uint16' if file == path else 'uint8'))
     name = path[-6:-4]
     with pytest.raises(BandFileError, match=rf'{name}\.tif holds uint16, the first file .* uint8'):
         SeasonalArchive(tmp_path)[1]
@@ -378,3 +378,91 @@ def test_real_archives(real_data, name, bands, shape, items):
     channels = [data.bands.index(band) for band in ('B08', 'B02')]
     near_infrared, blue = image.float().mean((0, 2, 3))[channels]
     assert near_infrared > blue > 0
+
+
+def spoil(root, location, date, how):
+    """Replace the bands of one date by values that cannot be used."""
+    for path in sorted((root / location).glob(f'{date}*/*.tif')):
+        image = np.random.default_rng(0).uniform(0.1, 0.9, (6, 6)).astype('float32')
+        if how == 'NaN' and path.name == 'B8.tif':
+            image[2, 3] = np.nan
+        elif how == 'empty':
+            image[:] = 0.25
+        write_tif(path, image, nodata=-1 if how == 'nodata' else None)
+        if how == 'nodata':
+            write_tif(path, image * 0 - 1, nodata=-1)
+
+
+@pytest.fixture
+def spoiled(tmp_path):
+    """Archive of 4 locations x 4 dates; three dates of 000001 and one of 000003 are spoiled."""
+    write_archive(tmp_path, locations=4, bands=['B4', 'B8'], size=6)
+    for path in tmp_path.glob('*/*/*.tif'):
+        image = np.random.default_rng(1).uniform(0.1, 0.9, (6, 6)).astype('float32')
+        write_tif(path, image)
+    spoil(tmp_path, '000001', DATES[0], 'NaN')
+    spoil(tmp_path, '000001', DATES[1], 'empty')
+    spoil(tmp_path, '000001', DATES[3], 'nodata')
+    spoil(tmp_path, '000003', DATES[2], 'empty')
+    return tmp_path
+
+
+def test_dates_without_usable_values_are_refused_together(spoiled):
+    message = (
+        r'4 of 16 dates of .* hold no usable values: .*B8\.tif holds 1 NaN .* at row 2, column 3; '
+        r'.*000001/20180715.* is empty: every pixel of every band is 0\.25; .*B4\.tif has 100\.0% '
+        r"nodata.*; .*000003/20190412.*; repair or remove them, or set on_invalid='drop'"
+    )
+    with pytest.raises(ValueError, match=message):
+        SeasonalArchive(spoiled, on_invalid='error')
+
+
+def test_dates_without_usable_values_are_dropped(spoiled):
+    data = SeasonalArchive(spoiled, dates=2, on_invalid='drop')
+    kept = {location.name: [str(day) for day in location.days] for location in data.locations}
+    assert kept == {
+        '000000': ['2018-04-10', '2018-07-15', '2019-04-12', '2019-07-20'],
+        '000002': ['2018-04-10', '2018-07-15', '2019-04-12', '2019-07-20'],
+        '000003': ['2018-04-10', '2018-07-15', '2019-07-20'],
+    }
+    assert len(data.skipped) == 5
+    assert data.skipped[3] == '000001 has 1 of 2 dates'
+    assert all(data[i]['image'].isfinite().all() for i in range(len(data)))
+    # The split is of the locations as listed, so that it does not move.
+    assert data.source.listed.to_pylist() == ['000000', '000001', '000002', '000003']
+
+
+@pytest.mark.parametrize(('how', 'message'), [('NaN', 'holds 1 NaN'), ('empty', 'is empty: every')])
+def test_a_date_without_usable_values_is_refused_where_it_is_read(tmp_path, how, message):
+    write_archive(tmp_path, locations=1, bands=['B4', 'B8'], size=6)
+    for date in DATES:
+        spoil(tmp_path, '000000', date, how if date == DATES[2] else 'none')
+    data = SeasonalArchive(tmp_path)
+    assert data[1]['image'].isfinite().all()
+    with pytest.raises(BandFileError, match=rf"000000/{DATES[2]}.* {message}.*on_invalid='drop'"):
+        data[2]
+
+
+def test_no_date_is_left(tmp_path):
+    write_archive(tmp_path, locations=2, bands=['B4', 'B8'], size=6, dates=DATES[:1])
+    for location in ('000000', '000001'):
+        spoil(tmp_path, location, DATES[0], 'empty')
+    with pytest.raises(ValueError, match=r'no location of .* usable values; 2 of 2 are left out'):
+        SeasonalArchive(tmp_path, on_invalid='drop')
+
+
+def test_one_flat_band_is_no_empty_image(tmp_path):
+    write_tif(tmp_path / 'a/20190301/B4.tif', np.full((6, 6), 7, 'uint8'))
+    write_tif(tmp_path / 'b/20190301/B4.tif', np.full((6, 6), 255, 'uint8'))
+    data = SeasonalArchive(tmp_path)
+    assert data[0]['image'].unique().tolist() == [7]
+    with pytest.raises(BandFileError, match='every pixel of every band is 255'):
+        data[1]
+
+
+def test_archive_without_invalid_dates_is_the_same(archive):
+    plain, checked = SeasonalArchive(archive), SeasonalArchive(archive, on_invalid='error')
+    assert checked.skipped == plain.skipped == []
+    assert checked.locations.names == plain.locations.names
+    with pytest.raises(ValueError, match='on_invalid must be one of error, drop'):
+        SeasonalArchive(archive, on_invalid='hide')

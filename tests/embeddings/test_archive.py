@@ -198,3 +198,16 @@ def test_bands_that_are_missing_are_said(trained, tmp_path):
     shutil.rmtree(root)
     with pytest.raises(FileNotFoundError):
         write_table(trained, root, tmp_path / 'a.parquet')
+
+
+def test_dates_without_usable_values_are_left_out(trained, tmp_path):
+    root = write_archive(tmp_path / 'archive', locations=2, size=36)
+    spoiled = sorted((root / '000001').iterdir())[2]
+    for path in spoiled.glob('*.tif'):
+        with rasterio.open(path) as file:
+            write_tif(path, np.zeros(file.shape, 'uint8'))
+    with pytest.raises(ValueError, match='every pixel of every band is 0; remove it, or set on_in'):
+        write_table(trained, root, tmp_path / 'a.parquet')
+    table = write_table(trained, root, tmp_path / 'b.parquet', on_invalid='drop')
+    assert len(table) == 7
+    assert '2019-04-12' not in set(table.date[table.location == '000001'])

@@ -14,15 +14,24 @@ from shapely.geometry.base import BaseGeometry
 
 from ..bands import band_index, band_names
 from ..io.georeference import Georeference, read_footprint, read_georeference
-from ..io.raster import BandFileError, raster_environment, read_bands, read_size
+from ..io.raster import (
+    BandFileError,
+    InvalidValuesError,
+    raster_environment,
+    read_bands,
+    read_size,
+    require_content,
+)
 from .layout import Location, complete_locations
 from .layouts import Layout
 from .listing import Locations, TreeListing
-from .readers import ArchiveReader, DateRule, ReadOptions, centred
+from .readers import EMPTY_REMEDY, ArchiveReader, DateRule, ReadOptions, centred
 
 
 class GeoTIFFReader(ArchiveReader):
     """Images of a tree of folders."""
+
+    threads = min(8, os.cpu_count() or 1)
 
     def __init__(self, layout: Layout, bands: Sequence[str] | None, form: ReadOptions) -> None:
         """Initialize a new GeoTIFFReader instance.
@@ -76,6 +85,11 @@ class GeoTIFFReader(ArchiveReader):
         with raster_environment():
             for scene, image in zip(scenes, images, strict=True):
                 image[...] = self._image(location, scene)
+
+    def check(self, location: Location, scene: int) -> None:
+        """See :meth:`ArchiveReader.check`."""
+        with raster_environment():
+            self._image(location, scene)
 
     def key(self, location: Location, scene: int) -> tuple[object, ...]:
         """Place, date, and the times of the files: what was written anew is another image."""
@@ -153,7 +167,18 @@ class GeoTIFFReader(ArchiveReader):
         return part
 
     def _image(self, location: Location, scene: int) -> np.ndarray:
-        """One date of a location from its files, (C, H, W)."""
+        """One date of a location from its files, (C, H, W), with usable values."""
+        try:
+            image = self._stored_image(location, scene)
+        except InvalidValuesError as error:
+            raise InvalidValuesError(f"{error}; on_invalid='drop' leaves out such dates") from error
+        paths = self.band_paths(location, scene)
+        name = paths[0] if len(paths) == 1 else os.path.dirname(paths[0])
+        require_content(name, image, EMPTY_REMEDY)
+        return image
+
+    def _stored_image(self, location: Location, scene: int) -> np.ndarray:
+        """One date of a location as it is in its files, (C, H, W)."""
         paths = self.band_paths(location, scene)
         if self.layout.file_bands is not None:
             image = self.layout.read_image(paths[0], self.form.max_nodata)

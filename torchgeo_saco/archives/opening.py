@@ -22,6 +22,7 @@ from .rasters import CellOptions, RasterReader
 from .readers import ArchiveReader, DateRule, ReadOptions
 from .store import is_store
 from .survey import describe_folder
+from .validity import valid_locations
 from .zarr import ZarrReader
 
 _LISTED = 20
@@ -82,6 +83,7 @@ def open_archive(
     sensor: str | None = None,
     layout: str | None = None,
     cells: CellOptions | None = None,
+    on_invalid: Literal['error', 'drop'] | None = None,
 ) -> OpenArchive:
     """List an archive, and learn size and type of its images from the first.
 
@@ -95,6 +97,8 @@ def open_archive(
         layout: A key of :data:`~torchgeo_saco.archives.layouts.LAYOUTS`, ``rasters``, or None to
             choose one by looking at the folder.
         cells: How rasters are cut into locations.
+        on_invalid: Read every image now, and refuse together or leave out dates without usable
+            values; or None to refuse each where it is read. Stores were looked at when packed.
 
     Returns:
         The archive.
@@ -104,6 +108,8 @@ def open_archive(
         ValueError: If a band is unknown, no location is found, or something is missing.
     """
     drop = check_choice('on_missing', on_missing, ('error', 'drop')) == 'drop'
+    if on_invalid is not None:
+        check_choice('on_invalid', on_invalid, ('error', 'drop'))
     if layout == 'rasters':
         source, sensor = _open_rasters(root, bands, options, sensor, on_missing, cells)
     elif cells is not None:
@@ -119,6 +125,9 @@ def open_archive(
             f'{root} is incomplete: {"; ".join(skipped[:_LISTED])}{more}. Complete it, ask for '
             "fewer bands or dates, or set on_missing='drop' to skip these"
         )
+    if on_invalid is not None and not isinstance(source, ZarrReader):
+        locations, invalid = valid_locations(source, locations, rule, on_invalid == 'drop')
+        skipped = [*skipped, *invalid]
     classes, label_numbers = source.labels(locations)
     source.open_images(locations[0])
     return OpenArchive(source, locations, skipped, classes, label_numbers, sensor)

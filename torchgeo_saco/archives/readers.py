@@ -15,9 +15,13 @@ from shapely.geometry.base import BaseGeometry
 from torch import Tensor
 
 from ..bands import Sensor
+from ..io.raster import require_content
 from .dates import Item, OtherDates, YearRule, enough_dates, too_few_dates
 from .layout import Location
 from .listing import Locations
+
+#: What to do about a date without usable values.
+EMPTY_REMEDY = "remove it, or set on_invalid='drop' to leave all such dates out"
 
 
 class Scale(NamedTuple):
@@ -93,6 +97,9 @@ class ArchiveReader(ABC):
     #: How worker processes may be started, None for any way.
     worker_context: str | None = None
 
+    #: Images that may be read at a time in one process.
+    threads: int = 1
+
     #: Height and width of every image, after the window.
     shape: tuple[int, int] = (0, 0)
 
@@ -140,6 +147,20 @@ class ArchiveReader(ABC):
         Raises:
             BandFileError: If one cannot be read.
         """
+
+    def check(self, location: Location, scene: int) -> None:
+        """Read one date of a location, and refuse what holds no usable values.
+
+        Args:
+            location: The location.
+            scene: Position among its scenes.
+
+        Raises:
+            InvalidValuesError: If it is so, see :func:`~torchgeo_saco.io.raster.require_content`.
+            BandFileError: If it cannot be read.
+        """
+        name = f'{location.name}/{location.scenes[scene].name}'
+        require_content(name, self._read(location, scene).numpy(), EMPTY_REMEDY)
 
     def fill_each(self, wanted: Sequence[tuple[Location, Sequence[int], np.ndarray]]) -> None:
         """Read dates of several locations, each as by :meth:`fill`."""

@@ -4,7 +4,7 @@
 """Seasonal archives as stores that ``torchgeo-saco pack`` writes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 import numpy as np
@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from torchgeo.datasets.utils import Path
 
 from ..bands import known_sensor
+from ..io.raster import InvalidValuesError, require_content
 from .geotiff import chosen_bands
 from .layout import Location
 from .listing import Locations, StoredLocation, StoreListing
@@ -106,12 +107,25 @@ class ZarrReader(ArchiveReader):
         whole = self.description.shape[1:]
         if all(image.shape == whole for image in targets) and self.bands == self.description.bands:
             self._images.fill(order, targets, named)
+            self._require_content(order, targets, named)
             return
         stored = np.empty((len(order), *whole), self.dtype)
         self._images.fill(order, list(stored), named)
         for scene, image in zip(stored, targets, strict=True):
             for channel, position in enumerate(self._channels):
                 image[channel] = scene[position, *self._window]
+        self._require_content(order, targets, named)
+
+    def _require_content(
+        self, rows: Sequence[int], images: Sequence[np.ndarray], named: Callable[[int], str]
+    ) -> None:
+        """Refuse empty images of a store, which was then packed by an earlier version."""
+        for row, image in zip(rows, images, strict=True):
+            try:
+                require_content('', image, '')
+            except InvalidValuesError:
+                remedy = "pack the archive again with on_invalid='drop'"
+                require_content(f'{named(row)} of {self.root}', image, remedy)
 
     def key(self, location: Location, scene: int) -> tuple[object, ...]:
         """Place and date in a store that was packed of this very listing."""

@@ -86,6 +86,7 @@ class SeasonalArchive(NonGeoDataset):
         layout: str | None = None,
         cells: CellOptions | None = None,
         time_axis: bool = True,
+        on_invalid: Literal['error', 'drop'] | None = None,
     ) -> None:
         """Initialize a new SeasonalArchive instance.
 
@@ -120,6 +121,13 @@ class SeasonalArchive(NonGeoDataset):
             cells: How rasters are found and cut into cells.
             time_axis: Whether images have an axis of dates. Without it an image of one date is
                 (C, H, W), as tasks of TorchGeo take it.
+            on_invalid: Read every image once before training, in each process, and refuse together
+                or drop the dates whose bands hold NaN, infinity or more nodata than *max_nodata*,
+                or one number in all pixels of all bands (of one band alone, 0 or the least or
+                largest of its type), and locations that have too few dates left;
+                what is skipped is kept in :attr:`skipped`. That takes as long as an epoch of
+                reading. None looks at no image before, and such a date ends the run where it is
+                read. Not needed for stores, whose images were looked at when they were packed.
 
         Raises:
             FileNotFoundError: If *root* is missing.
@@ -142,7 +150,9 @@ class SeasonalArchive(NonGeoDataset):
         self.dates = dates
         self.time_axis = time_axis
         options = read_options(previews, size, resampling, max_nodata)
-        archive = open_archive(root, bands, options, self._rule, on_missing, sensor, layout, cells)
+        archive = open_archive(
+            root, bands, options, self._rule, on_missing, sensor, layout, cells, on_invalid
+        )
         #: Sensor of the bands, by name.
         self.sensor_name = archive.sensor
         self.sensor = known_sensor(archive.sensor)

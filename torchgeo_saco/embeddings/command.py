@@ -74,6 +74,7 @@ def embed(
     layout: str | None = None,
     size: int | None = None,
     cells: CellOptions | None = None,
+    on_invalid: Literal['error', 'drop'] | None = None,
 ) -> None:
     r"""Write the embeddings of an archive as a table, or of a whole scene as a map.
 
@@ -118,6 +119,8 @@ def embed(
         size: Side in pixels of a centred window of the images of an archive, or of the cells that
             rasters are cut into.
         cells: How rasters are found and cut into cells.
+        on_invalid: Read every image before, and refuse together or leave out dates without usable
+            values, as of :class:`~torchgeo_saco.datasets.SeasonalArchive`.
 
     Raises:
         ValueError: If an argument is out of range, or the weights do not fit the images.
@@ -145,7 +148,7 @@ def embed(
         Console(stderr=True) if progress else None,
     )
     say = Console(soft_wrap=True, highlight=False).print
-    form = {'layout': layout, 'size': size, 'cells': cells}
+    form = {'layout': layout, 'size': size, 'cells': cells, 'on_invalid': on_invalid}
     lock = path.with_name(f'.{path.name}.lock')
     with exclusive(lock, f'another run writes {path}; wait for it, or name another output'):
         try:

@@ -24,6 +24,8 @@ from rich.progress import (
 )
 
 from .plan import Run, plan_runs
+from .protocol import main as protocol_main
+from .protocol import split_protocol
 from .report import Report
 from .results import Result
 from .runs import execute_run
@@ -47,6 +49,10 @@ def main(args: Sequence[str]) -> None:
         SettingsError: If the settings are wrong.
         SystemExit: With status 1, if a run fails.
     """
+    protocol, others = split_protocol(args)
+    if protocol is not None:
+        protocol_main(protocol, others)
+        return
     try:
         settings = read_settings(args)
         report = evaluate(settings)

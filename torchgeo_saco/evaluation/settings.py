@@ -49,6 +49,9 @@ A configuration file:
 
 Several files are merged in order. Any value can be set by an argument that spells out its
 place, such as --benchmarks.EuroSAT.trainer.max_epochs=1 or --encoders.SACo+.model=resnet50.
+
+With --protocol torchgeo, the encoders of checkpoints are checked on EuroSAT instead; see
+torchgeo-saco evaluate --protocol torchgeo --help.
 """
 
 # Names become file names and runs of a Markdown table.

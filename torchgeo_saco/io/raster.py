@@ -44,6 +44,15 @@ class BandFileError(ValueError):
     """A file that cannot be read as bands; the message names it and the remedy."""
 
 
+class InvalidValuesError(BandFileError):
+    """A file that can be read, and whose numbers cannot be used; NaN, nodata, or empty."""
+
+    @property
+    def reason(self) -> str:
+        """The message without the remedy."""
+        return str(self).partition('; ')[0]
+
+
 def read_bands(
     path: Path,
     count: int = 1,
@@ -474,7 +483,7 @@ def _checked_values(path: Path, image: np.ndarray, max_nodata: float) -> np.ndar
     if isinstance(image, np.ma.MaskedArray):
         share = float(np.ma.getmaskarray(image).mean())
         if share > max_nodata:
-            raise BandFileError(
+            raise InvalidValuesError(
                 f'{path} has {share:.1%} nodata, more than max_nodata={max_nodata:.1%}; '
                 'raise max_nodata to take such pixels as 0, or remove the folder'
             )
@@ -482,11 +491,38 @@ def _checked_values(path: Path, image: np.ndarray, max_nodata: float) -> np.ndar
     if image.dtype.kind == 'f' and not np.isfinite(image).all():
         bad = np.argwhere(~np.isfinite(image))
         row, column = (int(number) for number in bad[0][-2:])
-        raise BandFileError(
+        raise InvalidValuesError(
             f'{path} holds {len(bad)} NaN or infinite values, the first at row {row}, '
             f'column {column}; mask them with a nodata value, or remove the folder'
         )
     return image
+
+
+def require_content(name: str, image: np.ndarray, remedy: str) -> None:
+    """Refuse an image that holds nothing: one number in all pixels of all bands.
+
+    One band alone may well be flat, so there the number must be 0 or the least or largest of an
+    integer type, as missing images are filled.
+
+    Args:
+        name: File or date that it was read from, for the message.
+        image: Stored numbers, (C, H, W).
+        remedy: What to do, for the message.
+
+    Raises:
+        InvalidValuesError: If it is so.
+    """
+    first = image[0, 0, 0]
+    # A row tells of nearly all images, in no time beside reading them.
+    if not ((image[0, 0] == first).all() and (image == first).all()):
+        return
+    if len(image) > 1 or first in _fills(image.dtype):
+        raise InvalidValuesError(f'{name} is empty: every pixel of every band is {first}; {remedy}')
+
+
+def _fills(dtype: np.dtype) -> tuple[int, ...]:
+    """Numbers that missing images are filled with."""
+    return (0,) if dtype.kind == 'f' else (0, np.iinfo(dtype).min, np.iinfo(dtype).max)
 
 
 def _checked_classes(path: Path, mask: np.ndarray, values: Collection[int]) -> np.ndarray:

@@ -516,3 +516,30 @@ def test_rasters_are_not_packed(tmp_path):
     (tmp_path / 'rasters').mkdir()
     with pytest.raises(ValueError, match='train on it as it lies'):
         pack_archive(tmp_path / 'rasters', tmp_path / 'store', layout='rasters')
+
+
+def test_dates_without_usable_values_are_not_packed(tmp_path):
+    tree = write_archive(tmp_path / 'tree', locations=3, bands=['B4', 'B8'], size=6)
+    for path in sorted((tree / '000001').glob(f'{DATES[1]}*/*.tif')):
+        write_tif(path, np.zeros((6, 6), 'uint8'))
+    with pytest.raises(BandFileError, match=rf'000001/{DATES[1]}.* every pixel of every band is 0'):
+        pack(tree, tmp_path / 'other')
+    report = pack(tree, tmp_path / 'store', on_invalid='drop')
+    assert (report.scenes, len(report.skipped)) == (11, 1)
+    store = SeasonalArchive(tmp_path / 'store', on_invalid='error')
+    kept = SeasonalArchive(tree, on_invalid='drop')
+    assert_same_samples(store, kept)
+
+
+def test_empty_images_of_an_older_store_are_refused(tmp_path, monkeypatch):
+    tree = write_archive(tmp_path / 'tree', locations=1, bands=['B4', 'B8'], size=6)
+    for path in sorted((tree / '000000').glob(f'{DATES[1]}*/*.tif')):
+        write_tif(path, np.zeros((6, 6), 'uint8'))
+    monkeypatch.setattr('torchgeo_saco.archives.geotiff.require_content', lambda *_: None)
+    pack(tree, tmp_path / 'store')
+    data = SeasonalArchive(tmp_path / 'store')
+    assert data[0]['image'].shape == (1, 2, 6, 6)
+    for bands in (None, ['B8', 'B4']):
+        data = SeasonalArchive(tmp_path / 'store', bands)
+        with pytest.raises(BandFileError, match=r'000000/2018.* of .*store is empty: .* pack the'):
+            data[1]

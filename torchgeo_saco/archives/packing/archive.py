@@ -67,6 +67,7 @@ def pack_archive(
     workers: int = 1,
     progress: bool = True,
     layout: str | None = None,
+    on_invalid: Literal['error', 'drop'] | None = None,
 ) -> PackReport:
     """Pack a seasonal archive into one Zarr store.
 
@@ -89,6 +90,8 @@ def pack_archive(
         progress: Whether to report on standard error.
         layout: Layout of the folder, a key of :data:`~torchgeo_saco.archives.layouts.LAYOUTS`, or
             None to tell it by looking.
+        on_invalid: Read every image before packing, and refuse together or leave out dates that
+            hold NaN or too much nodata, or are empty; or None to refuse the first that is met.
 
     Returns:
         What was packed, was there, and was skipped.
@@ -111,7 +114,9 @@ def pack_archive(
         raise ValueError(
             f'{root} is read as cells of rasters, which are not packed; train on it as it lies'
         )
-    archive = open_archive(root, bands, options, any_dates, on_missing, sensor, layout)
+    archive = open_archive(
+        root, bands, options, any_dates, on_missing, sensor, layout, on_invalid=on_invalid
+    )
     tree = archive.source
     if not isinstance(tree, GeoTIFFReader):
         raise ValueError(f'{root} is no folder of locations')
