@@ -17,7 +17,6 @@ from torchgeo_saco.evaluation import protocol
 from torchgeo_saco.evaluation.protocol import (
     FLOOR,
     ProtocolRow,
-    image_statistics,
     linear_rate_sweep,
     pretraining_lr,
     split_protocol,
@@ -102,15 +101,6 @@ def test_scores_do_not_depend_on_batches(tree, weights, rows, tmp_path):
     # Statistics of the untrained net are means over batches; those of the others are exact.
     for one, other in zip(again[::2], rows[0][::2], strict=True):
         assert one[2:7] == pytest.approx(other[2:7])
-
-
-def test_statistics_are_those_of_numpy():
-    image = torch.rand(2, 3, 5, 6, generator=torch.Generator().manual_seed(0))
-    pixels = image.numpy().reshape(2, 3, -1)
-    expected = np.concatenate(
-        [pixels.mean(2), pixels.std(2, ddof=1), pixels.min(2), pixels.max(2)], 1
-    )
-    np.testing.assert_allclose(image_statistics(image), expected, rtol=1e-5)
 
 
 def points(seed, apart):

@@ -12,7 +12,7 @@ from torchgeo.tasks import BaseTask
 
 from ..transforms import lbp_histogram
 
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class ImageFeatures(BaseTask):
@@ -44,7 +44,7 @@ class ImageFeatures(BaseTask):
 
 
 class ImageStatistics(ImageFeatures):
-    """Mean, standard deviation and five quantiles of every band, (B, 7 C).
+    """Mean, standard deviation, minimum, quartiles and maximum of every band, (B, 7 C).
 
     References:
         Corley et al., 2024, https://arxiv.org/abs/2305.13456, section 3: statistics of images as a

@@ -33,6 +33,7 @@ from ..models import Encoder, fit_input_statistics
 from ..models.load import LoadedEncoder, load_encoder
 from ..runtime.checks import check_choice
 from ..runtime.device import known_device
+from .baselines import ImageStatistics
 from .environment import environment
 
 #: Learning rates of the linear classifier, of which validation chooses one.
@@ -157,7 +158,7 @@ def torchgeo_protocol(
     Every encoder is frozen. Reported are the accuracy of 5 nearest neighbours (Euclidean
     distance), of a linear classifier over a sweep of learning rates, of which the validation split
     chooses one, and of logistic regression; whether the features have collapsed; and the floor
-    that images give without any net: mean, standard deviation, minimum and maximum of every band,
+    that images give without any net: mean, standard deviation and quartiles of every band,
     and an untrained net of the architecture of the first checkpoint.
 
     Give checkpoints of several learning rates of the pre-training, and the table is the sweep
@@ -205,7 +206,7 @@ def torchgeo_protocol(
     for stage in ('fit', 'test'):
         data.setup(stage)
     console = Console(stderr=True, highlight=False)
-    rows = [_row(FLOOR, None, _features(data, where, image_statistics), seed, scaled=True)]
+    rows = [_row(FLOOR, None, _features(data, where, ImageStatistics()), seed, scaled=True)]
     first = next(iter(encoders.values()))
     seed_everything(seed, workers=True, verbose=False)
     untrained = LoadedEncoder(
@@ -224,20 +225,6 @@ def torchgeo_protocol(
     Console().print(_table(rows, archive == 'sample'))
     console.print(f'The table is in {output}/protocol.csv and protocol.json')
     return rows
-
-
-def image_statistics(image: Tensor) -> Tensor:
-    """Mean, standard deviation, minimum and maximum of every band.
-
-    Args:
-        image: Images, (B, C, H, W).
-
-    Returns:
-        Statistics, (B, 4 C).
-    """
-    pixels = image.flatten(2)
-    parts = (pixels.mean(2), pixels.std(2), pixels.amin(2), pixels.amax(2))
-    return torch.cat(parts, 1)
 
 
 def encoder_features(
