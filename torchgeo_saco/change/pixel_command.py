@@ -184,12 +184,12 @@ def _channels(
     loaded = named.load(series.bands, series.sensor)
     encoder = loaded.encoder.to(known_device(device))
     channels = FeatureChannels(encoder, levels, groups, loaded.random)
-    texts = [
+    said = (
         f'features of {named.text}, level {", ".join(map(str, channels.levels))} '
         f'(a feature of {", ".join(map(str, channels.ratios))} px); groups: '
         f'{", ".join(encoder.inputs.names)}'
-    ]
-    texts += loaded.substitutions()
+    )
+    texts = [said, *loaded.substitutions()]
     texts += [f'skipped: group {group.name}, since {group.reason}' for group in loaded.skipped]
     return (
         channels,

@@ -375,6 +375,21 @@ def _bands_here(
     return list(formed.bands)
 
 
+def _nearest_group(
+    trained: Sequence[str], trained_sensor: str, config: EncoderConfig
+) -> list[str] | None:
+    """Three bands at hand that are nearest to those of a group by wavelength, or None."""
+    if _share_bands(trained_sensor, config.sensor):
+        return None
+    try:
+        found = nearest_bands(trained, trained_sensor, config.bands, config.sensor)
+    except ValueError:
+        # The wavelengths of one of the sensors are not known.
+        return None
+    matched = [found[band] for band in trained if band in found]
+    return matched if len(set(matched)) == len(trained) else None
+
+
 def _textures(
     path: str, trained: EncoderConfig, texture: bool | Sequence[str] | None
 ) -> Sequence[str]:
