@@ -39,7 +39,7 @@ from torchgeo_saco.transforms import Reflectance
 
 ROOT = Path(__file__).parents[1]
 BANDS = [(method, window) for window in (1, 3) for method in ('cva', 'mad', 'irmad')]
-FEATURES = [(0, 'cva'), (0, 'mad'), (1, 'cva'), (1, 'mad'), (2, 'mad')]
+FEATURES = [(0, 'cva'), (0, 'mad'), (1, 'mad'), (2, 'mad')]
 #: What all is compared with: plain change vectors.
 BASELINE = ['bands', 'cva', 1]
 GROUPS = {'groups': ['natural_color', 'near_infrared', 'urban'], 'texture': ['near_infrared']}
@@ -73,7 +73,9 @@ def cities(root: Path, count: int | None) -> tuple[OSCDTiles, list[City]]:
 
 
 def trained(seed: int, folder: Path, sample: str, steps: int | None) -> str:
-    """Checkpoint after training."""
+    """Checkpoint after training, or the one that a run before has left in the folder."""
+    for checkpoint in folder.rglob('last.ckpt'):
+        return str(checkpoint)
     command = [
         *(sys.executable, '-m', 'torchgeo', 'fit', f'--config={ROOT / "configs/saco.yaml"}'),
         *(f'--seed_everything={seed}', f'--data.init_args.root={sample}'),
@@ -207,6 +209,7 @@ def main() -> None:
     parser.add_argument('--root', default=str(ROOT / 'data/sample_benchmarks/oscd'))
     parser.add_argument('--sample', default=str(ROOT / 'data/sample'), help='sample archive')
     parser.add_argument('--weights', help='checkpoint to use in place of training')
+    parser.add_argument('--checkpoints', help='folder that keeps what is trained, to go on from')
     parser.add_argument('--figure', help='figure of the first city to write')
     parser.add_argument('--quick', action='store_true', help='few cities and steps, to try it')
     arguments = parser.parse_args()
@@ -219,7 +222,10 @@ def main() -> None:
         checkpoints = {
             seed: arguments.weights
             or trained(
-                seed, Path(folder, str(seed)), arguments.sample, 3 if arguments.quick else None
+                seed,
+                Path(arguments.checkpoints or folder, str(seed)),
+                arguments.sample,
+                3 if arguments.quick else None,
             )
             for seed in seeds
         }

@@ -307,7 +307,7 @@ class FeatureChannels(Channels):
         for number, image in enumerate(images):
             if self._statistics:
                 standardize = self.encoder.inputs.standardize
-                standardize.running_mean, standardize.running_var = self._statistics[number]  # type: ignore[assignment]
+                standardize.running_mean, standardize.running_var = self._statistics[number]
             maps = self.encoder.forward_maps(image[None].to(self.device), self.levels)
             dates.append([self._fused(map_[0]).cpu() for map_ in maps])
         return [
@@ -391,10 +391,12 @@ class PixelChange:
                 sample.append(values[..., ::every, ::every][..., there].float().numpy())
         joined = [np.concatenate(of, -1) for of in samples]
         for of in joined:
-            if of.shape[-1] <= 2 * of.shape[1]:
+            least = 1 if self.method == 'cva' else 2 * of.shape[1]
+            if of.shape[-1] <= least:
                 raise ValueError(
-                    f'{of.shape[-1]} pixels with data on all dates are too few for the statistics '
-                    f'of {of.shape[1]} channels; use larger images'
+                    f'{of.shape[-1]} pixels with data on all dates are too few for {self.method} '
+                    f'of {of.shape[1]} channels, which needs more than {least}; use larger images'
+                    + (', method cva, or finer levels' if least > 1 else '')
                 )
         pairs = pairwise(range(len(joined[0])))
         self.transforms = [
