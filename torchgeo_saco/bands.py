@@ -108,7 +108,7 @@ SENTINEL2_L2A = Sensor(
     {band: size for band, size in _SENTINEL2_BANDS.items() if band != 'B10'},
     _SACO_GROUPS,
     _SACO_SUBSTITUTES,
-    _SENTINEL2_WAVELENGTHS,
+    {band: edges for band, edges in _SENTINEL2_WAVELENGTHS.items() if band != 'B10'},
 )
 
 # Same combinations under the numbering of the Operational Land Imager,
