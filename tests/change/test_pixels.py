@@ -116,6 +116,22 @@ def test_statistics_of_irmad_come_from_what_has_not_changed():
     assert np.median(narrow) < 0.8 * np.median(without)
 
 
+def test_irmad_stops_before_a_few_pixels_count_alone():
+    # Half of the pixels agree ever better, so that iterations run into the few that agree best.
+    images = scenes(side=64)
+    spread = torch.logspace(-2, 2, 64 * 64).reshape(64, 64)
+    random = torch.from_numpy(np.random.default_rng(2).normal(size=images[0].shape)).float()
+    images[1] = images[0] + spread * random
+    change = PixelChange(BandChannels(), 'irmad', 1)
+    found = change_magnitude(images, change=change)
+    assert 0.05 <= change.transforms[0][0].stopped_at < 0.5
+    assert 'irmad of dates 1 and 2 stopped where' in change.report()[0]
+    assert found.isfinite().all()
+    change = PixelChange(BandChannels(), 'irmad', 1)
+    change_magnitude(scenes(side=64), change=change)
+    assert change.transforms[0][0].stopped_at is None and not change.report()
+
+
 def test_bands_that_are_constant_or_alike_tell_nothing():
     images = scenes()
     more = torch.cat([images, torch.full_like(images[:, :1], 0.3), images[:, :1]], 1)

@@ -145,7 +145,7 @@ def pixel_changes(
                 plt.close(drawn)
         finally:
             lock.unlink()
-    for line in _report(report, output, mask, threshold):
+    for line in [*change.report(), *_report(report, output, mask, threshold)]:
         say(line)
 
 

@@ -42,6 +42,10 @@ _BAND_SHRINKAGE, _FEATURE_SHRINKAGE = 1e-6, 1e-3
 # Nielsen, 2007, section II: weights are iterated until no canonical correlation changes more.
 _ITERATIONS, _TOLERANCE = 50, 1e-3
 
+# Fewer pixels than that would be compared with one another alone: where most of a scene differs,
+# iterations run into a few pixels that agree by chance.
+_LEAST_UNCHANGED = 0.05
+
 # Channels that vary less than that, relative to their mean square, are constant up to rounding.
 _CONSTANT = 1e-10
 
@@ -54,6 +58,9 @@ class PairTransform(NamedTuple):
 
     #: Matrices of either date, (K, C).
     matrices: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+    #: Share of the pixels that iterations stopped at, since the next was too small; or None.
+    stopped_at: float | None = None
 
     def differences(self, first: Tensor, second: Tensor) -> Tensor:
         """Differences of two dates after their transforms.
@@ -112,7 +119,8 @@ def mad(
     Args:
         first: Channels of the first date at some pixels, (N, C).
         second: Those of the second date at the same pixels.
-        iterations: 1 for MAD; the most for IR-MAD, which stops where the correlations stay.
+        iterations: 1 for MAD; the most for IR-MAD, which stops where the correlations stay, or
+            before less than 5 % of the pixels count.
         shrinkage: Added to the diagonal of the correlations of the channels, so that channels may
             depend on one another.
 
@@ -128,6 +136,7 @@ def mad(
     count = first.shape[1]
     weights = np.ones(len(both))
     before = np.full(count, np.inf)
+    stopped_at = None
     for iteration in range(iterations):
         mean = np.average(both, 0, weights)
         centred = both - mean
@@ -139,12 +148,17 @@ def mad(
             break
         before = correlations
         differences = centred[:, count:] @ matrices[1].T - centred[:, :count] @ matrices[0].T
-        weights = scipy.stats.chi2.sf(np.square(differences).sum(1), count)
+        probabilities = scipy.stats.chi2.sf(np.square(differences).sum(1), count)
+        if probabilities.mean() < _LEAST_UNCHANGED:
+            stopped_at = float(weights.mean())
+            break
+        weights = probabilities
     means = tuple(
         np.divide(part, scale, out=np.mean(image, 0, np.float64), where=scale > 0)
         for part, scale, image in zip(np.split(mean, 2), scales, (first, second), strict=True)
     )
-    return PairTransform((means[0], means[1]), (matrices[0] * scales[0], matrices[1] * scales[1]))
+    scaled = matrices[0] * scales[0], matrices[1] * scales[1]
+    return PairTransform((means[0], means[1]), scaled, stopped_at)
 
 
 def _inverse_deviation(image: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -401,6 +415,16 @@ class PixelChange:
         pairs = pairwise(range(len(joined[0])))
         self.transforms = [
             [self._transform(of[first].T, of[second].T) for of in joined] for first, second in pairs
+        ]
+
+    def report(self) -> list[str]:
+        """Say what in the statistics is not as the method has it."""
+        return [
+            f'irmad of dates {number} and {number + 1} stopped where {transform.stopped_at:.0%} of '
+            'the pixels counted as unchanged, since less than '
+            f'{_LEAST_UNCHANGED:.0%} would be next; most of the scene differs, so see mad too'
+            for number, transforms in enumerate(self.transforms, 1)
+            for transform in [t for t in transforms if t.stopped_at is not None][:1]
         ]
 
     def __call__(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
