@@ -169,6 +169,8 @@ def test_nearest_bands_overlap():
         ['B1', 'B5', 'B7', 'B8A', 'B9'], 'sentinel2_l2a', ['B4', 'B5'], 'landsat_4_7'
     )
     assert found == {'B07': 'B04', 'B8A': 'B04'}
+    near = nearest_bands(['B4'], 'landsat_4_7', ['B7', 'B8', 'B8A'], 'sentinel2_l2a')
+    assert near == {'B04': 'B08'}
     assert nearest_bands(['R'], RGB, ['G', 'R'], 'rgb') == {'R': 'R'}
 
 
