@@ -22,6 +22,7 @@ from torchgeo_saco.bands import (
     band_name,
     band_names,
     known_sensor,
+    nearest_bands,
 )
 
 # README of the original code
@@ -80,6 +81,7 @@ def test_spellings_of_one_band_are_one_name(spelling, name):
         ('B4', 'gaofen2', 'B04'),
         ('SR_B7', 'landsat_8_9', 'B07'),
         ('B11', LANDSAT_8_9, 'B11'),
+        ('SR_B7', 'landsat_4_7', 'B07'),
     ],
 )
 def test_spellings_of_other_sensors(spelling, sensor, name):
@@ -153,6 +155,38 @@ def test_pixel_sizes_of_landsat():
         'B10': 100.0,
         'B11': 100.0,
     }
+
+
+@pytest.mark.parametrize('sensor', ['landsat_4_7', 'landsat_8_9'])
+def test_nearest_bands_of_published_groups_are_those_of_the_table(sensor):
+    found = nearest_bands(SENTINEL2_L2A.bands, SENTINEL2_L2A, SENSORS[sensor].bands, sensor)
+    for name, bands in SENSORS[sensor].groups.items():
+        assert tuple(found[band] for band in SENTINEL2_L2A.groups[name]) == bands
+
+
+def test_nearest_bands_overlap():
+    found = nearest_bands(
+        ['B1', 'B5', 'B7', 'B8A', 'B9'], 'sentinel2_l2a', ['B4', 'B5'], 'landsat_4_7'
+    )
+    assert found == {'B07': 'B04', 'B8A': 'B04'}
+    near = nearest_bands(['B4'], 'landsat_4_7', ['B7', 'B8', 'B8A'], 'sentinel2_l2a')
+    assert near == {'B04': 'B08'}
+    assert nearest_bands(['R'], RGB, ['G', 'R'], 'rgb') == {'R': 'R'}
+
+
+def test_nearest_bands_need_wavelengths():
+    with pytest.raises(ValueError, match=r'wavelengths of RGB are not known.*of Sentinel-2 L1C'):
+        nearest_bands(['B04'], 'sentinel2_l1c', ['R'], 'rgb')
+
+
+@pytest.mark.parametrize('name', SENSORS)
+def test_wavelengths_are_of_all_bands_and_in_order(name):
+    sensor = SENSORS[name]
+    if sensor.wavelengths is None:
+        assert name in ('sentinel1', 'rgb')
+    else:
+        assert list(sensor.wavelengths) == list(sensor.bands)
+        assert all(0.4 < low < high < 13 for low, high in sensor.wavelengths.values())
 
 
 def test_pixel_sizes_of_gaofen():

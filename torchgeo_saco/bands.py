@@ -24,6 +24,9 @@ class Sensor(NamedTuple):
     #: Band that stands in for another where the image lacks that one.
     substitutes: dict[str, str] | None = None
 
+    #: Shortest and longest wavelength of bands in micrometres, or None where they are not known.
+    wavelengths: dict[str, tuple[float, float]] | None = None
+
 
 class BandGroup(NamedTuple):
     """Three bands shown to the backbone as one image."""
@@ -74,10 +77,30 @@ _SENTINEL2_BANDS = {
     'B12': 20.0,
 }
 
+# Central wavelength plus and minus half of the width, of Sentinel-2A,
+# https://sentiwiki.copernicus.eu/web/s2-mission
+_SENTINEL2_WAVELENGTHS = {
+    'B01': (0.432, 0.453),
+    'B02': (0.460, 0.525),
+    'B03': (0.542, 0.578),
+    'B04': (0.649, 0.680),
+    'B05': (0.697, 0.711),
+    'B06': (0.733, 0.748),
+    'B07': (0.773, 0.793),
+    'B08': (0.780, 0.886),
+    'B8A': (0.854, 0.875),
+    'B09': (0.935, 0.955),
+    'B10': (1.358, 1.389),
+    'B11': (1.568, 1.660),
+    'B12': (2.115, 2.290),
+}
+
 # SACo+ replaces the cirrus band by water vapour where the sensor has no cirrus band.
 _SACO_SUBSTITUTES = {'B10': 'B09'}
 
-SENTINEL2_L1C = Sensor('Sentinel-2 L1C', _SENTINEL2_BANDS, _SACO_GROUPS, _SACO_SUBSTITUTES)
+SENTINEL2_L1C = Sensor(
+    'Sentinel-2 L1C', _SENTINEL2_BANDS, _SACO_GROUPS, _SACO_SUBSTITUTES, _SENTINEL2_WAVELENGTHS
+)
 
 # Atmospheric correction uses the cirrus band B10 up.
 SENTINEL2_L2A = Sensor(
@@ -85,6 +108,7 @@ SENTINEL2_L2A = Sensor(
     {band: size for band, size in _SENTINEL2_BANDS.items() if band != 'B10'},
     _SACO_GROUPS,
     _SACO_SUBSTITUTES,
+    {band: edges for band, edges in _SENTINEL2_WAVELENGTHS.items() if band != 'B10'},
 )
 
 # Same combinations under the numbering of the Operational Land Imager,
@@ -99,6 +123,44 @@ LANDSAT_8_9 = Sensor(
         'agriculture': ('B06', 'B05', 'B02'),
         'atmospheric_penetration': ('B07', 'B06', 'B05'),
     },
+    wavelengths={
+        'B01': (0.43, 0.45),
+        'B02': (0.45, 0.51),
+        'B03': (0.53, 0.59),
+        'B04': (0.64, 0.67),
+        'B05': (0.85, 0.88),
+        'B06': (1.57, 1.65),
+        'B07': (2.11, 2.29),
+        'B08': (0.50, 0.68),
+        'B09': (1.36, 1.38),
+        'B10': (10.60, 11.19),
+        'B11': (11.50, 12.51),
+    },
+)
+
+# Thematic Mapper (TM) of Landsat 4 and 5, Enhanced Thematic Mapper Plus (ETM+) of Landsat 7, which
+# adds the panchromatic band B08; B06 is thermal. Products have B06 on the grid of the others.
+# https://www.usgs.gov/landsat-missions/landsat-5, https://www.usgs.gov/landsat-missions/landsat-7
+LANDSAT_4_7 = Sensor(
+    'Landsat 4-7',
+    {f'B{band:02d}': size for band, size in enumerate([30.0] * 7 + [15.0], 1)},
+    {
+        'natural_color': ('B03', 'B02', 'B01'),
+        'near_infrared': ('B04', 'B03', 'B02'),
+        'urban': ('B07', 'B05', 'B03'),
+        'agriculture': ('B05', 'B04', 'B01'),
+        'atmospheric_penetration': ('B07', 'B05', 'B04'),
+    },
+    wavelengths={
+        'B01': (0.45, 0.52),
+        'B02': (0.52, 0.60),
+        'B03': (0.63, 0.69),
+        'B04': (0.76, 0.90),
+        'B05': (1.55, 1.75),
+        'B06': (10.40, 12.50),
+        'B07': (2.08, 2.35),
+        'B08': (0.52, 0.90),
+    },
 )
 
 # Backscatter of ground-range detected products at 10 m, of SSL4EO-S12 and BigEarthNet in dB, in the
@@ -112,6 +174,13 @@ GAOFEN2 = Sensor(
     'Gaofen-2',
     {'PAN': 0.8, 'B01': 3.2, 'B02': 3.2, 'B03': 3.2, 'B04': 3.2},
     {'natural_color': ('B03', 'B02', 'B01'), 'near_infrared': ('B04', 'B03', 'B02')},
+    wavelengths={
+        'PAN': (0.45, 0.90),
+        'B01': (0.45, 0.52),
+        'B02': (0.52, 0.59),
+        'B03': (0.63, 0.69),
+        'B04': (0.77, 0.89),
+    },
 )
 
 #: Sensors by the name used in configuration files.
@@ -122,6 +191,7 @@ SENSORS = {
     'sentinel1': SENTINEL1,
     'rgb': RGB,
     'gaofen2': GAOFEN2,
+    'landsat_4_7': LANDSAT_4_7,
 }
 
 _COLORS = {'RED': 'R', 'GREEN': 'G', 'BLUE': 'B', 'PANCHROMATIC': 'PAN'}
@@ -278,6 +348,52 @@ def band_groups(
         if name in groups[:position]:
             raise ValueError(f'group {name!r} is listed twice; remove one')
     return [_published_group(name, sensor) for name in groups]
+
+
+def nearest_bands(
+    bands: Sequence[str], sensor: str | Sensor, others: Sequence[str], other_sensor: str | Sensor
+) -> dict[str, str]:
+    """Bands of one sensor, and the band of another that is nearest to each by wavelength.
+
+    Two bands correspond if their ranges of wavelengths overlap; of several, the one whose centre
+    is nearest.
+
+    Args:
+        bands: Bands of the first sensor, in any spelling.
+        sensor: The first sensor.
+        others: Bands of the other sensor to choose among, in any spelling.
+        other_sensor: The other sensor.
+
+    Returns:
+        Band of the other sensor by band of the first, in canonical names; without those bands that
+        nothing overlaps. Several may have the same one.
+
+    Raises:
+        ValueError: If a band is unknown, or the wavelengths of a sensor are not known.
+
+    Example:
+        >>> nearest_bands(['B02', 'B05', 'B8A'], 'sentinel2_l2a', ['B1', 'B4'], 'landsat_4_7')
+        {'B02': 'B01', 'B8A': 'B04'}
+    """
+    sensor, other_sensor = known_sensor(sensor), known_sensor(other_sensor)
+    bands, others = band_names(bands, sensor), band_names(others, other_sensor)
+    if sensor == other_sensor:
+        return {band: band for band in bands if band in others}
+    for one, wanted in ((sensor, bands), (other_sensor, others)):
+        if not set(wanted) <= set(one.wavelengths or ()):
+            raise ValueError(
+                f'the wavelengths of {one.name} are not known, so its bands cannot be matched with '
+                f'those of {(other_sensor if one is sensor else sensor).name}; use images of one '
+                'sensor'
+            )
+    ours, theirs = sensor.wavelengths or {}, other_sensor.wavelengths or {}
+    found = {}
+    for band in bands:
+        low, high = ours[band]
+        near = [other for other in others if theirs[other][0] < high and low < theirs[other][1]]
+        if near:
+            found[band] = min(near, key=lambda other: abs(sum(theirs[other]) - sum(ours[band])))
+    return found
 
 
 def natural_color(bands: Sequence[str], sensor: Sensor) -> list[int] | None:

@@ -27,6 +27,10 @@ COMMANDS = {
         'Write embeddings of an archive as a table, or of a scene as a map.',
     ),
     'changes': ('change.command', 'Say which locations of an archive have changed, by an encoder.'),
+    'pixel-changes': (
+        'change.pixel_command',
+        'Say which pixels have changed between images of one scene.',
+    ),
     'map': (
         'embeddings.page_command',
         'Write one page to look at embeddings, and to search them, in a browser.',
@@ -57,7 +61,7 @@ TRAINER_COMMANDS = {
 def usage() -> str:
     """Return the help of the command itself, without importing what the subcommands need."""
     texts = TRAINER_COMMANDS | {name: text for name, (_, text) in COMMANDS.items()}
-    lines = [f'  {name:<12}{text}' for name, text in texts.items()]
+    lines = [f'  {name:<15}{text}' for name, text in texts.items()]
     return '\n'.join(
         [
             'usage: torchgeo-saco SUBCOMMAND ...',
@@ -129,7 +133,7 @@ def _run_command(name: str, args: list[str]) -> None:
             # Its files merge names of encoders and benchmarks that no signature knows.
             module.main(args)
             return
-        function = getattr(module, name)
+        function = getattr(module, name.replace('-', '_'))
         parser = ArgumentParser(
             prog=prog,
             description=inspect.cleandoc(function.__doc__).split('\nArgs:\n')[0],

@@ -5,7 +5,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -128,9 +128,11 @@ def write_landsat(
     mtl: str | None = 'txt',
     scale: tuple[float, float] = (2.75e-05, -0.2),
     origin: tuple[float, float] = (600015.0, 5000055.0),
+    satellite: str = 'LC08',
+    level: str = 'L2SP',
 ) -> str:
-    """Write a scene of Landsat 8, level 2, by its usual names; returns its identifier."""
-    scene = f'LC08_L2SP_198030_{day:%Y%m%d}_20200822_02_T1'
+    """Write a scene of Landsat by its usual names; returns its identifier."""
+    scene = f'{satellite}_{level}_198030_{day:%Y%m%d}_20200822_02_T1'
     transform = from_origin(*origin, 30, 30)
     for band, image in bands.items():
         write_raster(root / f'{scene}_SR_{band}.TIF', image, transform, nodata=0)
@@ -139,7 +141,8 @@ def write_landsat(
     clear = np.full(shape, 21824, np.uint16) if quality is None else quality
     write_raster(root / f'{scene}_QA_PIXEL.TIF', clear, transform, nodata=1)
     thermal = np.full(shape, 44000, np.uint16)
-    write_raster(root / f'{scene}_ST_B10.TIF', thermal, transform, nodata=0)
+    layer = 'ST_B10' if satellite[2:] in ('08', '09') else 'ST_B6'
+    write_raster(root / f'{scene}_{layer}.TIF', thermal, transform, nodata=0)
     groups = {
         'LEVEL2_SURFACE_REFLECTANCE_PARAMETERS': {
             f'REFLECTANCE_{kind}_BAND_{i}': value
@@ -164,7 +167,9 @@ def write_landsat(
     return scene
 
 
-def landsat_bands(seed: int, side: int = 24) -> dict[str, np.ndarray]:
+def landsat_bands(
+    seed: int, side: int = 24, numbers: Iterable[int] = range(1, 8)
+) -> dict[str, np.ndarray]:
     """Bands of a small Landsat scene, reflectance between 0.02 and 0.6."""
     rng = np.random.default_rng(seed)
-    return {f'B{i}': rng.integers(8000, 29000, (side, side)).astype(np.uint16) for i in range(1, 8)}
+    return {f'B{i}': rng.integers(8000, 29000, (side, side)).astype(np.uint16) for i in numbers}

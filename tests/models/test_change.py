@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
+from skimage.filters import threshold_otsu
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import distributed, nn
@@ -18,7 +19,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from torchgeo_saco.losses.change import change_ratio
 from torchgeo_saco.models import change
-from torchgeo_saco.models.change import ChangeEstimate, Mixture, bic_gain, two_gaussians
+from torchgeo_saco.models.change import (
+    ChangeEstimate,
+    Mixture,
+    bic_gain,
+    otsu_threshold,
+    two_gaussians,
+)
 
 
 def sample(seed=0, unchanged=300, changed=60):
@@ -464,3 +471,18 @@ def test_gain_of_two_components_is_that_of_scikit_learn(upper):
     gain = bic_gain(values, mixture)
     assert gain == pytest.approx(one - two, abs=1e-3)
     assert (gain > 0) == (upper > 0)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_otsu_is_that_of_scikit_image(seed):
+    random = np.random.default_rng(seed)
+    values = np.concatenate([random.poisson(5, 400), random.poisson(20 + 10 * seed, 100)])
+    found = otsu_threshold(values)
+    # Of whole numbers it looks at every threshold; its own is the last value below.
+    np.testing.assert_array_equal(values > found, values > threshold_otsu(values.astype('uint8')))
+
+
+def test_otsu_of_equal_values():
+    assert otsu_threshold([1.0, 1.0]) is None
+    with pytest.raises(ValueError, match='1 of 2 values are NaN'):
+        otsu_threshold([1.0, np.nan])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from torchgeo_saco.models import create_backbone, group_features
+from torchgeo_saco.models import create_backbone, group_features, group_maps
 
 GROUPS = torch.rand(4, 3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -82,3 +82,11 @@ def test_features_are_float32_whatever_the_autocast(backbone):
         for one_by_one in (False, True):
             assert group_features(backbone, GROUPS, one_by_one).dtype == torch.float32
     assert group_features(backbone.double(), GROUPS.double()).dtype == torch.float64
+
+
+def test_some_levels_are_those_of_all_maps(backbone):
+    backbone.eval()
+    every, some = group_maps(backbone, GROUPS), group_maps(backbone, GROUPS, [0, 2])
+    assert len(some) == 2
+    for level, found in zip((0, 2), some, strict=True):
+        assert torch.equal(found, every[level])

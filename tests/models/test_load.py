@@ -11,7 +11,7 @@ from timm import create_model
 from torch import nn
 from torchgeo.models import ResNet18_Weights
 
-from torchgeo_saco.bands import SENTINEL2_L1C, SENTINEL2_L2A
+from torchgeo_saco.bands import SENSORS, SENTINEL2_L1C, SENTINEL2_L2A
 from torchgeo_saco.io.checkpoint import CheckpointError
 from torchgeo_saco.models import BandInputs, EncoderConfig, fit_input_statistics, load_encoder
 from torchgeo_saco.models.scaling import weight_scaling
@@ -130,6 +130,43 @@ def test_group_of_another_sensor_has_no_statistics_yet(tmp_path):
     assert plan.groups == {'natural_color': ['R', 'G', 'B']}
     assert unfitted == ['natural_color', 'natural_color_texture']
     assert len(skipped) == 6
+
+
+TM = ['B01', 'B02', 'B03', 'B04', 'B05', 'B07']
+
+
+def test_bands_of_another_sensor_stand_in_by_group_or_by_wavelength(tmp_path):
+    _, path = checkpoint(tmp_path, texture=False, groups={'own': ['B8A', 'B03', 'B11']})
+    loaded = load_encoder(TM, 'landsat_4_7', weights=path)
+    assert loaded.config.groups == {'own': ['B04', 'B02', 'B05']}
+    assert loaded.substitutions() == [
+        'own: B04 B02 B05 of Landsat 4-7 in place of B8A B03 B11 of Sentinel-2 L2A'
+    ]
+    _, path = checkpoint(tmp_path, texture=False)
+    loaded = load_encoder(TM, 'landsat_4_7', weights=path)
+    assert loaded.config.groups == {k: list(v) for k, v in SENSORS['landsat_4_7'].groups.items()}
+    assert len(loaded.substitutions()) == 5
+    assert not load_encoder(L1C, 'sentinel2_l1c', weights=path).substitutions()
+
+
+def test_a_group_that_one_band_would_form_twice_is_left_out(tmp_path):
+    groups = {'two': ['B08', 'B8A', 'B04'], 'urban': ['B12', 'B11', 'B04']}
+    _, path = checkpoint(tmp_path, texture=False, groups=groups)
+    loaded = load_encoder(TM, 'landsat_4_7', weights=path)
+    assert list(loaded.config.groups) == ['urban']
+    assert [group.name for group in loaded.skipped] == ['two']
+
+
+def test_input_bands_of_another_sensor_are_matched_by_wavelength(tmp_path):
+    _, path = checkpoint(tmp_path, texture=False, input_bands=['B02', 'B04', 'B08'])
+    loaded = load_encoder(TM, 'landsat_4_7', weights=path)
+    assert loaded.config.input_bands == ['B01', 'B03', 'B04']
+    assert loaded.substitutions() == [
+        'bands: B01 B03 B04 of Landsat 4-7 in place of B02 B04 B08 of Sentinel-2 L2A'
+    ]
+    _, path = checkpoint(tmp_path, texture=False, input_bands=['B04', 'B05', 'B08'])
+    with pytest.raises(ValueError, match='of which 2 have one of their own among'):
+        load_encoder(TM, 'landsat_4_7', weights=path)
 
 
 def test_some_groups_of_a_checkpoint(tmp_path):

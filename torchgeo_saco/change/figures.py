@@ -6,6 +6,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from geopandas import GeoDataFrame
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -139,6 +140,54 @@ def plot_change_map(table: GeoDataFrame, axis: Axes) -> None:
     axis.set_ylabel('latitude (degrees)')
     undecided = (placed.decision == 'undecided').all()
     axis.set_title('locations, undecided' if undecided else 'locations; changed ones framed')
+
+
+def plot_pixel_change(
+    images: Tensor, magnitude: Tensor, titles: Sequence[str], threshold: float | None = None
+) -> Figure:
+    """Plot images of one scene, how much each pixel has changed, and which have.
+
+    Args:
+        images: Images, (T, 3, H, W) or (T, 1, H, W) in any unit, each band stretched by itself;
+            NaN where there is no data.
+        magnitude: Magnitude of change, (H, W); NaN where there is no data.
+        titles: Title of each image.
+        threshold: Magnitude above which a pixel has changed, or None for no mask.
+
+    Returns:
+        The figure.
+    """
+    count = len(images) + 1 + (threshold is not None)
+    height, width = magnitude.shape
+    figure, axes = plt.subplots(
+        1, count, figsize=(3.2 * count, 3.2 * height / width + 0.5), layout='constrained'
+    )
+    for axis, image, title in zip(axes, images, titles, strict=False):
+        bands = image.flatten(1)
+        low, high = (
+            torch.nanquantile(bands[:, :: max(1, bands.shape[1] // 100_000)], q, 1)
+            for q in (0.02, 0.98)
+        )
+        scaled = (image - low[:, None, None]) / (high - low).clamp_min(1e-9)[:, None, None]
+        scaled = scaled.clamp(0, 1).nan_to_num(1.0)
+        axis.imshow(scaled.expand(3, -1, -1).permute(1, 2, 0).numpy(), interpolation='nearest')
+        axis.set_title(title)
+    known = magnitude[~magnitude.isnan()].numpy()
+    top = float(np.percentile(known, 99.5)) if len(known) else 1.0
+    drawn = axes[len(images)].imshow(
+        magnitude.numpy(), cmap='magma', vmin=0, vmax=top, interpolation='nearest'
+    )
+    axes[len(images)].set_title('magnitude of change')
+    bar = figure.colorbar(drawn, ax=axes[len(images)], shrink=0.8, extend='max')
+    if threshold is not None:
+        bar.ax.axhline(min(threshold, top), color='white', linewidth=1.5)
+        changed = np.where(np.isnan(magnitude.numpy()), 0.5, 1 - (magnitude.numpy() > threshold))
+        axes[-1].imshow(changed, cmap='gray', vmin=0, vmax=1, interpolation='nearest')
+        share = float((known > threshold).mean()) if len(known) else 0.0
+        axes[-1].set_title(f'changed (black): {share:.1%}')
+    for axis in axes:
+        axis.axis('off')
+    return figure
 
 
 def _plot_components(

@@ -71,6 +71,27 @@ def bic_gain(values: ArrayLike, mixture: Mixture) -> float:
     return float(2 * (two - one) - (5 - 2) * np.log(len(numbers)))
 
 
+def otsu_threshold(values: ArrayLike) -> float | None:
+    """Threshold of Otsu: it parts values in two that lie closest around their means.
+
+    Args:
+        values: Numbers, in any shape.
+
+    Returns:
+        The threshold, halfway between the values it parts; None if all values are equal, or there
+        are fewer than two.
+
+    Raises:
+        ValueError: If a value is NaN or infinite.
+
+    References:
+        Otsu, 1979, https://doi.org/10.1109/TSMC.1979.4310076; of the values themselves, in place
+        of their histogram.
+    """
+    ordered = _distinct(values)
+    return None if ordered is None else _best_split(ordered).threshold
+
+
 def two_gaussians(values: ArrayLike) -> Mixture | None:
     """Two Gaussian components of one-dimensional values.
 
@@ -89,6 +110,18 @@ def two_gaussians(values: ArrayLike) -> Mixture | None:
     Raises:
         ValueError: If a value is NaN or infinite.
     """
+    ordered = _distinct(values)
+    if ordered is None:
+        return None
+    start = _best_split(ordered)
+    fitted = _fit_mixture(ordered, start)
+    numbers = [number for part in fitted[:3] for number in part]
+    empty = len({bool(member) for member in fitted.upper(ordered[[0, -1]])}) < 2
+    return start if empty or not np.isfinite(numbers).all() else fitted
+
+
+def _distinct(values: ArrayLike) -> NDArray[np.float64] | None:
+    """Values in ascending order, or None if they are all equal or fewer than two."""
     ordered = np.sort(np.asarray(values, np.float64), axis=None)
     if not np.isfinite(ordered).all():
         raise ValueError(
@@ -97,11 +130,7 @@ def two_gaussians(values: ArrayLike) -> Mixture | None:
         )
     if len(ordered) < 2 or np.ptp(ordered) <= _ROUNDING * np.abs(ordered).max():
         return None
-    start = _best_split(ordered)
-    fitted = _fit_mixture(ordered, start)
-    numbers = [number for part in fitted[:3] for number in part]
-    empty = len({bool(member) for member in fitted.upper(ordered[[0, -1]])}) < 2
-    return start if empty or not np.isfinite(numbers).all() else fitted
+    return ordered
 
 
 def _best_split(ordered: NDArray[np.float64]) -> Mixture:

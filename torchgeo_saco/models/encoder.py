@@ -115,9 +115,14 @@ class Encoder(nn.Module):
         groups = groups if chosen is None else groups.index_select(1, chosen)
         return group_features(self.backbone, groups, self.checkpoint_groups)
 
-    def forward_maps(self, image: Tensor) -> list[Tensor]:
-        """Compute feature maps of every group from fine to coarse, each (B, G, C, h, w)."""
-        return group_maps(self.backbone, self.inputs(image))
+    def forward_maps(self, image: Tensor, levels: Sequence[int] | None = None) -> list[Tensor]:
+        """Compute feature maps of every group from fine to coarse, each (B, G, C, h, w).
+
+        Args:
+            image: Reflectance, (B, C, H, W).
+            levels: Maps to compute, 0 for the finest, in ascending order; None for all.
+        """
+        return group_maps(self.backbone, self.inputs(image), levels)
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute the embedding, (B, D)."""

@@ -3,7 +3,7 @@
 
 """Features of band groups: calls of the one backbone that sees them all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -94,12 +94,16 @@ def _borrowed_buffers(module: nn.Module) -> Iterator[None]:
             setattr(owner, name, buffer)
 
 
-def group_maps(backbone: nn.Module, groups: Tensor) -> list[Tensor]:
+def group_maps(
+    backbone: nn.Module, groups: Tensor, levels: Sequence[int] | None = None
+) -> list[Tensor]:
     """Feature maps of every group, in one call of the backbone.
 
     Args:
         backbone: A timm model that can yield intermediate features.
         groups: Three-channel images, (B, G, 3, H, W).
+        levels: Maps to yield, 0 for the finest, in ascending order; the layers beyond the last one
+            are not computed. None for all.
 
     Returns:
         Maps from fine to coarse, each (B, G, C, h, w).
@@ -116,5 +120,10 @@ def group_maps(backbone: nn.Module, groups: Tensor) -> list[Tensor]:
     images = images.contiguous(memory_format=torch.channels_last)
     taps: Any = backbone.forward_intermediates
     with _refused_sizes(backbone, images):
-        maps: list[Tensor] = taps(images, intermediates_only=True)
+        maps: list[Tensor] = taps(
+            images,
+            indices=None if levels is None else list(levels),
+            stop_early=levels is not None,
+            intermediates_only=True,
+        )
     return [rearrange(map_, '(b g) c h w -> b g c h w', b=groups.shape[0]) for map_ in maps]

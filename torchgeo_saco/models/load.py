@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from torchvision.models._api import WeightsEnum
 
-from ..bands import SENSORS, SkippedGroup, available_groups, known_sensor
+from ..bands import SENSORS, SkippedGroup, available_groups, known_sensor, nearest_bands
 from ..io.checkpoint import CheckpointError, part, read_checkpoint
 from .encoder import Encoder
 from .inputs import BandInputs, GroupInputs
@@ -101,6 +101,24 @@ class LoadedEncoder:
 
     #: Groups and textures whose statistics the weights do not bring.
     unfitted: list[str] = field(default_factory=list)
+
+    #: Configuration that the weights were trained with, of a checkpoint of ours.
+    trained: EncoderConfig | None = None
+
+    def substitutions(self) -> list[str]:
+        """Say which bands of another sensor stand in for those of training."""
+        trained, here = self.trained, self.config
+        if trained is None or _share_bands(trained.sensor, here.sensor):
+            return []
+        theirs_of, ours_of = trained.groups or {}, here.groups or {}
+        pairs = {name: (ours_of[name], theirs_of[name]) for name in ours_of}
+        if here.input_bands and trained.input_bands:
+            pairs['bands'] = here.input_bands, trained.input_bands
+        names = known_sensor(here.sensor).name, known_sensor(trained.sensor).name
+        return [
+            f'{group}: {" ".join(ours)} of {names[0]} in place of {" ".join(theirs)} of {names[1]}'
+            for group, (ours, theirs) in pairs.items()
+        ]
 
 
 def load_encoder(
@@ -258,7 +276,12 @@ def _adapt_config(
     if trained.groups is None:
         if groups is not None or texture:
             raise ValueError(f'{path} takes bands, not groups; leave out groups and texture')
-        config = replace(trained, bands=config.bands, sensor=config.sensor)
+        config = replace(
+            trained,
+            bands=config.bands,
+            sensor=config.sensor,
+            input_bands=_bands_of_sensor(path, trained, config),
+        )
         skipped: list[SkippedGroup] = []
     else:
         matched, skipped = _match_groups(path, trained, config, groups)
@@ -282,7 +305,30 @@ def _adapt_config(
         content['state_dict'], f'{above}images.standardize.'
     )
     unfitted = _load_statistics(encoder.inputs, statistics, trained, config)
-    return LoadedEncoder(encoder, config, False, skipped, unfitted)
+    return LoadedEncoder(encoder, config, False, skipped, unfitted, trained)
+
+
+def _share_bands(sensor: str, other: str) -> bool:
+    """Whether names of bands mean the same of two sensors."""
+    # Sensors that share a table share the meaning of band names.
+    return sensor == other or known_sensor(sensor).groups == known_sensor(other).groups != {}
+
+
+def _bands_of_sensor(path: str, trained: EncoderConfig, config: EncoderConfig) -> list[str] | None:
+    """Bands at hand that a backbone trained on bands of another sensor takes in their place."""
+    wanted = trained.input_bands
+    if wanted is None or _share_bands(trained.sensor, config.sensor):
+        return wanted
+    found = nearest_bands(wanted, trained.sensor, config.bands, config.sensor)
+    matched = [found.get(band) for band in wanted]
+    if None in matched or len(set(matched)) < len(matched):
+        raise ValueError(
+            f'{path} takes the bands {", ".join(wanted)} of {known_sensor(trained.sensor).name}, '
+            f'of which {len(set(matched) - {None})} have one of their own among '
+            f'{", ".join(config.bands)} of {known_sensor(config.sensor).name} by wavelength; train '
+            'on bands that both have, or on groups'
+        )
+    return [band for band in matched if band]
 
 
 def _match_groups(
@@ -318,16 +364,30 @@ def _bands_here(
 ) -> list[str] | None:
     """Bands of a trained group in the images at hand, or of their sensor's group of that name."""
     published = known_sensor(config.sensor).groups
-    # Sensors that share a table share the meaning of band names.
-    if known_sensor(trained_sensor).groups == published and set(trained) <= set(config.bands):
+    if _share_bands(trained_sensor, config.sensor) and set(trained) <= set(config.bands):
         return list(trained)
     if name not in published:
-        return None
+        return _nearest_group(trained, trained_sensor, config)
     try:
         (formed,), _ = available_groups(config.bands, [name], config.sensor)
     except ValueError:
         return None
     return list(formed.bands)
+
+
+def _nearest_group(
+    trained: Sequence[str], trained_sensor: str, config: EncoderConfig
+) -> list[str] | None:
+    """Three bands at hand that are nearest to those of a group by wavelength, or None."""
+    if _share_bands(trained_sensor, config.sensor):
+        return None
+    try:
+        found = nearest_bands(trained, trained_sensor, config.bands, config.sensor)
+    except ValueError:
+        # The wavelengths of one of the sensors are not known.
+        return None
+    matched = [found[band] for band in trained if band in found]
+    return matched if len(set(matched)) == len(trained) else None
 
 
 def _textures(

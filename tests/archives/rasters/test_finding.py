@@ -72,11 +72,31 @@ def test_landsat_takes_another_scale_from_its_metadata(tmp_path):
     assert find_products(tmp_path)[0].scale == pytest.approx((10000, 0))
 
 
+@pytest.mark.parametrize('satellite', ['LT04', 'LT05', 'LE07'])
+def test_landsat_4_to_7_has_six_bands_and_a_thermal_one(tmp_path, satellite):
+    bands = files.landsat_bands(0, numbers=(1, 2, 3, 4, 5, 7))
+    files.write_landsat(tmp_path, DAY, bands, satellite=satellite)
+    (product,) = find_products(tmp_path)
+    assert product.sensor == 'landsat_4_7'
+    assert list(product.bands) == ['B01', 'B02', 'B03', 'B04', 'B05', 'B07']
+    assert product.scale == pytest.approx((1 / 2.75e-5, -0.2 / 2.75e-5))
+    assert 'ST_B6' in product.passed_over[0]
+
+
+def test_level_1_of_landsat_4_to_7_is_refused_without_one_scale(tmp_path):
+    bands = files.landsat_bands(0, numbers=(1, 2))
+    files.write_landsat(tmp_path, DAY, bands, mtl=None, satellite='LT05', level='L1TP')
+    with pytest.raises(
+        ProductError, match=r'differs from band to band .* fetch the scene of level'
+    ):
+        find_products(tmp_path)
+
+
 def test_a_sensor_without_bands_is_refused(tmp_path):
     scene = files.write_landsat(tmp_path, DAY, files.landsat_bands(0))
     for path in list(tmp_path.iterdir()):
-        path.rename(path.with_name(path.name.replace('LC08', 'LE07')))
-    with pytest.raises(ProductError, match=r'is of LE07'):
+        path.rename(path.with_name(path.name.replace('LC08', 'LM05')))
+    with pytest.raises(ProductError, match=r'is of LM05, which is no sensor known here'):
         find_products(tmp_path)
     assert scene.startswith('LC08')
 

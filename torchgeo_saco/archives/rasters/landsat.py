@@ -26,8 +26,16 @@ LANDSAT_FILE = re.compile(
 # divided by the sine of the sun's height.
 _LEVEL2, _LEVEL1 = (2.75e-05, -0.2), (2e-05, -0.1)
 _GROUPS = {2: 'LEVEL2_SURFACE_REFLECTANCE_PARAMETERS', 1: 'LEVEL1_RADIOMETRIC_RESCALING'}
-_SENSORS = {'LC08': 'landsat_8_9', 'LC09': 'landsat_8_9', 'LO08': 'landsat_8_9'}
-_THERMAL, _PANCHROMATIC = ('B10', 'B11'), 'B08'
+_SENSORS = {
+    'LC08': 'landsat_8_9',
+    'LC09': 'landsat_8_9',
+    'LO08': 'landsat_8_9',
+    'LT04': 'landsat_4_7',
+    'LT05': 'landsat_4_7',
+    'LE07': 'landsat_4_7',
+}
+_THERMAL = {'landsat_8_9': ('B10', 'B11'), 'landsat_4_7': ('B06',)}
+_PANCHROMATIC = 'B08'
 
 
 def read_landsat(folder: str, scene: str, layers: Mapping[str, str]) -> RasterProduct:
@@ -47,16 +55,14 @@ def read_landsat(folder: str, scene: str, layers: Mapping[str, str]) -> RasterPr
     path = os.path.join(folder, scene)
     sensor = _SENSORS.get(scene[:4].upper())
     if sensor is None:
-        raise ProductError(
-            f'{path} is of {scene[:4]}, whose bands are not those of Landsat 8 and 9; remove it'
-        )
+        raise ProductError(f'{path} is of {scene[:4]}, which is no sensor known here; remove it')
     level = int(scene[6])
     bands, passed_over = {}, []
     for layer, name in sorted(layers.items()):
         if not re.fullmatch(r'(S[RT]_)?B\d+', layer, re.IGNORECASE):
             continue
         band = band_name(layer.rpartition('_')[2], sensor)
-        if band in _THERMAL:
+        if band in _THERMAL[sensor]:
             passed_over.append(f'{name} (thermal)')
         else:
             bands[band] = ProductBand(os.path.join(folder, name))
@@ -71,7 +77,7 @@ def read_landsat(folder: str, scene: str, layers: Mapping[str, str]) -> RasterPr
     if quality is not None:
         source = ProductBand(os.path.join(folder, quality))
         mask = MaskSource((source,), None, QA_PIXEL_MASKED)
-    scale, certain = _scale(folder, layers, level)
+    scale, certain = _scale(folder, scene, layers, level)
     found = re.search(r'_(\d{4})(\d\d)(\d\d)_', scene)
     day = datetime.date(*map(int, found.groups())) if found else datetime.date.min
     # Of 15 m, it would bring all others to its grid.
@@ -82,7 +88,7 @@ def read_landsat(folder: str, scene: str, layers: Mapping[str, str]) -> RasterPr
     )  # fmt: skip
 
 
-def _scale(folder: str, layers: Mapping[str, str], level: int) -> tuple[Scale, bool]:
+def _scale(folder: str, scene: str, layers: Mapping[str, str], level: int) -> tuple[Scale, bool]:
     """Scale of reflectance in the metadata, else that of the level; and whether metadata say it."""
     multiplier, addend = _LEVEL2 if level == 2 else _LEVEL1
     for layer, parse in (('MTL.json', _parse_json), ('MTL.txt', _parse_text)):
@@ -104,6 +110,11 @@ def _scale(folder: str, layers: Mapping[str, str], level: int) -> tuple[Scale, b
                 f'{path} gives bands different scales of reflectance, which is not read here; '
                 'rescale the bands to one'
             )
+    if level == 1 and _SENSORS[scene[:4].upper()] == 'landsat_4_7':
+        raise ProductError(
+            f'{os.path.join(folder, scene)} is of level 1, whose scale of reflectance differs from '
+            'band to band and scene to scene; fetch the scene of level 2 (L2SP)'
+        )
     return _as_scale(multiplier, addend), False
 
 
