@@ -106,7 +106,7 @@ class TileEncoder:
     @property
     def groups(self) -> list[str]:
         """Names of groups and textures."""
-        return list(self.encoder.inputs.names)
+        return list(self.encoder.names)
 
     @property
     def dimensions(self) -> int:
@@ -154,7 +154,10 @@ class TileEncoder:
         # On a CPU few images at a time stay in its cache, and what they need in memory is reused.
         most = _CPU_IMAGES if self.device.type == 'cpu' else len(images)
         features = torch.cat([self._backbone(part) for part in images.split(max(most, 1))])
-        return features.float().unflatten(0, groups.shape[:2])
+        features = features.float().unflatten(0, groups.shape[:2])
+        if self.encoder.texture is not None:
+            features = torch.cat([features, self.encoder.texture(image).float()], dim=1)
+        return features
 
     @torch.inference_mode()
     def fused(self, features: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ torchgeo-saco evaluate --protocol torchgeo --help.
 """
 
 # Names become file names and runs of a Markdown table.
-_NAME = re.compile(r'[\w+(][\w +,()=-]*')
+_NAME = re.compile(r'[\w+(][\w +.,()=-]*')
 
 
 class SettingsError(ValueError):
@@ -107,7 +107,7 @@ class Settings:
                 if not isinstance(name, str) or not _NAME.fullmatch(name):
                     raise SettingsError(
                         f'{what}: {name!r} is no name for a file; use letters, digits, spaces '
-                        'and any of _ + - , ( ) ='
+                        'and any of _ + - . , ( ) ='
                     )
                 if not isinstance(arguments, Mapping):
                     raise SettingsError(f'{what}.{name} must be a mapping, got {arguments!r}')

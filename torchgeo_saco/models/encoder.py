@@ -14,6 +14,7 @@ from ..runtime.checks import check_choice
 from ..runtime.modes import evaluation_mode
 from .features import group_features, group_maps
 from .inputs import BandInputs, GroupInputs
+from .texture import TextureFeatures
 
 Fusion = Literal['mean', 'concat', 'learned']
 
@@ -68,6 +69,7 @@ class Encoder(nn.Module):
         backbone: nn.Module,
         fusion: Fusion = 'mean',
         checkpoint_groups: bool = False,
+        texture: TextureFeatures | None = None,
     ) -> None:
         """Initialize a new Encoder instance.
 
@@ -77,12 +79,19 @@ class Encoder(nn.Module):
             fusion: How the features of the groups become one, see :class:`GroupFusion`.
             checkpoint_groups: Whether each group takes a call of its own, computed again in the
                 backward pass to save memory.
+            texture: Features of textures, which follow those of the groups, or None.
         """
         super().__init__()
         self.inputs = inputs
         self.backbone = backbone
-        self.fusion = GroupFusion(fusion, len(inputs.names))
+        self.texture = texture
+        self.fusion = GroupFusion(fusion, len(self.names))
         self.checkpoint_groups = checkpoint_groups
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the groups and textures, in the order of their features."""
+        return [*self.inputs.names, *(self.texture.names if self.texture is not None else ())]
 
     @property
     def num_features(self) -> int:
@@ -101,22 +110,34 @@ class Encoder(nn.Module):
         info: Sequence[Mapping[str, int]] = self.backbone.feature_info  # type: ignore[assignment]
         return all(fine['reduction'] < coarse['reduction'] for fine, coarse in pairwise(info))
 
-    def forward_groups(self, image: Tensor, chosen: Tensor | None = None) -> Tensor:
+    def forward_groups(self, image: Tensor, chosen: Sequence[int] | None = None) -> Tensor:
         """Compute the features of every group, (B, G, D).
 
         Args:
             image: Reflectance, (B, C, H, W).
-            chosen: Numbers of the groups that the backbone sees, or None for all.
+            chosen: Numbers of the groups and textures to compute, ascending, or None for all.
 
         Returns:
             The features.
         """
-        groups = self.inputs(image)
-        groups = groups if chosen is None else groups.index_select(1, chosen)
-        return group_features(self.backbone, groups, self.checkpoint_groups)
+        images = len(self.inputs.names)
+        numbers = range(len(self.names)) if chosen is None else chosen
+        seen = [number for number in numbers if number < images]
+        parts = []
+        if seen:
+            groups = self.inputs(image)
+            groups = groups if len(seen) == images else groups[:, seen]
+            parts.append(group_features(self.backbone, groups, self.checkpoint_groups))
+        textures = [number - images for number in numbers if number >= images]
+        if self.texture is not None and textures:
+            features = self.texture(image, textures)
+            parts.append(features.to(torch.promote_types(features.dtype, torch.float32)))
+        return torch.cat(parts, dim=1)
 
     def forward_maps(self, image: Tensor, levels: Sequence[int] | None = None) -> list[Tensor]:
         """Compute feature maps of every group from fine to coarse, each (B, G, C, h, w).
+
+        Textures from histograms have none.
 
         Args:
             image: Reflectance, (B, C, H, W).
@@ -154,7 +175,11 @@ def fit_input_statistics(
     if not backbone:
         return
     norms = (nn.BatchNorm1d, nn.BatchNorm2d)
-    layers = [layer for layer in encoder.backbone.modules() if isinstance(layer, norms)]
+    layers = [
+        layer
+        for layer in encoder.modules()
+        if isinstance(layer, norms) and layer is not encoder.inputs.standardize
+    ]
     momentum = {layer: layer.momentum for layer in layers}
     with evaluation_mode(encoder):
         for layer in layers:

@@ -175,7 +175,8 @@ def encoder_inputs(
         bands: Names of the channels of the image.
         sensor: Sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
         arguments: ``groups``, ``texture``, ``texture_points``, ``texture_radius`` and, if there is
-            one, ``compile``; or ``input_bands``, the bands of one image in place of groups.
+            one, ``compile`` and ``texture_histograms``; or ``input_bands``, the bands of one image
+            in place of groups.
 
     Returns:
         The module.
@@ -187,6 +188,9 @@ def encoder_inputs(
         return BandInputs(bands, arguments['input_bands'], sensor)
     names = ('groups', 'texture', 'texture_points', 'texture_radius')
     options = {name: arguments[name] for name in names}
+    if arguments.get('texture_histograms'):
+        # They are no images.
+        options['texture'] = False
     return GroupInputs(bands, sensor=sensor, compile=arguments.get('compile', False), **options)
 
 

@@ -16,6 +16,7 @@ from ..io.checkpoint import CheckpointError, part, read_checkpoint
 from .encoder import Encoder
 from .inputs import BandInputs, GroupInputs
 from .scaling import WeightScaling, weight_scaling
+from .texture import TextureFeatures
 from .weights import Weights, create_backbone, known_weights, load_exactly
 
 Groups = Sequence[str] | Mapping[str, Sequence[str]]
@@ -46,6 +47,9 @@ class EncoderConfig:
     #: Its radius, in pixels.
     texture_radius: float = 2.0
 
+    #: Whether textures are histograms of codes, in place of images.
+    texture_histograms: bool = False
+
     #: Bands that a backbone takes in place of groups, in its order.
     input_bands: list[str] | None = None
 
@@ -72,15 +76,26 @@ class EncoderConfig:
             self.bands,
             self.groups,
             self.sensor,
-            self.texture or [],
+            [] if self.texture_histograms else self.texture or [],
             self.texture_points,
             self.texture_radius,
+        )
+
+    def texture_features(self, width: int) -> TextureFeatures | None:
+        """Make the features of textures from histograms, of this length; None without them."""
+        if not self.texture_histograms or not self.texture:
+            return None
+        groups = {name: (self.groups or {})[name] for name in self.texture}
+        return TextureFeatures(
+            self.bands, groups, width, self.sensor, self.texture_points, self.texture_radius
         )
 
     def encoder(self, weights: Weights = None) -> Encoder:
         """Make the encoder, its backbone with these weights."""
         channels = 3 if self.groups is not None else len(self.input_bands or self.bands)
-        return Encoder(self.inputs(), create_backbone(self.model, weights, channels))
+        backbone = create_backbone(self.model, weights, channels)
+        texture = self.texture_features(int(backbone.num_features))  # type: ignore[arg-type]
+        return Encoder(self.inputs(), backbone, texture=texture)
 
 
 @dataclass(frozen=True)
@@ -256,6 +271,7 @@ def _trained_config(content: Mapping[str, Any]) -> EncoderConfig | None:
         arguments['sensor'] or 'sentinel2_l1c',
         texture_points=arguments['texture_points'],
         texture_radius=arguments['texture_radius'],
+        texture_histograms=arguments.get('texture_histograms', False),
     )
     input_bands = arguments.get('input_bands', arguments.get('inputs'))
     if input_bands is not None:
@@ -305,6 +321,9 @@ def _adapt_config(
         content['state_dict'], f'{above}images.standardize.'
     )
     unfitted = _load_statistics(encoder.inputs, statistics, trained, config)
+    if encoder.texture is not None:
+        # All groups share it.
+        encoder.texture.load_state_dict(part(content['state_dict'], f'{above}texture.'))
     return LoadedEncoder(encoder, config, False, skipped, unfitted, trained)
 
 

@@ -41,7 +41,7 @@ class GroupClassifier(DownstreamHead):
             norm: Whether features are standardized before the linear layer.
         """
         super().__init__(encoder)
-        self.fusion = GroupFusion(fusion, len(encoder.inputs.names))
+        self.fusion = GroupFusion(fusion, len(encoder.names))
         self.histogram = histogram
         width = encoder.num_features * self.fusion.widening
         width += codes if histogram is not None else 0

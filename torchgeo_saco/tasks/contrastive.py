@@ -25,6 +25,7 @@ from ..metrics import alignment, embedding_measures, uniformity
 from ..models import BandInputs, Encoder, GroupInputs, Projectors, create_backbone, matching_inputs
 from ..models.change import ChangeEstimate
 from ..models.momentum import KeyQueue, key_copy
+from ..models.texture import TextureFeatures, texture_features
 from ..runtime.checks import check_choice
 from ..runtime.device import prepare_device
 from ..runtime.distributed import (
@@ -104,6 +105,7 @@ class ContrastiveTask(BaseTask):
         texture: bool | Sequence[str] = False,
         texture_points: int = 16,
         texture_radius: float = 2.0,
+        texture_histograms: bool = False,
         input_bands: Sequence[str] | None = None,
         hidden_dims: Sequence[int] | None = None,
         output_dim: int = 128,
@@ -158,6 +160,9 @@ class ContrastiveTask(BaseTask):
                 groups whose textures are.
             texture_points: Neighbours on the circle of the local binary pattern.
             texture_radius: Its radius, in pixels.
+            texture_histograms: Whether a texture is the histogram of its codes, through a
+                perceptron, in place of their image, through the backbone (ours); see
+                :class:`~torchgeo_saco.models.texture.TextureFeatures`.
             input_bands: Bands that the backbone takes at once as one image, in place of groups
                 and textures, or None for groups.
             hidden_dims: Widths of the hidden layers of each projector, or None for one as wide
@@ -225,14 +230,19 @@ class ContrastiveTask(BaseTask):
     @property
     def encoder(self) -> Encoder:
         """The online encoder: inputs and backbone."""
-        return self._encoder(self.model)
+        return self._encoder(self.model, self.texture)
 
-    def _encoder(self, backbone: nn.Module) -> Encoder:
-        """Join the inputs and a backbone."""
+    def _encoder(self, backbone: nn.Module, texture: TextureFeatures | None) -> Encoder:
+        """Join the inputs, a backbone, and the features of textures."""
         if self.inputs is None:
             raise ValueError('the groups are unknown; set bands of the task to the channel names')
         # Not an attribute, whose parameters the checkpoint would list twice.
-        return Encoder(self.inputs, backbone, checkpoint_groups=self.hparams['checkpoint_groups'])
+        return Encoder(
+            self.inputs,
+            backbone,
+            checkpoint_groups=self.hparams['checkpoint_groups'],
+            texture=texture,
+        )
 
     def configure_models(self) -> None:
         """Initialize backbone, projectors, their key copies, queues and views."""
@@ -242,6 +252,8 @@ class ContrastiveTask(BaseTask):
         self._computed = [name for name in shortest if hparams[name] is None]
         hparams.update({name: shortest[name] for name in self._computed})
         self.inputs: GroupInputs | BandInputs | None = None
+        self.texture: TextureFeatures | None = None
+        self.texture_momentum: TextureFeatures | None = None
         model = create_backbone(hparams['model'], self.weights, self._in_channels)
         # Match the channels_last inputs to avoid re-layout at every call.
         self.model = model.to(memory_format=torch.channels_last)
@@ -338,9 +350,23 @@ class ContrastiveTask(BaseTask):
         sensor = sensor or self.hparams['sensor'] or 'sentinel2_l1c'
         inputs = matching_inputs(bands, sensor, self.hparams, self.inputs)
         self.inputs = inputs.to(self.device).train(self.training)
+        self._configure_texture(bands, sensor)
         self.bands = tuple(bands)
         self.hparams['bands'] = list(bands)
         self.hparams['sensor'] = sensor
+
+    def _configure_texture(self, bands: Sequence[str], sensor: str) -> None:
+        """Form the features of textures from histograms, with the weights of trained ones."""
+        width = int(self.model.num_features)
+        texture = texture_features(bands, sensor, self.hparams, self.inputs, width)
+        if texture is None:
+            return
+        key = key_copy(texture) if self.has_key_encoder else None
+        for new, trained in ((texture, self.texture), (key, self.texture_momentum)):
+            if new is not None and trained is not None:
+                new.load_state_dict(trained.state_dict())
+        self.texture = texture.to(self.device).train(self.training)
+        self.texture_momentum = None if key is None else key.to(self.device).train(self.training)
 
     def configure_losses(self) -> None:
         """Initialize the loss criterion."""
@@ -427,6 +453,8 @@ class ContrastiveTask(BaseTask):
             raise ValueError('the datamodule does not name its bands; set bands of the task')
         for message in self.inputs.report():
             rank_zero_info(message)
+        if self.texture is not None:
+            rank_zero_info(f'histograms of codes: {", ".join(self.texture.names)}')
         if stage != 'fit':
             return
         require_data(self, datamodule)
@@ -517,19 +545,22 @@ class ContrastiveTask(BaseTask):
         projections: Tensor = self.projector(features)
         return projections
 
-    def _draw_groups(self) -> Tensor | None:
+    def _draw_groups(self) -> list[int] | None:
         """Draw the groups that a query sees; None for all."""
-        count = len(self.inputs.names) if self.inputs is not None else 0
+        count = len(self.encoder.names)
         kept = max(1, round(count * (1 - self.hparams['group_dropout'])))
         if not self.training or kept >= count:
             return None
-        return torch.randperm(count, device=self.device)[:kept].sort().values
+        # On the host, which decides what is computed.
+        drawn: list[int] = torch.randperm(count)[:kept].sort().values.tolist()
+        return drawn
 
     @torch.no_grad()
     def key(self, view: Tensor) -> Tensor:
         """Project the mean of the groups with the key encoder, (S, B, D)."""
         view, order = shuffle_ranks(view) if self.hparams['shuffle_bn'] else (view, None)
-        features = self._encoder(self.model_momentum).forward_groups(view)
+        encoder = self._encoder(self.model_momentum, self.texture_momentum)
+        features = encoder.forward_groups(view)
         keys = self.projector_momentum(features).mean(2)
         return unshuffle_ranks(keys.transpose(0, 1), order).transpose(0, 1)
 
@@ -738,6 +769,8 @@ class ContrastiveTask(BaseTask):
         if self.has_key_encoder and self._updated_step != self.global_step:
             update_momentum(self.model, self.model_momentum, self.hparams['momentum'])
             update_momentum(self.projector, self.projector_momentum, self.hparams['momentum'])
+            if self.texture is not None and self.texture_momentum is not None:
+                update_momentum(self.texture, self.texture_momentum, self.hparams['momentum'])
             self._updated_step = self.global_step
 
     def _training_image(self, batch: Sample) -> Tensor:

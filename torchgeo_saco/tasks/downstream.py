@@ -214,7 +214,7 @@ class DownstreamTask(BaseTask):
                 f'statistics=weights is set, but the weights bring none of '
                 f'{", ".join(loaded.unfitted)}; set statistics=data'
             )
-        rank_zero_info(f'the encoder sees: {", ".join(loaded.encoder.inputs.names)}')
+        rank_zero_info(f'the encoder sees: {", ".join(loaded.encoder.names)}')
         for group in loaded.skipped:
             rank_zero_info(f'skipped: group {group.name}, since {group.reason}')
         self._build(loaded.encoder, loaded.config)

@@ -53,6 +53,7 @@ class SACo(ContrastiveTask):
         lr: float = 1e-4,
         weight_decay: float = 1e-5,
         milestones: Sequence[float] = (),
+        augment_query: bool = False,
         **kwargs: Any,
     ) -> None:
         """Initialize a new SACo instance.
@@ -84,6 +85,8 @@ class SACo(ContrastiveTask):
             lr: Learning rate.
             weight_decay: Weight decay.
             milestones: Shares of the epochs after which the learning rate falls to a tenth.
+            augment_query: Whether the query is augmented as the keys are (ours); the paper's is the
+                original date.
             **kwargs: See :class:`ContrastiveTask`.
 
         Raises:
@@ -128,7 +131,11 @@ class SACo(ContrastiveTask):
             Losses, and the features they compare.
         """
         this_date, other_date = image[:, 0], image[:, 1]
-        query_view = self.views.cropped(this_date)
+        query_view = (
+            self.views.augmented(this_date)
+            if self.hparams['augment_query']
+            else self.views.cropped(this_date)
+        )
         key_views = [self.views.augmented(this_date), self.views.augmented(other_date)]
         query = self.query(query_view)
         (keys,) = self.key(torch.cat(key_views))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torchgeo.datasets.utils import Sample
 from torchmetrics import Metric
@@ -49,6 +50,10 @@ class GroupSegmenter(DownstreamHead):
             raise ValueError(f"decoder must be 'unet' or 'linear', got {decoder!r}")
         if dates not in ('late_mean', 'early_mean'):
             raise ValueError(f"dates must be 'late_mean' or 'early_mean', got {dates!r}")
+        if encoder.texture is not None:
+            names = ', '.join(encoder.texture.names)
+            rank_zero_info(f'skipped: {names}, since histograms of codes give no maps')
+            encoder.texture = None
         self.fusion = GroupFusion(fusion, len(encoder.inputs.names))
         self.dates = dates
         if decoder == 'unet' and not encoder.halves_maps:
