@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from torchgeo_saco.synthesis import generate_sample_archive
+
 FOLDER = Path(__file__).parents[1] / 'benchmarks'
 
 
@@ -41,6 +43,40 @@ def test_every_benchmark_runs_quickly_and_writes_what_it_was_measured_with(name,
     assert document['targets']
     for target in document['targets']:
         assert math.isfinite(target['measured'])
+
+
+@pytest.mark.slow
+def test_time_to_accuracy_measures_training_alone(tmp_path):
+    output, root = tmp_path / 'result.json', tmp_path / 'sample'
+    generate_sample_archive(root, locations=30, dates_per_year=2, size=48, progress=False)
+    command = [
+        *(sys.executable, '-W', 'ignore', FOLDER / 'time_to_accuracy.py', '--quick'),
+        *('--output', output, '--root', root, '--only', 'original step', 'SACo+'),
+    ]
+    environment = os.environ | {'OMP_NUM_THREADS': '1'}
+    answer = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, env=environment, timeout=600, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    document = json.loads(output.read_text())
+    assert set(document['curves']) == {'original step', 'SACo+'}
+    for row, curve in zip(document['rows'], document['curves'].values(), strict=True):
+        spent, reached = zip(*curve, strict=True)
+        assert spent[0] == 0
+        assert list(spent) == sorted(spent)
+        assert all(0 <= accuracy <= 1 for accuracy in reached)
+        assert row['steps'] >= 1
+    assert [target['wanted'] for target in document['targets']] == [5.0]
+
+
+def test_time_to_an_accuracy_is_between_the_points(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    seconds_to = module('time_to_accuracy', monkeypatch).seconds_to
+    curve = [(0.0, 0.2), (10.0, 0.4), (20.0, 0.3), (30.0, 0.6)]
+    assert seconds_to(curve, 0.3) == pytest.approx(5)
+    assert seconds_to(curve, 0.1) == 0
+    assert seconds_to(curve, 0.45) == pytest.approx(25)
+    assert seconds_to(curve, 0.7) == math.inf
 
 
 def test_what_a_target_asks_for_can_be_missed(monkeypatch):

@@ -245,3 +245,8 @@ def test_ordered_images_need_labels(tmp_path):
         ValueError, match=r'labels\.csv labels no location of the train split; add some'
     ):
         data.ordered_dataloader('train')
+    batches = list(data.ordered_dataloader('test', labelled=False))
+    assert 'label' not in batches[0]
+    assert sum(len(batch['location']) for batch in batches) == len(
+        data.val_dataset.part(range(len(data.val_dataset.locations)), 1, 'date')
+    )

@@ -50,7 +50,7 @@ def test_from_configuration_to_tables_and_figures(tmp_path, capsys):
         ('--benchmarks.Fake.data.init_args.sise=1', 'sise'),
         ('--benchmarks.Fake.metric=[]', "unknown part 'metric'; .* did you mean 'metrics'"),
         ('--encoders.random.weights=lost.ckpt', 'checkpoint lost.ckpt cannot be read'),
-        ('--config=lost.yaml', 'there is no configuration file lost.yaml'),
+        ('--config=lost.yaml', 'lost.yaml is neither a file nor a configuration'),
     ],
 )
 def test_typo_is_named_before_anything_runs(typo, message, tmp_path, capsys):

@@ -99,14 +99,24 @@ def test_a_method_is_trained_tested_and_probed(spec, fitted):
 
 @pytest.mark.parametrize(
     ('labels', 'val_fraction', 'message'),
-    [(False, 0.3, 'labels no location of the train split'), (True, 0.0, 'no location is held out')],
+    [('half', 0.3, 'labels no location of the'), ('all', 0.0, 'no location is held out')],
 )
 def test_images_that_cannot_judge_are_refused_before_training(
     labels, val_fraction, message, spec, fitted, tmp_path
 ):
     root = write_archive(tmp_path, 6, bands=('B2', 'B3', 'B4'), size=16)
-    if labels:
-        write_labels(root, ['field', 'town'] * 3)
+    write_labels(root, ['field', 'town'] * 3)
+    if labels == 'half':
+        # None of the first quarter by hash, which is the split val.
+        data = SeasonalDataModule(root=root, batch_size=4, val_fraction=val_fraction)
+        data.setup('fit')
+        names = {
+            data.predict_dataset.locations[int(batch['location'][0])].name
+            for batch in data.ordered_dataloader('val')
+        }
+        lines = (root / 'labels.csv').read_text().splitlines()
+        kept = [line for line in lines if line.split(',')[0] not in names]
+        (root / 'labels.csv').write_text('\n'.join(kept) + '\n')
     spec['data']['init_args'] |= {'root': str(root), 'val_fraction': val_fraction}
     with pytest.raises(ValueError, match=message):
         execute_run(run(spec))
@@ -212,6 +222,35 @@ def test_features_beside_histograms_are_judged_if_asked_for(spec):
     assert {name: statistics[f'fused_{name}'] for name in names} == pytest.approx(
         {name: both[name] for name in names}, nan_ok=True
     )
+
+
+def test_images_that_lack_half_of_their_groups_are_judged_if_asked_for(spec, places):
+    spec['metrics'] = ['halved_knn5_OverallAccuracy']
+    assert math.isnan(execute_run(run(spec)).metrics['halved_knn5_OverallAccuracy'])
+    # Two groups of the same bands: half of them say as much as both.
+    bands = ['B04', 'B03', 'B02']
+    spec['model']['init_args'] |= {'groups': {'one': bands, 'other': bands}}
+    metrics = execute_run(run(spec)).metrics
+    assert metrics['halved_knn5_OverallAccuracy'] == pytest.approx(metrics['knn5_OverallAccuracy'])
+
+
+def test_series_are_judged_without_labels(spec, tmp_path):
+    dates = ('20180410', '20180715', '20181005')
+    root = write_archive(tmp_path, 8, dates, ('B2', 'B3', 'B4'), size=16)
+    spec['data']['init_args']['root'] = str(root)
+    result = execute_run(run(spec))
+    assert 0 <= result.metrics['same_location_auc'] <= 1
+    assert result.metrics['effective_rank'] >= 1
+    assert not any('knn' in name for name in result.metrics)
+    assert set(result.image_scores) == {'same_location_auc'}
+    assert len(result.locations) == len(result.image_scores['same_location_auc']) > 0
+    # One date of a location says nothing.
+    spec['data']['init_args']['dates'] = 1
+    spec['data']['init_args']['root'] = str(
+        write_archive(tmp_path / 'single', 8, dates[:1], ('B2', 'B3', 'B4'), size=16)
+    )
+    with pytest.raises(ValueError, match='neither labels nor several dates of a location judge'):
+        execute_run(run(spec))
 
 
 @pytest.mark.parametrize('name', ['ImageStatistics', 'LBPHistograms', 'ColorAndTexture'])

@@ -107,7 +107,7 @@ def test_wrong_settings(parts, tokens, tmp_path):
 @pytest.mark.parametrize(
     ('args', 'tokens'),
     [
-        (['--config=no.yaml'], 'there is no configuration file no.yaml'),
+        (['--config=no.yaml'], 'no.yaml is neither a file nor a configuration'),
         (['--config'], '--config lacks a value'),
         (['report.yaml'], "unexpected argument 'report.yaml'; arguments look like"),
         (['--sedes=[0]'], "'sedes' is not accepted"),

@@ -198,8 +198,10 @@ class SeasonalDataModule(NonGeoDataModule):
         """Number of locations, which ``location`` of samples counts; known after :meth:`setup`."""
         return len(self.predict_dataset.locations) if self.predict_dataset is not None else 0
 
-    def ordered_dataloader(self, split: Literal['train', 'val', 'test']) -> DataLoader:
-        """Labelled single-date images in fixed order, to evaluate a frozen encoder.
+    def ordered_dataloader(
+        self, split: Literal['train', 'val', 'test'], labelled: bool = True
+    ) -> DataLoader:
+        """Single-date images in fixed order, to evaluate a frozen encoder.
 
         These splits are not those of training: only ``test`` is of the locations held out. With
         *split_files* they are those of the lists; without a list of test, ``test`` is as before.
@@ -207,12 +209,13 @@ class SeasonalDataModule(NonGeoDataModule):
         Args:
             split: ``test``: the locations held out; ``train`` and ``val``: three quarters and one
                 quarter of the training locations.
+            labelled: Whether locations without a label are left out.
 
         Returns:
-            Loader of samples with ``image`` (1, C, H, W) and ``label``.
+            Loader of samples with ``image`` (1, C, H, W) and ``label`` where there is one.
 
         Raises:
-            ValueError: If no location of the split has a label.
+            ValueError: If labels are asked for, and no location of the split has one.
         """
         if self.train_dataset is None or self.val_dataset is None:
             raise ValueError('call setup first')
@@ -226,12 +229,13 @@ class SeasonalDataModule(NonGeoDataModule):
             parts = (self.train_dataset, self.val_dataset, self._test_dataset)
             dataset = dict(zip(('train', 'val', 'test'), parts, strict=True))[split]
             chosen = np.arange(len(dataset.locations))
-        labelled = np.sort(chosen[dataset.label_numbers[chosen] >= 0])
-        if not len(labelled):
+        if labelled:
+            chosen = chosen[dataset.label_numbers[chosen] >= 0]
+        if labelled and not len(chosen):
             raise ValueError(
                 f'{self.folder}/labels.csv labels no location of the {split} split; add some'
             )
-        part = dataset.part(labelled, 1, 'date', label_vectors=True)
+        part = dataset.part(np.sort(chosen), 1, 'date', label_vectors=labelled)
         return self._loader(part, range(len(part)))
 
     def test_dataloader(self) -> Any:

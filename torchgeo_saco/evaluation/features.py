@@ -3,7 +3,7 @@
 
 """Features of a task, and exact statistics of its BatchNorm layers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -24,7 +24,7 @@ class SplitFeatures(NamedTuple):
     #: Feature of each image, (N, D) float32.
     features: Tensor
 
-    #: Class of each, (N), or its labels, (N, L).
+    #: Class of each, (N), or its labels, (N, L); empty where the data have no classes.
     labels: Tensor
 
     #: Number of the location of each, (N), or None where the images do not tell.
@@ -42,12 +42,16 @@ def batches(task: Any, datamodule: Any, split: str) -> Iterator[Sample]:
     Yields:
         Batches, as the task gets them.
     """
-    for batch in datamodule.ordered_dataloader(split):
+    # Series are judged without labels, too.
+    unlabelled = {} if getattr(datamodule, 'classes', True) else {'labelled': False}
+    for batch in datamodule.ordered_dataloader(split, **unlabelled):
         batch = datamodule.transfer_batch_to_device(batch, task.device, 0)
         yield datamodule.on_after_batch_transfer(batch, 0)
 
 
-def embeddings(task: Any, datamodule: Any, split: str) -> SplitFeatures:
+def embeddings(
+    task: Any, datamodule: Any, split: str, embed: Callable[[Any, Sample], Tensor] | None = None
+) -> SplitFeatures:
     """Features of a split.
 
     Args:
@@ -56,14 +60,15 @@ def embeddings(task: Any, datamodule: Any, split: str) -> SplitFeatures:
             images are resized to it.
         datamodule: As for :func:`batches`.
         split: 'train', 'val' or 'test'.
+        embed: Gives the features of a batch by the task, or None for that above.
 
     Returns:
         The features.
     """
     features, labels, locations = [], [], []
     for batch in batches(task, datamodule, split):
-        features.append(_embed(task, batch).float().cpu())
-        labels.append(batch['label'].cpu())
+        features.append((embed or _embed)(task, batch).float().cpu())
+        labels.append(batch['label'].cpu() if 'label' in batch else torch.empty(0))
         if 'location' in batch:
             locations.append(batch['location'].cpu())
     where = torch.cat(locations) if locations else None

@@ -28,8 +28,12 @@ from .results import Result
 
 _NEIGHBOURS = 5
 
-# Before the scores of features beside LBP histograms, which take a while to compute.
-_FUSED = 'fused_'
+# Before the scores of features beside LBP histograms, and of test images that lack half of their
+# groups, which take a while to compute.
+_FUSED, _HALVED = 'fused_', 'halved_'
+
+# Draws of the groups that are missing.
+_HALVES = 8
 
 # Tasks that are judged by their features alone.
 _PRETRAINING = (ContrastiveTask, TorchGeoMoCo, SimCLR, BYOL, ImageFeatures)
@@ -55,7 +59,9 @@ def execute_run(run: Run) -> Result:
         test features, ``same_location_auc`` if locations have several dates, and
         ``nce_over_chance`` at the end of a training of ours (NaN elsewhere). If a metric of the run
         begins with ``fused_``, the same of the features beside the LBP histograms of the image,
-        both of length one, as SACo+ classifies EuroSAT.
+        both of length one, as SACo+ classifies EuroSAT; and if one begins with ``halved_``,
+        ``halved_knn5_OverallAccuracy`` of test images that lack half of their groups (NaN of one
+        group). Images without labels are judged by the measures that need none.
 
     Raises:
         ValueError: If a panel is beyond the test split, the task logs no test score or predicts no
@@ -100,16 +106,30 @@ def execute_run(run: Run) -> Result:
     image_scores: dict[str, np.ndarray] = {}
     locations = None
     if pretraining or hasattr(task, 'embed'):
+        # Without labels there is nothing to learn from the other splits.
+        names = ('train', 'val', 'test') if fresh.classes else ('test',)
         with _evaluating(task, trainer):
-            splits = [embeddings(task, datamodule, split) for split in ('train', 'val', 'test')]
+            splits = [embeddings(task, datamodule, split) for split in names]
         locations = splits[-1].locations
-        scores, image_scores = _probe_scores(splits, fresh.classes, task.device)
+        scores, image_scores = _measures(splits[-1])
+        if not fresh.classes and 'same_location_auc' not in image_scores:
+            raise ValueError(
+                'neither labels nor several dates of a location judge an encoder; add labels.csv, '
+                'or hold out more locations by val_fraction'
+            )
         metrics |= scores
+        if fresh.classes:
+            scores, more = _probe_scores(splits, fresh.classes, task.device)
+            metrics |= scores
+            image_scores |= more
         if any(name.startswith(_FUSED) for name in run.metrics):
             scores, _ = _probe_scores(
                 _fuse_histograms(splits, datamodule), fresh.classes, task.device
             )
             metrics |= {f'{_FUSED}{name}': score for name, score in scores.items()}
+    if any(name.startswith(_HALVED) for name in run.metrics):
+        with _evaluating(task, trainer):
+            metrics |= _halved_scores(task, datamodule)
     if pretraining:
         metrics['nce_over_chance'] = getattr(task, 'nce_over_chance', math.nan)
     return Result(
@@ -131,7 +151,8 @@ def _require_judges(datamodule: Any) -> None:
     datamodule.setup('fit')
     if not datamodule.val_dataset:
         raise ValueError('no location is held out to test on; set val_fraction above 0')
-    for split in ('train', 'val', 'test'):
+    # Without classes, dates of a location judge.
+    for split in ('train', 'val', 'test') if datamodule.classes else ():
         datamodule.ordered_dataloader(split)
 
 
@@ -141,6 +162,18 @@ def _evaluating(task: LightningModule, trainer: Trainer) -> Iterator[None]:
     task.to(trainer.strategy.root_device).eval()
     with torch.inference_mode(), trainer.precision_plugin.forward_context():
         yield
+
+
+def _measures(test: SplitFeatures) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Scores of features that need no labels, and those of each image."""
+    named = {'effective_rank': float(effective_rank(test.features)), 'same_location_auc': math.nan}
+    if test.locations is None:
+        return named, {}
+    closer = same_location_auc(test.features, test.locations)
+    if closer.isnan().all():
+        return named, {}
+    named['same_location_auc'] = float(closer.nanmean())
+    return named, {'same_location_auc': closer.numpy()}
 
 
 def _probe_scores(
@@ -158,19 +191,12 @@ def _probe_scores(
         'linear_C': linear.C,
         'images_train': float(len(train[0])),
         'images_test': float(len(test[0])),
-        'effective_rank': float(effective_rank(test.features)),
-        'same_location_auc': math.nan,
     }
     of_images: dict[str, Tensor] = {}
     if linear.predicted is not None:
         voted = knn_classes(*bank, asked[0], _NEIGHBOURS)
         of_images[f'knn{_NEIGHBOURS}_OverallAccuracy'] = (voted == test.labels).double()
         of_images['linear_OverallAccuracy'] = (linear.predicted == test.labels).double()
-    if test.locations is not None:
-        closer = same_location_auc(test.features, test.locations)
-        if not closer.isnan().all():
-            named['same_location_auc'] = float(closer.nanmean())
-            of_images['same_location_auc'] = closer
     for name, score in scores.items():
         if score.ndim == 0:
             named[name] = float(score)
@@ -189,6 +215,30 @@ def _fuse_histograms(splits: Sequence[SplitFeatures], datamodule: Any) -> list[S
         parts = [torch.nn.functional.normalize(part) for part in (split.features, histograms)]
         fused.append(split._replace(features=torch.cat(parts, dim=1)))
     return fused
+
+
+def _halved_scores(task: Any, datamodule: Any) -> dict[str, float]:
+    """Accuracy of kNN where test images lack half of their groups, and those of training none."""
+    name = f'{_HALVED}knn{_NEIGHBOURS}_OverallAccuracy'
+    groups = len(task.encoder.names) if isinstance(task, ContrastiveTask) else 1
+    if groups < 2:
+        return {name: math.nan}
+
+    def of_groups(task: Any, batch: Any) -> Tensor:
+        features: Tensor = task.forward_groups(batch['image'].flatten(0, -4))
+        return features.flatten(1)
+
+    train, test = (embeddings(task, datamodule, split, of_groups) for split in ('train', 'test'))
+    bank, asked = (split.features.unflatten(1, (groups, -1)) for split in (train, test))
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(_HALVES):
+        kept = torch.randperm(groups, generator=generator)[: groups // 2]
+        scores = knn_scores(
+            bank.mean(1), train.labels, asked[:, kept].mean(1), test.labels, _NEIGHBOURS
+        )
+        found.append(float(scores['OverallAccuracy']))
+    return {name: sum(found) / len(found)}
 
 
 def _plain_colors(colors: Any) -> list[Any] | None:

@@ -269,7 +269,7 @@ def _read(path: str) -> dict[str, Any]:
     try:
         path = find_config(path)
     except FileNotFoundError as error:
-        raise SettingsError(f'there is no configuration file {error}') from error
+        raise SettingsError(str(error)) from error
     try:
         given = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
