@@ -9,7 +9,7 @@ import scipy.linalg
 import scipy.ndimage
 import scipy.stats
 import torch
-from torch.nn.functional import interpolate
+from scipy.ndimage import map_coordinates
 
 from torchgeo_saco.change.pixels import (
     BandChannels,
@@ -18,7 +18,7 @@ from torchgeo_saco.change.pixels import (
     change_magnitude,
     mad,
 )
-from torchgeo_saco.models import load_encoder
+from torchgeo_saco.models import EncoderConfig, load_encoder
 
 BANDS = ['B02', 'B03', 'B04', 'B08']
 
@@ -201,9 +201,28 @@ def test_features_are_those_of_inputs_standardized_by_date(encoder):
         scores = (values - values.mean((3, 4), keepdims=True)) / np.where(flat, np.inf, deviation)
         # Mean over channels, then over groups.
         squares = np.square(scores[1] - scores[0]).mean((0, 1))
-        fine = interpolate(torch.from_numpy(squares)[None, None], size=found.shape, mode='bilinear')
-        total += fine[0, 0].numpy() / 2
+        # A cell is centred on the first of its pixels; beyond the last one it stays.
+        ratio = len(found) // len(squares)
+        places = np.minimum(np.arange(len(found)) / ratio, len(squares) - 1)
+        grid = np.stack(np.meshgrid(places, places, indexing='ij'))
+        total += map_coordinates(squares, grid, order=1) / 2
     np.testing.assert_allclose(found, np.sqrt(total), rtol=1e-3)
+
+
+@pytest.mark.parametrize('level', [0, 1, 2])
+def test_a_change_is_mapped_where_it_is(level):
+    """The centre of what features find lies on the changed pixels, whatever the level."""
+    torch.manual_seed(0)
+    net = EncoderConfig(
+        'resnet18', ['B04', 'B03', 'B02'], 'sentinel2_l2a', {'rgb': ['B04', 'B03', 'B02']}, []
+    ).encoder()
+    images = 0.3 + 0.01 * torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    images[1, :, 60:69, 60:69] += 0.3
+    channels = FeatureChannels(net, [level], fit_backbone=True)
+    magnitude = change_magnitude(images, change=PixelChange(channels, 'cva', 1)).square()
+    weight = (magnitude - magnitude.median()).clamp_min(0)
+    rows = (weight.sum(1) * torch.arange(128)).sum() / weight.sum()
+    assert rows.item() == pytest.approx(64, abs=0.5 * 2**level)
 
 
 def test_features_do_not_depend_on_the_light_of_a_date(encoder):
@@ -262,3 +281,22 @@ def test_refusals(encoder):
     change_magnitude(images, change=change)
     with pytest.raises(ValueError, match='there are 3 dates, and 2 were fitted'):
         change(scenes(3))
+
+
+def test_irmad_that_does_not_settle_says_so(monkeypatch):
+    monkeypatch.setattr('torchgeo_saco.change.pixels._ITERATIONS', 2)
+    monkeypatch.setattr('torchgeo_saco.change.pixels._TOLERANCE', 0.0)
+    change = PixelChange(BandChannels(), 'irmad')
+    change_magnitude(scenes(), change=change)
+    assert change.report() == [
+        'irmad of dates 1 and 2 did not settle within 2 iterations; see mad too'
+    ]
+
+
+def test_missing_pixels_do_not_spread():
+    images = scenes()
+    valid = torch.ones(images.shape[-2:], dtype=torch.bool)
+    valid[10, 10] = False
+    images[1, :, 10, 10] = torch.nan
+    found = change_magnitude(images, valid)
+    assert torch.equal(found.isnan(), ~valid)

@@ -28,14 +28,26 @@ def test_images_of_a_location_are_one_witness():
     assert often == pytest.approx(once)
 
 
-def test_seeds_are_drawn_too():
-    places = np.arange(50)
-    # Seeds differ by far more than locations do.
-    scores = [np.full(50, shift) for shift in (-1.0, 0.0, 1.0, 2.0)]
-    found = paired_interval(scores, [np.zeros(50)] * 4, places)
-    assert found.difference == pytest.approx(0.5)
-    assert found.low <= -0.5
-    assert found.high >= 1.5
+def test_interval_of_seeds_alone_is_that_of_the_t_test():
+    # Seeds differ, locations do not.
+    shifts = [-1.0, 0.0, 1.0, 2.0]
+    scores = [np.full(50, shift) for shift in shifts]
+    found = paired_interval(scores, [np.zeros(50)] * 4, np.arange(50))
+    wanted = stats.ttest_1samp(shifts, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+
+
+@pytest.mark.parametrize('seeds', [3, 5])
+def test_the_interval_covers_the_truth_as_often_as_it_says(seeds):
+    random = np.random.default_rng(seeds)
+    covered = []
+    for _ in range(150):
+        shifts = random.normal(0.5, 0.2, seeds)
+        locations = random.normal(0, 0.5, 30)
+        scores = [shift + locations + random.normal(0, 0.3, 30) for shift in shifts]
+        found = paired_interval(scores, [np.zeros(30)] * seeds, np.arange(30))
+        covered.append(found.low <= 0.5 <= found.high)
+    assert np.mean(covered) > 0.92
 
 
 def test_pairs_cancel_what_both_share():

@@ -5,18 +5,25 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Trainer
 
+from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.tasks import CACo, CACoSimCLR, MoCo, SACo, SeCo
 from torchgeo_saco.tasks.hyperparameters import momentum_advice, scaled_hyperparameters
+from torchgeo_saco.tasks.requirements import training_steps
 
 from ..data.archives import write_archive
 from ..data.pretraining import EASY, IMAGE, LOCATION, fit, small
 
-COMPUTED = dict.fromkeys(['temperature', 'momentum', 'queue_size', 'lr', 'warmup_steps'])
+COMPUTED = dict.fromkeys(['temperature', 'momentum', 'queue_size', 'lr', 'warmup_steps']) | {
+    'optimizer': 'adam', 'cosine': True,
+}  # fmt: skip
+NAMES = [name for name, value in COMPUTED.items() if value is None]
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
@@ -57,7 +64,7 @@ def test_they_are_computed_and_printed_when_training_starts(archive, tmp_path, c
     with caplog.at_level('INFO'):
         trainer, checkpoint = fit(task, archive, tmp_path, epochs=2)
     steps = trainer.global_step
-    wanted = scaled_hyperparameters(steps, 4)._asdict()
+    wanted = scaled_hyperparameters(steps, 4, 2)._asdict()
     shown = ', '.join(f'{name} {value}' for name, value in wanted.items())
     assert f'computed for {steps} steps of 4 images: {shown}' in caplog.text
     items = trainer.datamodule.train_items
@@ -66,21 +73,83 @@ def test_they_are_computed_and_printed_when_training_starts(archive, tmp_path, c
     assert task.queues[0].size == items
     assert task.nce.temperature == wanted['temperature']
     kept = torch.load(checkpoint, weights_only=True)['hyper_parameters']
-    assert {name: kept[name] for name in COMPUTED} == wanted | {'queue_size': items}
+    assert {name: kept[name] for name in NAMES} == wanted | {'queue_size': items}
     assert SACo.load_from_checkpoint(checkpoint).queues[0].size == items
 
 
 @pytest.mark.filterwarnings('ignore:Checkpoint directory .* exists and is not empty')
-def test_a_resumed_training_keeps_those_it_began_with(archive, tmp_path):
+def test_a_resumed_training_keeps_those_it_began_with(archive, tmp_path, caplog):
     first = small(MoCo, bands=None, **COMPUTED)
     _, checkpoint = fit(first, archive, tmp_path / 'first')
-    begun = {name: first.hparams[name] for name in COMPUTED}
+    begun = {name: first.hparams[name] for name in NAMES}
     first.hparams['momentum'] = begun['momentum'] = 0.5
     first.trainer.save_checkpoint(tmp_path / 'changed.ckpt')
     resumed = small(MoCo, bands=None, **COMPUTED)
+    caplog.set_level('INFO')
     fit(resumed, archive, tmp_path / 'first', epochs=2, resume=str(tmp_path / 'changed.ckpt'))
-    assert {name: resumed.hparams[name] for name in COMPUTED} == begun
+    assert {name: resumed.hparams[name] for name in NAMES} == begun
+    assert 'kept from the interrupted training: temperature 0.2, ' in caplog.text
     assert checkpoint
+
+
+def test_two_keys_an_image_fill_twice_the_queue():
+    assert scaled_hyperparameters(1_000, 64, 2).queue_size == 6_400
+    assert scaled_hyperparameters(1_000, 64, 2)._replace(queue_size=0) == (
+        scaled_hyperparameters(1_000, 64)._replace(queue_size=0)
+    )
+
+
+@pytest.mark.parametrize(
+    ('settings', 'steps'),
+    [
+        ({'max_epochs': 3}, 15),
+        ({'max_epochs': 3, 'max_steps': 7}, 7),
+        ({'max_steps': 7}, 7),
+        ({'max_epochs': 3, 'limit_train_batches': 2}, 6),
+        ({'max_epochs': 3, 'limit_train_batches': 0.5}, 6),
+        ({'max_epochs': 3, 'accumulate_grad_batches': 2}, 9),
+        ({'max_epochs': -1}, math.inf),
+        ({'max_epochs': 0}, 0),
+    ],
+)
+def test_steps_are_those_that_lightning_makes(settings, steps, archive, tmp_path):
+    data = SeasonalDataModule(root=archive, batch_size=4)
+    data.setup('fit')
+    trainer = Trainer(accelerator='cpu', logger=False, default_root_dir=tmp_path, **settings)
+    assert training_steps(trainer, data) == steps
+    # Of another datamodule, whose loader has a length, or none.
+    plain = SimpleNamespace(train_dataloader=lambda: range(5))
+    assert training_steps(trainer, plain) == steps
+    iterable = SimpleNamespace(train_dataloader=lambda: iter(range(5)))
+    assert training_steps(trainer, iterable) == settings.get(
+        'max_steps', 0 if not steps else math.inf
+    )
+    if 0 < steps < math.inf:
+        task = small(MoCo, bands=None)
+        Trainer(
+            accelerator='cpu', logger=False, default_root_dir=tmp_path, enable_checkpointing=False,
+            enable_progress_bar=False, **settings,
+        ).fit(task, data)  # fmt: skip
+        assert task.trainer.global_step == steps
+
+
+def test_accumulated_batches_count_together(archive, tmp_path, caplog):
+    task = small(MoCo, bands=None, **COMPUTED)
+    data = SeasonalDataModule(root=archive, batch_size=4)
+    with caplog.at_level('INFO'):
+        Trainer(
+            accelerator='cpu', logger=False, default_root_dir=tmp_path, enable_checkpointing=False,
+            enable_progress_bar=False, max_epochs=1, accumulate_grad_batches=2,
+        ).fit(task, data)  # fmt: skip
+    assert 'computed for 3 steps of 8 images' in caplog.text
+
+
+def test_what_cannot_be_computed_is_refused():
+    with pytest.raises(ValueError, match='lr is computed for adam, and optimizer is sgd; set opt'):
+        small(MoCo, lr=None, optimizer='sgd')
+    for warmup in (5, None):
+        with pytest.raises(ValueError, match='warmup_steps does not go with milestones; set cos'):
+            small(MoCo, warmup_steps=warmup)
 
 
 def test_given_values_stay(archive, tmp_path, caplog):
@@ -156,4 +225,4 @@ def test_methods_of_two_years_say_it_too(method, tmp_path):
 
 def test_the_preset_computes_all_of_them():
     given = yaml.safe_load((CONFIGS / 'pretrain/small.yaml').read_text())['model']['init_args']
-    assert {name for name, value in given.items() if value is None} == set(COMPUTED)
+    assert {name for name, value in given.items() if value is None} == set(NAMES)

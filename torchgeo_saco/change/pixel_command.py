@@ -190,6 +190,9 @@ def _channels(
         f'{", ".join(encoder.inputs.names)}'
     )
     texts = [said, *loaded.substitutions()]
+    if encoder.texture is not None:
+        names = ', '.join(encoder.texture.names)
+        texts.append(f'skipped: {names}, since histograms of codes give no maps')
     texts += [f'skipped: group {group.name}, since {group.reason}' for group in loaded.skipped]
     return (
         channels,

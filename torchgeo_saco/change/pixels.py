@@ -20,7 +20,7 @@ import scipy.stats
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad
 
 from ..models import Encoder, fit_input_statistics
 from ..runtime.checks import check_choice
@@ -61,6 +61,9 @@ class PairTransform(NamedTuple):
 
     #: Share of the pixels that iterations stopped at, since the next was too small; or None.
     stopped_at: float | None = None
+
+    #: Whether the correlations stayed in the end, where iterations were asked for.
+    converged: bool = True
 
     def differences(self, first: Tensor, second: Tensor) -> Tensor:
         """Differences of two dates after their transforms.
@@ -135,6 +138,8 @@ def mad(
     both = np.concatenate([first * scales[0], second * scales[1]], 1, dtype=np.float64)
     count = first.shape[1]
     weights = np.ones(len(both))
+    # Channels that are constant on a date have no difference.
+    freedom = max(1, min(int((scale > 0).sum()) for scale in scales))
     before = np.full(count, np.inf)
     stopped_at = None
     for iteration in range(iterations):
@@ -144,11 +149,12 @@ def mad(
         correlations, left, right = _canonical(covariance, count, shrinkage)
         spread = np.sqrt(2 * (1 - correlations))[:, None]
         matrices = left / spread, right / spread
-        if iteration + 1 == iterations or np.abs(correlations - before).max() < _TOLERANCE:
+        converged = iterations == 1 or np.abs(correlations - before).max() < _TOLERANCE
+        if converged or iteration + 1 == iterations:
             break
         before = correlations
         differences = centred[:, count:] @ matrices[1].T - centred[:, :count] @ matrices[0].T
-        probabilities = scipy.stats.chi2.sf(np.square(differences).sum(1), count)
+        probabilities = scipy.stats.chi2.sf(np.square(differences).sum(1), freedom)
         if probabilities.mean() < _LEAST_UNCHANGED:
             stopped_at = float(weights.mean())
             break
@@ -158,7 +164,7 @@ def mad(
         for part, scale, image in zip(np.split(mean, 2), scales, (first, second), strict=True)
     )
     scaled = matrices[0] * scales[0], matrices[1] * scales[1]
-    return PairTransform((means[0], means[1]), scaled, stopped_at)
+    return PairTransform((means[0], means[1]), scaled, stopped_at, bool(converged))
 
 
 def _inverse_deviation(image: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -419,13 +425,19 @@ class PixelChange:
 
     def report(self) -> list[str]:
         """Say what in the statistics is not as the method has it."""
-        return [
-            f'irmad of dates {number} and {number + 1} stopped where {transform.stopped_at:.0%} of '
-            'the pixels counted as unchanged, since less than '
-            f'{_LEAST_UNCHANGED:.0%} would be next; most of the scene differs, so see mad too'
-            for number, transforms in enumerate(self.transforms, 1)
-            for transform in [t for t in transforms if t.stopped_at is not None][:1]
-        ]
+        lines = []
+        for number, transforms in enumerate(self.transforms, 1):
+            dates = f'irmad of dates {number} and {number + 1}'
+            stopped = [t.stopped_at for t in transforms if t.stopped_at is not None]
+            if stopped:
+                lines.append(
+                    f'{dates} stopped where {stopped[0]:.0%} of the pixels counted as unchanged, '
+                    f'since less than {_LEAST_UNCHANGED:.0%} would be next; most of the scene '
+                    'differs, so see mad too'
+                )
+            elif not all(t.converged for t in transforms):
+                lines.append(f'{dates} did not settle within {_ITERATIONS} iterations; see mad too')
+        return lines
 
     def __call__(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Compute the magnitude of change, by transforms that are fitted.
@@ -464,7 +476,7 @@ class PixelChange:
         total = total / len(maps)
         if self.window == 1:
             return total
-        both = torch.stack([total * valid, valid.float()])
+        both = torch.stack([torch.where(valid, total, 0), valid.float()])
         sums = avg_pool2d(both[None], self.window, 1, self.window // 2)[0]
         return sums[0] / sums[1].clamp_min(torch.finfo(torch.float32).tiny)
 
@@ -517,7 +529,14 @@ def _all_valid(valid: Tensor, ratio: int) -> Tensor:
 
 
 def _enlarged(map_: Tensor, ratio: int) -> Tensor:
-    """A coarser map on the pixels of the images, bilinear."""
+    """A coarser map on the pixels of the images, bilinear.
+
+    A cell of a convolution of stride *ratio* is centred on the first of its pixels.
+    """
     if ratio == 1:
         return map_
-    return interpolate(map_[None, None], scale_factor=ratio, mode='bilinear')[0, 0]
+    # The last pixels have no cell on their other side.
+    padded = pad(map_[None, None], (0, 1, 0, 1), mode='replicate')
+    sides = [1 + ratio * (length - 1) for length in padded.shape[-2:]]
+    enlarged = interpolate(padded, sides, mode='bilinear', align_corners=True)
+    return enlarged[0, 0, :-1, :-1]

@@ -199,7 +199,7 @@ class SeasonalDataModule(NonGeoDataModule):
         return len(self.predict_dataset.locations) if self.predict_dataset is not None else 0
 
     def ordered_dataloader(
-        self, split: Literal['train', 'val', 'test'], labelled: bool = True
+        self, split: Literal['train', 'val', 'test'], labelled: bool = True, shuffled: bool = False
     ) -> DataLoader:
         """Single-date images in fixed order, to evaluate a frozen encoder.
 
@@ -210,6 +210,7 @@ class SeasonalDataModule(NonGeoDataModule):
             split: ``test``: the locations held out; ``train`` and ``val``: three quarters and one
                 quarter of the training locations.
             labelled: Whether locations without a label are left out.
+            shuffled: Whether the order is random, always the same, and not that of the names.
 
         Returns:
             Loader of samples with ``image`` (1, C, H, W) and ``label`` where there is one.
@@ -236,7 +237,10 @@ class SeasonalDataModule(NonGeoDataModule):
                 f'{self.folder}/labels.csv labels no location of the {split} split; add some'
             )
         part = dataset.part(np.sort(chosen), 1, 'date', label_vectors=labelled)
-        return self._loader(part, range(len(part)))
+        numbers: Any = range(len(part))
+        if shuffled:
+            numbers = np.random.default_rng(0).permutation(len(part))
+        return self._loader(part, numbers)
 
     def test_dataloader(self) -> Any:
         """Loader of the locations held out, as for validation."""

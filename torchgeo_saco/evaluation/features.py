@@ -11,11 +11,15 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 from torchgeo.datasets.utils import Sample
+from torchgeo.tasks import BYOL
 from torchvision.transforms.v2.functional import resize
 
 from ..models import fit_input_statistics
 from ..runtime.modes import evaluation_mode
 from ..tasks import ContrastiveTask
+
+# Statistics of BatchNorm are of so many images.
+_MOST_IMAGES = 4096
 
 
 class SplitFeatures(NamedTuple):
@@ -31,20 +35,22 @@ class SplitFeatures(NamedTuple):
     locations: Tensor | None
 
 
-def batches(task: Any, datamodule: Any, split: str) -> Iterator[Sample]:
-    """Batches of a split in its order, on the device of the task.
+def batches(task: Any, datamodule: Any, split: str, shuffled: bool = False) -> Iterator[Sample]:
+    """Batches of a split, on the device of the task.
 
     Args:
         task: The task.
         datamodule: Datamodule with ``ordered_dataloader``, set up.
         split: 'train', 'val' or 'test'.
+        shuffled: Whether in random order, always the same, in place of that of the data.
 
     Yields:
         Batches, as the task gets them.
     """
     # Series are judged without labels, too.
-    unlabelled = {} if getattr(datamodule, 'classes', True) else {'labelled': False}
-    for batch in datamodule.ordered_dataloader(split, **unlabelled):
+    options = {} if getattr(datamodule, 'classes', True) else {'labelled': False}
+    options |= {'shuffled': True} if shuffled else {}
+    for batch in datamodule.ordered_dataloader(split, **options):
         batch = datamodule.transfer_batch_to_device(batch, task.device, 0)
         yield datamodule.on_after_batch_transfer(batch, 0)
 
@@ -80,31 +86,45 @@ def _embed(task: Any, batch: Sample) -> Tensor:
     if hasattr(task, 'embed'):
         features: Tensor = task.embed(batch)
         return features
-    image, size = batch['image'], task.hparams.get('size')
-    if size is not None and image.shape[-2:] != (size, size):
-        # As it was trained.
-        image = resize(image, [size, size], antialias=True)
-    given = task(image)
+    # The task itself gives what the predictor makes of it.
+    net = task.model.backbone.model if isinstance(task, BYOL) else task
+    given = net(_resized(task, batch['image']))
     last: Tensor = given[-1] if isinstance(given, tuple) else given
     return last
 
 
+def _resized(task: Any, image: Tensor) -> Tensor:
+    """Images at the size that a task of TorchGeo was trained at."""
+    size = task.hparams.get('size')
+    if size is None or image.shape[-2:] == (size, size):
+        return image
+    resized: Tensor = resize(image, [size, size], antialias=True)
+    return resized
+
+
 @torch.no_grad()
-def fit_exact_statistics(task: ContrastiveTask, datamodule: Any, trained: bool) -> None:
-    """Take the statistics of BatchNorm from the training images; no weight changes.
+def fit_exact_statistics(task: Any, datamodule: Any, trained: bool) -> None:
+    """Take the statistics of BatchNorm from training images; no weight changes.
 
     Those of a net that made no step are of no image, and those of training are running means of
     augmented views, under weights that still moved; both would make it look worse than it is.
-    Without a step, initial weights keep the statistics that they bring.
+    Without a step, initial weights keep the statistics that they bring. Of at most 4,096 images, in
+    random order, since a batch of one class spreads less than the images do.
 
     Args:
-        task: The task, on its device.
+        task: The task, ours or one of TorchGeo that pre-trains, on its device.
         datamodule: As for :func:`batches`.
         trained: Whether the task made a step.
 
     Raises:
         ValueError: If the groups of the task are unknown.
     """
+    if not isinstance(task, ContrastiveTask):
+        net = task.model.backbone.model if isinstance(task, BYOL) else task
+        if trained or not task.weights:
+            with evaluation_mode(task):
+                update_bn(_images(task, datamodule), net)
+        return
     encoder = task.encoder
     rank_zero_info('statistics of BatchNorm are taken from the training images')
     backbone = trained or not task.weights
@@ -114,11 +134,18 @@ def fit_exact_statistics(task: ContrastiveTask, datamodule: Any, trained: bool) 
         update_bn(features, task.projector)
 
 
-def _images(task: ContrastiveTask, datamodule: Any) -> Iterator[Tensor]:
+def _images(task: Any, datamodule: Any) -> Iterator[Tensor]:
     """Training images at the size of a view, (B, C, H, W)."""
-    before = None
-    for batch in batches(task, datamodule, 'train'):
-        images = task.views.original(batch['image'].flatten(0, -4))
+    before, count = None, 0
+    for batch in batches(task, datamodule, 'train', shuffled=True):
+        if count >= _MOST_IMAGES:
+            break
+        images = batch['image'].flatten(0, -4)
+        if isinstance(task, ContrastiveTask):
+            images = task.views.original(images)
+        else:
+            images = _resized(task, images)
+        count += len(images)
         if before is not None and len(images) == 1:
             # A single one that is left over has no variance.
             images = torch.cat([before, images])

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 _DRAWS = 2000
 
 
 class Interval(NamedTuple):
-    """A difference, and the middle 95 % of those of the bootstrap."""
+    """A difference and its 95 % interval."""
 
     #: Mean difference over seeds.
     difference: float
@@ -30,10 +31,14 @@ def paired_interval(
     locations: np.ndarray,
     seed: int = 0,
 ) -> Interval:
-    """Compute the paired difference of mean scores of images, with a bootstrap interval.
+    """Compute the paired difference of mean scores of images, with an interval.
 
-    Seeds and locations are drawn with replacement, both sides from the same draw; images of one
-    location stay together, since they are no independent witnesses.
+    Both sides have the same seeds and images. The variance over locations is that of a bootstrap
+    that draws them with replacement, images of one location together, since they are no
+    independent witnesses; that over seeds is of the differences of single seeds. A bootstrap of
+    three or five seeds would be far too narrow, so their sum is scaled by Student's t with one
+    degree of freedom less than there are seeds. One seed says nothing of others: its interval is
+    of locations alone.
 
     Args:
         scores: Scores of each image, one array (N) for each seed; NaN where there is none.
@@ -48,7 +53,7 @@ def paired_interval(
         ValueError: If the arrays do not have the same shapes.
 
     References:
-        Efron and Tibshirani, 1993, An Introduction to the Bootstrap, chapter 13 (percentiles).
+        Efron and Tibshirani, 1993, An Introduction to the Bootstrap, chapter 6 (standard errors).
     """
     shapes = {array.shape for array in (*scores, *reference, locations)}
     if len(shapes) > 1 or len(scores) != len(reference) or not len(scores):
@@ -64,13 +69,15 @@ def paired_interval(
         for part in (np.where(valid, differences, 0), valid.astype(float))
     )
     random = np.random.default_rng(seed)
-    seeds = random.integers(len(sums), size=(_DRAWS, len(sums)))
-    places_drawn = random.integers(sums.shape[1], size=(_DRAWS, sums.shape[1]))
+    drawn = random.integers(sums.shape[1], size=(_DRAWS, sums.shape[1]))
     # A draw may hit only locations without a score.
     with np.errstate(invalid='ignore'):
-        draws = [
-            (sums[rows][:, columns].sum(1) / counts[rows][:, columns].sum(1)).mean()
-            for rows, columns in zip(seeds, places_drawn, strict=True)
-        ]
-    low, high = np.nanquantile(draws, (0.025, 0.975))
-    return Interval(float((sums.sum(1) / counts.sum(1)).mean()), float(low), float(high))
+        means = [(sums[:, columns].sum(1) / counts[:, columns].sum(1)).mean() for columns in drawn]
+    of_seeds = sums.sum(1) / counts.sum(1)
+    variance, count = np.nanvar(means), len(of_seeds)
+    quantile = stats.norm.ppf(0.975)
+    if count > 1:
+        variance += of_seeds.var(ddof=1) / count
+        quantile = stats.t.ppf(0.975, count - 1)
+    center, half = float(of_seeds.mean()), float(quantile * np.sqrt(variance))
+    return Interval(center, center - half, center + half)

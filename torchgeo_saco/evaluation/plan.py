@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 from .. import __version__
 from .fingerprint import Checksums, source_fingerprint
 from .settings import Settings, SettingsError
-from .specification import parse_part, parser, require_parts, specification
+from .specification import OPTIONAL, parse_part, parser, require_parts, specification
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ def _run(settings: Settings, encoder: str, benchmark: str, seed: int, checksums:
             'data': plain['data'],
             'trainer': given['trainer'],
             'panels': shown.panels,
+            # What is measured only where it is asked for.
+            'optional': sorted({name.split('_')[0] for name in shown.metrics} & set(OPTIONAL)),
             'seed': seed,
         }
     except ValueError as error:

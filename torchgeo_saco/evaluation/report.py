@@ -192,8 +192,8 @@ class Report:
             *lines,
             '',
             (
-                'Paired differences in percentage points, with 95 % intervals by bootstrap over '
-                'seeds and locations; † where the interval holds 0.'
+                'Paired differences in percentage points, with 95 % intervals over seeds and '
+                'locations (of one seed, over locations alone); † where the interval holds 0.'
             ),
         ]
 

@@ -25,6 +25,7 @@ from .features import SplitFeatures, embeddings, fit_exact_statistics
 from .panels import panel_sample
 from .plan import Run
 from .results import Result
+from .specification import OPTIONAL
 
 _NEIGHBOURS = 5
 
@@ -61,7 +62,8 @@ def execute_run(run: Run) -> Result:
         begins with ``fused_``, the same of the features beside the LBP histograms of the image,
         both of length one, as SACo+ classifies EuroSAT; and if one begins with ``halved_``,
         ``halved_knn5_OverallAccuracy`` of test images that lack half of their groups (NaN of one
-        group). Images without labels are judged by the measures that need none.
+        group; of an odd number the larger half stays). Images without labels are judged by the
+        measures that need none.
 
     Raises:
         ValueError: If a panel is beyond the test split, the task logs no test score or predicts no
@@ -72,12 +74,12 @@ def execute_run(run: Run) -> Result:
     datamodule, task, trainer = (run.make(part) for part in ('data', 'model', 'trainer'))
     pretraining = isinstance(task, _PRETRAINING)
     if pretraining:
-        _require_judges(datamodule)
+        _require_judges(datamodule, run.metrics)
     if not isinstance(task, ImageFeatures):
         trainer.fit(task, datamodule=datamodule)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    if isinstance(task, ContrastiveTask):
+    if pretraining and not isinstance(task, ImageFeatures):
         task.to(trainer.strategy.root_device)
         fit_exact_statistics(task, datamodule, trainer.global_step > 0)
     if hasattr(task, 'cache_features') and hasattr(task, 'embed'):
@@ -112,11 +114,6 @@ def execute_run(run: Run) -> Result:
             splits = [embeddings(task, datamodule, split) for split in names]
         locations = splits[-1].locations
         scores, image_scores = _measures(splits[-1])
-        if not fresh.classes and 'same_location_auc' not in image_scores:
-            raise ValueError(
-                'neither labels nor several dates of a location judge an encoder; add labels.csv, '
-                'or hold out more locations by val_fraction'
-            )
         metrics |= scores
         if fresh.classes:
             scores, more = _probe_scores(splits, fresh.classes, task.device)
@@ -145,15 +142,29 @@ def execute_run(run: Run) -> Result:
     )
 
 
-def _require_judges(datamodule: Any) -> None:
+def _require_judges(datamodule: Any, metrics: Sequence[str]) -> None:
     """Refuse images that could not judge an encoder, before it is trained on them."""
     datamodule.prepare_data()
     datamodule.setup('fit')
     if not datamodule.val_dataset:
         raise ValueError('no location is held out to test on; set val_fraction above 0')
-    # Without classes, dates of a location judge.
     for split in ('train', 'val', 'test') if datamodule.classes else ():
         datamodule.ordered_dataloader(split)
+    if datamodule.classes:
+        return
+    # Dates of a location judge.
+    wrong = [name for name in metrics if name.split('_')[0] in OPTIONAL or 'Accuracy' in name]
+    if wrong:
+        raise ValueError(
+            f'{wrong[0]} needs labels, and {datamodule.folder} has none; add labels.csv, or ask '
+            'for same_location_auc and effective_rank alone'
+        )
+    loader = datamodule.ordered_dataloader('test', labelled=False)
+    if len(loader.dataset) < 2 + len(loader.dataset.locations):
+        raise ValueError(
+            'neither labels nor several dates of a location judge an encoder; add labels.csv, or '
+            'hold out more locations by val_fraction'
+        )
 
 
 @contextmanager
@@ -233,7 +244,7 @@ def _halved_scores(task: Any, datamodule: Any) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     found = []
     for _ in range(_HALVES):
-        kept = torch.randperm(groups, generator=generator)[: groups // 2]
+        kept = torch.randperm(groups, generator=generator)[: groups - groups // 2]
         scores = knn_scores(
             bank.mean(1), train.labels, asked[:, kept].mean(1), test.labels, _NEIGHBOURS
         )

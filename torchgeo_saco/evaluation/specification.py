@@ -31,6 +31,10 @@ _QUIET = {
 # What an encoder may be given by, in place of bare arguments of the benchmark's task.
 _FORM = ('class_path', 'init_args', 'data', 'trainer', 'shared')
 
+#: First words of scores that are measured only where they are asked for: of features beside LBP
+#: histograms, and of test images that lack half of their groups.
+OPTIONAL = ('fused', 'halved')
+
 _BENCHMARK = ('configs', 'model', 'data', 'trainer', 'metrics', 'panels')
 
 

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from ..losses import l2_normalize
 
+# Cosines that are held at once: 32 MiB.
+_PAIRS = 2**22
+
 
 def feature_std(features: Tensor) -> Tensor:
     """Mean standard deviation of features scaled to length one, times the root of their number.
@@ -87,22 +90,27 @@ def same_location_auc(features: Tensor, locations: Tensor) -> Tensor:
     Returns:
         Shares, (N), float64; NaN where a location has one image, or there is no other location.
     """
+    if len(locations.unique()) == len(locations):
+        return torch.full((len(features),), torch.nan, dtype=torch.float64)
     features = l2_normalize(features.double())
-    cosine = features @ features.T
-    same = locations[:, None] == locations
-    own = torch.eye(len(features), dtype=torch.bool, device=features.device)
-    # Ranks from 1 among all but the image itself, of equal ones their mean.
-    ordered = cosine.masked_fill(own, -torch.inf)
-    rows = ordered.sort(dim=1).values
-    less = torch.searchsorted(rows, ordered)
-    most = torch.searchsorted(rows, ordered, right=True)
-    # The image itself is below all others.
-    ranks = (less + most + 1).double() / 2 - 1
-    positive = same & ~own
-    count = positive.sum(1)
-    others = (~same).sum(1)
-    wins = (ranks * positive).sum(1) - count * (count + 1) / 2
-    return wins / (count * others)
+    numbers = torch.arange(len(features), device=features.device)
+    found = []
+    # Some rows of all pairs at a time.
+    for block in numbers.split(max(1, _PAIRS // len(features))):
+        own = block[:, None] == numbers
+        same = locations[block, None] == locations
+        # Ranks from 1 among all but the image itself, of equal ones their mean.
+        cosine = (features[block] @ features.T).masked_fill(own, -torch.inf)
+        ordered = cosine.sort(dim=1).values
+        less = torch.searchsorted(ordered, cosine)
+        most = torch.searchsorted(ordered, cosine, right=True)
+        # The image itself is below all others.
+        ranks = (less + most + 1).double() / 2 - 1
+        positive = same & ~own
+        count, others = positive.sum(1), (~same).sum(1)
+        wins = (ranks * positive).sum(1) - count * (count + 1) / 2
+        found.append(wins / (count * others))
+    return torch.cat(found)
 
 
 def embedding_measures(query: Tensor, key: Tensor) -> dict[str, Tensor]:

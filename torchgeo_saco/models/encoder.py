@@ -157,7 +157,8 @@ def fit_input_statistics(
 ) -> None:
     """Fit the statistics that standardize the inputs to images.
 
-    They are exact, whatever the batches. Statistics of a backbone are means over batches.
+    They are exact, whatever the batches; those of the BatchNorm layers of a backbone are means over
+    batches, which should hold images of all kinds.
 
     Args:
         encoder: The encoder. Weights that bring their own scaling keep it.

@@ -79,7 +79,7 @@ class TextureFeatures(nn.Module):
             chosen: Numbers of the textures to compute, or None for all.
 
         Returns:
-            Features, (B, T, D), float32 or wider.
+            Features, (B, T, D).
         """
         histograms = lbp_histogram(
             self._select(image), self.points, self.radius, self.compile_codes

@@ -15,7 +15,7 @@ from lightly.models.utils import update_momentum
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
+from torch.optim.lr_scheduler import LambdaLR, MultiStepLR
 from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
 from torchvision.models._api import WeightsEnum
@@ -40,7 +40,7 @@ from ..runtime.seeding import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
 from .channels import batch_image, unfold_dates
 from .hyperparameters import momentum_advice, scaled_hyperparameters
-from .requirements import largest_queue, require_data, require_dates, require_years
+from .requirements import largest_queue, require_data, require_dates, require_years, training_steps
 
 # Arguments of a task that are those of its views.
 _VIEW_ARGUMENTS = (
@@ -88,6 +88,9 @@ class ContrastiveTask(BaseTask):
 
     #: The sub-space in which dates of one location lie close.
     season_space: int = 0
+
+    #: Keys of an image that enter a queue in a step.
+    keys_per_image: int = 1
 
     #: Years that a sample holds, an axis of its own if there are several.
     years: int = 1
@@ -250,6 +253,7 @@ class ContrastiveTask(BaseTask):
         # Those to compute have the values of the shortest training until they are.
         shortest = scaled_hyperparameters(0, 1)._asdict()
         self._computed = [name for name in shortest if hparams[name] is None]
+        self._steps = math.inf
         hparams.update({name: shortest[name] for name in self._computed})
         self.inputs: GroupInputs | BandInputs | None = None
         self.texture: TextureFeatures | None = None
@@ -290,7 +294,7 @@ class ContrastiveTask(BaseTask):
 
     def _compute_hyperparameters(self, datamodule: Any) -> None:
         """Set the hyperparameters that depend on the length of the training, and say so."""
-        steps = self.trainer.estimated_stepping_batches
+        steps = self._steps = training_steps(self.trainer, datamodule)
         if self._computed:
             batch = getattr(datamodule, 'batch_size', None)
             if not batch:
@@ -298,12 +302,13 @@ class ContrastiveTask(BaseTask):
                     f'the datamodule has no batch_size to compute {", ".join(self._computed)} '
                     'from; set them on the command line, such as --model.init_args.lr 0.001'
                 )
-            batch *= self.trainer.world_size
-            values = scaled_hyperparameters(steps, batch)._asdict()
+            batch *= self.trainer.world_size * self.trainer.accumulate_grad_batches
+            values = scaled_hyperparameters(steps, batch, self.keys_per_image)._asdict()
             values = {name: values[name] for name in self._computed}
             self._set_computed(values)
             shown = ', '.join(f'{name} {value}' for name, value in values.items())
-            rank_zero_info(f'computed for {steps:,.0f} steps of {batch} images: {shown}')
+            length = f'{steps:,.0f}' if steps < math.inf else 'an unknown number of'
+            rank_zero_info(f'computed for {length} steps of {batch} images: {shown}')
         # A few steps are to try whether a run works.
         if self.has_key_encoder and steps and not getattr(self.trainer, 'fast_dev_run', False):
             computed = 'momentum' in self._computed
@@ -389,6 +394,17 @@ class ContrastiveTask(BaseTask):
         wrong = [share for share in hparams['milestones'] if not 0 < share <= 1]
         if wrong:
             raise ValueError(f'milestones are shares of the epochs from 0 to 1, got {wrong[0]}')
+        if 'lr' in self._computed and hparams['optimizer'] != 'adam':
+            raise ValueError(
+                f'lr is computed for adam, and optimizer is {hparams["optimizer"]}; set optimizer '
+                'to adam, or lr'
+            )
+        warms = hparams['warmup_steps'] or 'warmup_steps' in self._computed
+        if warms and hparams['milestones'] and not hparams['cosine']:
+            raise ValueError(
+                'warmup_steps does not go with milestones; set cosine to true, milestones to [], '
+                'or warmup_steps to 0'
+            )
 
     def configure_optimizers(self) -> Any:
         """Initialize the optimizer and learning rate scheduler.
@@ -408,9 +424,8 @@ class ContrastiveTask(BaseTask):
 
     def _schedulers(self, optimizer: Optimizer) -> list[dict[str, Any]]:
         """Schedulers of the learning rate."""
-        hparams, schedulers = self.hparams, list[dict[str, Any]]()
-        warmup = hparams['warmup_steps']
-        steps = self.trainer.estimated_stepping_batches if hparams['cosine'] else math.inf
+        hparams = self.hparams
+        warmup, steps = hparams['warmup_steps'], max(self._steps, 1)
         if hparams['cosine'] and steps == math.inf:
             raise ValueError(
                 'a cosine needs the number of steps; set trainer.max_epochs or trainer.max_steps, '
@@ -419,16 +434,15 @@ class ContrastiveTask(BaseTask):
 
         def share(step: int) -> float:
             rise = min(1, (step + 1) / (warmup + 1))
-            return rise * (1 + math.cos(math.pi * min(step / max(steps, 1), 1))) / 2
+            return rise * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
 
         if warmup or hparams['cosine']:
-            by_step: LRScheduler = LambdaLR(optimizer, share)
-            schedulers.append({'scheduler': by_step, 'interval': 'step'})
+            return [{'scheduler': LambdaLR(optimizer, share), 'interval': 'step'}]
         epochs = self.trainer.max_epochs if self._trainer else None
-        if hparams['milestones'] and not hparams['cosine'] and epochs is not None and epochs > 0:
-            ends = [round(share * epochs) for share in hparams['milestones']]
-            schedulers.append({'scheduler': MultiStepLR(optimizer, ends), 'interval': 'epoch'})
-        return schedulers
+        if not hparams['milestones'] or epochs is None or epochs < 1:
+            return []
+        ends = [round(share * epochs) for share in hparams['milestones']]
+        return [{'scheduler': MultiStepLR(optimizer, ends), 'interval': 'epoch'}]
 
     def setup(self, stage: str) -> None:
         """Take the bands from the datamodule, and refuse what cannot work.
@@ -507,7 +521,7 @@ class ContrastiveTask(BaseTask):
     def nce_over_chance(self) -> float:
         """InfoNCE over the loss of a guess, mean of the last 50 steps; NaN before the first.
 
-        1 where keys are told apart no better than by chance, 0 where always.
+        1 where the positive is told apart no better than by chance, 0 where it is always found.
         """
         return sum(self._ratios) / len(self._ratios) if self._ratios else math.nan
 
@@ -547,12 +561,16 @@ class ContrastiveTask(BaseTask):
 
     def _draw_groups(self) -> list[int] | None:
         """Draw the groups that a query sees; None for all."""
-        count = len(self.encoder.names)
-        kept = max(1, round(count * (1 - self.hparams['group_dropout'])))
-        if not self.training or kept >= count:
+        if not self.training or not self.hparams['group_dropout']:
             return None
-        # On the host, which decides what is computed.
-        drawn: list[int] = torch.randperm(count)[:kept].sort().values.tolist()
+        # Some of each kind, so that every weight has a gradient in every step.
+        images = len(self.encoder.inputs.names)
+        drawn: list[int] = []
+        for first, count in ((0, images), (images, len(self.encoder.names) - images)):
+            kept = max(1, round(count * (1 - self.hparams['group_dropout'])))
+            # On the host, which decides what is computed.
+            numbers = torch.randperm(count)[:kept].sort().values
+            drawn += (first + numbers).tolist()
         return drawn
 
     @torch.no_grad()
@@ -649,9 +667,15 @@ class ContrastiveTask(BaseTask):
         Args:
             checkpoint: The checkpoint.
         """
-        if self._computed:
-            kept = checkpoint['hyper_parameters']
-            self._set_computed({name: kept[name] for name in self._computed})
+        kept = {
+            name: value
+            for name, value in checkpoint['hyper_parameters'].items()
+            if name in self._computed and value is not None
+        }
+        if kept:
+            shown = ', '.join(f'{name} {value}' for name, value in kept.items())
+            rank_zero_info(f'kept from the interrupted training: {shown}')
+            self._set_computed(kept)
 
     def on_after_backward(self) -> None:
         """Stop at images or a loss that are not finite, and log the loss.

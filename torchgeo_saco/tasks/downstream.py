@@ -6,6 +6,7 @@
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -469,6 +470,9 @@ class DownstreamTask(BaseTask):
         self.config = config
         self.hparams['bands'], self.hparams['sensor'] = list(config.bands), config.sensor
         self.model = self.head(encoder).to(self.device)
+        if config.texture_histograms and encoder.texture is None:
+            # The head has no use for them.
+            self.config = replace(config, texture=[], texture_histograms=False)
         if self.hparams['freeze_backbone']:
             encoder.requires_grad_(False)
             for layer in set(self.model.modules()) - set(encoder.modules()):

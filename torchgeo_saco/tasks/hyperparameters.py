@@ -32,15 +32,17 @@ class Hyperparameters(NamedTuple):
     warmup_steps: int
 
 
-def scaled_hyperparameters(steps: float, batch_size: int) -> Hyperparameters:
+def scaled_hyperparameters(
+    steps: float, batch_size: int, keys_per_image: int = 1
+) -> Hyperparameters:
     r"""Compute hyperparameters for a training from random weights with Adam.
 
     With :math:`S` steps of :math:`B` images:
 
     * the key encoder averages over a twentieth of the training, as the published 0.999 does over
       some 20,000 steps: momentum :math:`1 - 20 / S`, from 0.9 to 0.999;
-    * the queue holds the keys of the same steps, :math:`B S / 20`, from 256 to 65,536, so that no
-      key is older than the encoder's memory;
+    * the queue holds the keys of the same steps, :math:`B S / 20` of one key an image, from 256 to
+      65,536, so that no key is older than the encoder's memory;
     * the learning rate is :math:`10^{-3} \sqrt{B / 64}`, from 0.0003 to 0.003 (Krizhevsky, 2014,
       https://arxiv.org/abs/1404.5997, for the square root), and rises for a tenth of the steps,
       at most 1,000;
@@ -49,6 +51,7 @@ def scaled_hyperparameters(steps: float, batch_size: int) -> Hyperparameters:
     Args:
         steps: Steps of the training, or infinity.
         batch_size: Images of a step, on all devices.
+        keys_per_image: Keys of an image that enter the queue.
 
     Returns:
         The hyperparameters.
@@ -57,7 +60,7 @@ def scaled_hyperparameters(steps: float, batch_size: int) -> Hyperparameters:
     return Hyperparameters(
         temperature=0.2,
         momentum=round(1 - 1 / memory, 4),
-        queue_size=min(max(int(batch_size * memory), 256), 65536),
+        queue_size=min(max(int(batch_size * keys_per_image * memory), 256), 65536),
         lr=round(min(max(1e-3 * math.sqrt(batch_size / 64), 3e-4), 3e-3), 5),
         warmup_steps=int(min(steps / 10, 1000)),
     )

@@ -3,6 +3,7 @@
 
 """Requirements of contrastive tasks on the data they train on."""
 
+import math
 from typing import Any, Protocol
 
 
@@ -49,6 +50,41 @@ def largest_queue(task: Method, datamodule: Any) -> int | None:
     """
     items = getattr(datamodule, 'train_items', 0)
     return items * task.years if items else None
+
+
+def training_steps(trainer: Any, datamodule: Any) -> float:
+    """Count the optimizer steps of a training.
+
+    Lightning's own count makes the loader of the training, before a checkpoint is restored; a
+    resumed training would then begin its epoch anew.
+
+    Args:
+        trainer: The trainer.
+        datamodule: The data, set up, or None.
+
+    Returns:
+        The number; infinity if it is not limited, or not known.
+    """
+    most = trainer.max_steps if trainer.max_steps >= 0 else math.inf
+    epochs = trainer.max_epochs
+    if epochs is None or epochs < 0:
+        return most
+    batches = _training_batches(trainer, datamodule) if epochs else 0
+    return min(most, epochs * math.ceil(batches / trainer.accumulate_grad_batches)
+               if batches < math.inf else math.inf)  # fmt: skip
+
+
+def _training_batches(trainer: Any, datamodule: Any) -> float:
+    """Batches of an epoch on each device."""
+    items = getattr(datamodule, 'train_items', 0)
+    try:
+        batches = items // datamodule.batch_size if items else len(datamodule.train_dataloader())
+    except (AttributeError, TypeError):
+        # No data, or data of no length.
+        return math.inf
+    batches //= trainer.world_size
+    limit = trainer.limit_train_batches
+    return int(batches * limit) if isinstance(limit, float) else min(batches, limit)
 
 
 def require_dates(task: Method, dates: int) -> None:

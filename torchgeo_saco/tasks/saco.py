@@ -32,14 +32,16 @@ class SACo(ContrastiveTask):
     * SACo+: https://doi.org/10.1016/j.isprsjprs.2025.02.024
     """
 
+    keys_per_image = 2
+
     def __init__(
         self,
         groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         texture: bool | Sequence[str] = True,
         hidden_dims: Sequence[int] | None = (1024, 512),
         output_dim: int = 256,
-        temperature: float = 0.05,
-        queue_size: int = 8192,
+        temperature: float | None = 0.05,
+        queue_size: int | None = 8192,
         size: int = 64,
         crop: float = 1.0,
         rotation: float = 180.0,
@@ -50,7 +52,7 @@ class SACo(ContrastiveTask):
         grayscale: float = 0.0,
         blur: float = 0.0,
         optimizer: Literal['adam', 'sgd'] = 'adam',
-        lr: float = 1e-4,
+        lr: float | None = 1e-4,
         weight_decay: float = 1e-5,
         milestones: Sequence[float] = (),
         augment_query: bool = False,
