@@ -1,6 +1,6 @@
 # make fit    pre-train on the sample archive
 # make report compare encoders on the five sample benchmarks, over three seeds
-# make compare  pre-train every method alike on the sample, over three seeds, and compare them
+# make compare  pre-train every method alike on the sample, over five seeds, and compare them
 # make test   run the tests but the slow ones, with coverage
 # make test-all  run all tests, with coverage
 # make lint   format, lint and types

@@ -299,6 +299,24 @@ def test_calibrated_projections_have_zero_mean_and_unit_variance(places):
     torch.testing.assert_close(projections.std(0), torch.ones(128), rtol=0, atol=0.05)
 
 
+def test_statistics_are_of_images_in_random_order(places):
+    # Two classes that differ in brightness: a batch of one class spreads less than the images.
+    task, datamodule = loaded(places)
+    datamodule.batch_size = 6
+    orders = [
+        torch.cat(
+            [batch['location'] for batch in datamodule.ordered_dataloader('train', shuffled=on)]
+        )
+        for on in (False, True, True)
+    ]
+    assert torch.equal(orders[0], orders[0].sort().values)
+    assert torch.equal(orders[1], orders[2])
+    assert not torch.equal(orders[0], orders[1])
+    assert torch.equal(orders[0], orders[1].sort().values)
+    fit_exact_statistics(task, datamodule, trained=False)
+    assert task.inputs.standardize.running_mean.ne(0).all()
+
+
 def test_calibration_does_not_depend_on_the_order_of_batches_nor_on_one_left_over(places):
     means = []
     for size in (36, 35):

@@ -129,6 +129,12 @@ def test_downstream_tasks_take_them_or_say_that_they_have_no_maps(archive, tmp_p
         segmenter = GroupSegmentation(**arguments, decoder='linear')
     assert 'skipped: natural_color_texture, urban_texture, since histograms of' in caplog.text
     assert segmenter(IMAGE[:, :1]).shape == (4, 3, 36, 36)
+    # Its own checkpoint asks for none.
+    content = {'state_dict': segmenter.state_dict(), 'hyper_parameters': dict(segmenter.hparams)}
+    segmenter.on_save_checkpoint(content)
+    torch.save(content, tmp_path / 'segmenter.ckpt')
+    loaded = load_encoder(BANDS, 'sentinel2_l1c', weights=str(tmp_path / 'segmenter.ckpt'))
+    assert loaded.encoder.names == ['natural_color', 'urban']
 
 
 def test_statistics_of_the_perceptron_are_fitted_too():
