@@ -102,7 +102,8 @@ def test_differences_to_the_reference_are_paired(tmp_path):
     )
     assert difference > 0.1
     assert lines[head + 2] == (
-        f'| SACo+ | +{100 * difference:.1f} [+{100 * low:.1f}, +{100 * high:.1f}] |'
+        f'| SACo+ | +{100 * difference:.1f} [{100 * low:+.1f}, +{100 * high:.1f}]'
+        f'{" †" if low <= 0 else ""} |'
     )
     # Of other images nothing is said, and of no difference that the interval holds 0.
     for changed, cell in ((places + 1, '-'), (places, '+0.0 [+0.0, +0.0] †')):

@@ -95,7 +95,10 @@ def test_files_of_fit_without_a_trainer(tmp_path):
             {'benchmarks': {'Fake': {'configs': 'a.yaml'}}},
             "configs must be a list of files, got 'a",
         ),
-        ({'benchmarks': {'Fake': {'configs': ['no.yaml']}}}, 'no configuration file no.yaml'),
+        (
+            {'benchmarks': {'Fake': {'configs': ['no.yaml']}}},
+            'no.yaml is neither a file nor a configuration',
+        ),
         ({'output': ''}, 'output is empty'),
     ],
 )

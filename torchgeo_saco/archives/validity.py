@@ -3,9 +3,12 @@
 
 """Dates of an archive whose images hold no usable values."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+
+from rasterio.errors import NotGeoreferencedWarning
 
 from ..io.raster import InvalidValuesError
 from .layout import Location
@@ -85,7 +88,9 @@ def _checked(
         for number in range(len(locations))
         for scene in range(int(locations.counts[number]))
     )
-    with ThreadPoolExecutor(source.threads) as pool:
+    # Filters of warnings belong to the process: what one thread restores, another may still need.
+    with warnings.catch_warnings(), ThreadPoolExecutor(source.threads) as pool:
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
         while block := list(islice(places, _QUEUE)):
             yield from zip(block, pool.map(reason, block), strict=True)
 
