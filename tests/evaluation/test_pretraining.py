@@ -6,12 +6,14 @@
 import copy
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from lightning.pytorch import Trainer
 from torch import nn
+from torchgeo.tasks import BYOL
 
 from tests.data.archives import write_archive, write_labels
 from torchgeo_saco import evaluation
@@ -227,6 +229,13 @@ def test_features_beside_histograms_are_judged_if_asked_for(spec):
 def test_images_that_lack_half_of_their_groups_are_judged_if_asked_for(spec, places):
     spec['metrics'] = ['halved_knn5_OverallAccuracy']
     assert math.isnan(execute_run(run(spec)).metrics['halved_knn5_OverallAccuracy'])
+    # A result without the score does not stand for one with it.
+    keys = [
+        run({**spec, 'metrics': metrics}).key
+        for metrics in ([], ['knn5_OverallAccuracy'], ['halved_x'], ['fused_x'])
+    ]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
     # Two groups of the same bands: half of them say as much as both.
     bands = ['B04', 'B03', 'B02']
     spec['model']['init_args'] |= {'groups': {'one': bands, 'other': bands}}
@@ -238,6 +247,8 @@ def test_series_are_judged_without_labels(spec, tmp_path):
     dates = ('20180410', '20180715', '20181005')
     root = write_archive(tmp_path, 8, dates, ('B2', 'B3', 'B4'), size=16)
     spec['data']['init_args']['root'] = str(root)
+    with pytest.raises(ValueError, match=r'knn5_OverallAccuracy needs labels, and .* has none; add'):
+        execute_run(run({**spec, 'metrics': ['knn5_OverallAccuracy']}))
     result = execute_run(run(spec))
     assert 0 <= result.metrics['same_location_auc'] <= 1
     assert result.metrics['effective_rank'] >= 1
@@ -313,8 +324,29 @@ def test_statistics_are_of_images_in_random_order(places):
     assert torch.equal(orders[1], orders[2])
     assert not torch.equal(orders[0], orders[1])
     assert torch.equal(orders[0], orders[1].sort().values)
+    asked, loader = [], datamodule.ordered_dataloader
+    datamodule.ordered_dataloader = lambda *args, **more: (
+        asked.append(more) or loader(*args, **more)
+    )
     fit_exact_statistics(task, datamodule, trained=False)
-    assert task.inputs.standardize.running_mean.ne(0).all()
+    assert len(asked) > 1
+    assert all(more == {'shuffled': True} for more in asked)
+
+
+def test_byol_is_judged_by_its_backbone_and_not_by_its_predictor():
+    task = BYOL(model='resnet18', in_channels=6).eval()
+    images = torch.rand(2, 6, 32, 32)
+    split = SimpleNamespace(
+        classes=['a'],
+        ordered_dataloader=lambda split: [{'image': images, 'label': torch.zeros(2)}],
+        transfer_batch_to_device=lambda batch, device, number: batch,
+        on_after_batch_transfer=lambda batch, number: batch,
+    )
+    with torch.no_grad():
+        found = embeddings(task, split, 'test').features
+        net = task.model.backbone.model
+        wanted = net.forward_head(net.forward_features(images))
+    torch.testing.assert_close(found, wanted)
 
 
 def test_calibration_does_not_depend_on_the_order_of_batches_nor_on_one_left_over(places):

@@ -21,8 +21,6 @@ class ImageFeatures(BaseTask):
     ``torchgeo-saco evaluate`` takes them as encoders by their class path.
     """
 
-    monitor = 'val_loss'
-
     def configure_models(self) -> None:
         """Initialize nothing."""
 

@@ -35,23 +35,25 @@ class SplitFeatures(NamedTuple):
     locations: Tensor | None
 
 
-def batches(task: Any, datamodule: Any, split: str, shuffled: bool = False) -> Iterator[Sample]:
-    """Batches of a split, on the device of the task.
+def batches(
+    device: torch.device, datamodule: Any, split: str, shuffled: bool = False
+) -> Iterator[Sample]:
+    """Batches of a split, on a device.
 
     Args:
-        task: The task.
+        device: The device.
         datamodule: Datamodule with ``ordered_dataloader``, set up.
         split: 'train', 'val' or 'test'.
         shuffled: Whether in random order, always the same, in place of that of the data.
 
     Yields:
-        Batches, as the task gets them.
+        Batches, as a task gets them.
     """
     # Series are judged without labels, too.
     options = {} if getattr(datamodule, 'classes', True) else {'labelled': False}
     options |= {'shuffled': True} if shuffled else {}
     for batch in datamodule.ordered_dataloader(split, **options):
-        batch = datamodule.transfer_batch_to_device(batch, task.device, 0)
+        batch = datamodule.transfer_batch_to_device(batch, device, 0)
         yield datamodule.on_after_batch_transfer(batch, 0)
 
 
@@ -72,7 +74,7 @@ def embeddings(
         The features.
     """
     features, labels, locations = [], [], []
-    for batch in batches(task, datamodule, split):
+    for batch in batches(task.device, datamodule, split):
         features.append((embed or _embed)(task, batch).float().cpu())
         labels.append(batch['label'].cpu() if 'label' in batch else torch.empty(0))
         if 'location' in batch:
@@ -137,7 +139,7 @@ def fit_exact_statistics(task: Any, datamodule: Any, trained: bool) -> None:
 def _images(task: Any, datamodule: Any) -> Iterator[Tensor]:
     """Training images at the size of a view, (B, C, H, W)."""
     before, count = None, 0
-    for batch in batches(task, datamodule, 'train', shuffled=True):
+    for batch in batches(task.device, datamodule, 'train', shuffled=True):
         if count >= _MOST_IMAGES:
             break
         images = batch['image'].flatten(0, -4)

@@ -105,7 +105,7 @@ def _run(settings: Settings, encoder: str, benchmark: str, seed: int, checksums:
             'trainer': given['trainer'],
             'panels': shown.panels,
             # What is measured only where it is asked for.
-            'optional': sorted({name.split('_')[0] for name in shown.metrics} & set(OPTIONAL)),
+            'optional': [o for o in OPTIONAL if any(m.startswith(o) for m in shown.metrics)],
             'seed': seed,
         }
     except ValueError as error:

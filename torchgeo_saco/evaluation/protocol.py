@@ -9,7 +9,7 @@ import inspect
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ from ..runtime.checks import check_choice
 from ..runtime.device import known_device
 from .baselines import ImageStatistics
 from .environment import environment
+from .features import batches
 
 #: Learning rates of the linear classifier, of which validation chooses one.
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -244,7 +245,7 @@ def encoder_features(
     if loaded.unfitted:
         fit_input_statistics(
             encoder,
-            lambda: (batch['image'] for batch in _batches(data, 'train', device)),
+            lambda: (batch['image'] for batch in batches(device, data, 'train')),
             backbone=loaded.random,
         )
         encoder.eval()
@@ -312,15 +313,6 @@ def pretraining_lr(name: str) -> float | None:
     return float(rate) if isinstance(rate, int | float) else None
 
 
-def _batches(
-    data: EuroSATBandsDataModule, split: Split, device: torch.device
-) -> Iterator[dict[str, Any]]:
-    """Batches of a split in its order, as reflectance on a device."""
-    for batch in data.ordered_dataloader(split):
-        batch = data.transfer_batch_to_device(batch, device, 0)
-        yield data.on_after_batch_transfer(batch, 0)
-
-
 @torch.inference_mode()
 def _features(
     data: EuroSATBandsDataModule, device: torch.device, embed: Callable[[Tensor], Tensor]
@@ -330,7 +322,7 @@ def _features(
     for split in SPLITS:
         pairs = [
             (embed(batch['image']).float().cpu(), batch['label'].cpu())
-            for batch in _batches(data, split, device)
+            for batch in batches(device, data, split)
         ]
         features, labels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         found[split] = (features, labels)

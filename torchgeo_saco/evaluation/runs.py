@@ -17,7 +17,7 @@ from torchgeo.tasks import BYOL, SimCLR
 from torchgeo.tasks import MoCo as TorchGeoMoCo
 
 from ..metrics import effective_rank, same_location_auc
-from ..metrics.probes import knn_classes, knn_scores, linear_probe
+from ..metrics.probes import knn_probe, knn_scores, linear_probe
 from ..tasks import ContrastiveTask
 from .baselines import ImageFeatures, LBPHistograms
 from .environment import environment
@@ -25,13 +25,9 @@ from .features import SplitFeatures, embeddings, fit_exact_statistics
 from .panels import panel_sample
 from .plan import Run
 from .results import Result
-from .specification import OPTIONAL
+from .specification import FUSED, HALVED, OPTIONAL
 
 _NEIGHBOURS = 5
-
-# Before the scores of features beside LBP histograms, and of test images that lack half of their
-# groups, which take a while to compute.
-_FUSED, _HALVED = 'fused_', 'halved_'
 
 # Draws of the groups that are missing.
 _HALVES = 8
@@ -45,9 +41,9 @@ def execute_run(run: Run) -> Result:
 
     The task is trained and tested by Lightning. The datamodule caches the features of a frozen
     task, so the probes cost no encoding, and panels come from a new one. The test split decides
-    nothing: the last weights are tested. Our tasks that pre-train take the statistics of their
-    BatchNorm from the training images before they are judged. Tasks of TorchGeo that pre-train
-    and :class:`~torchgeo_saco.evaluation.baselines.ImageFeatures` are judged by the probes alone.
+    nothing: the last weights are tested. Tasks that pre-train, ours and those of TorchGeo, take the
+    statistics of their BatchNorm from training images before they are judged. Those of TorchGeo and
+    :class:`~torchgeo_saco.evaluation.baselines.ImageFeatures` are judged by their features alone.
 
     Args:
         run: What to run.
@@ -67,7 +63,8 @@ def execute_run(run: Run) -> Result:
 
     Raises:
         ValueError: If a panel is beyond the test split, the task logs no test score or predicts no
-            classes, or the images of a pre-training have no labels to judge it by.
+            classes, or the images of a pre-training have neither labels nor several dates to
+            judge it by.
     """
     start = time.perf_counter()
     seed_everything(run.seed, workers=True, verbose=False)
@@ -119,12 +116,13 @@ def execute_run(run: Run) -> Result:
             scores, more = _probe_scores(splits, fresh.classes, task.device)
             metrics |= scores
             image_scores |= more
-        if any(name.startswith(_FUSED) for name in run.metrics):
+        # Others may hold features in place of images.
+        if pretraining and any(name.startswith(FUSED) for name in run.metrics):
             scores, _ = _probe_scores(
                 _fuse_histograms(splits, datamodule), fresh.classes, task.device
             )
-            metrics |= {f'{_FUSED}{name}': score for name, score in scores.items()}
-    if any(name.startswith(_HALVED) for name in run.metrics):
+            metrics |= {f'{FUSED}{name}': score for name, score in scores.items()}
+    if any(name.startswith(HALVED) for name in run.metrics):
         with _evaluating(task, trainer):
             metrics |= _halved_scores(task, datamodule)
     if pretraining:
@@ -153,7 +151,7 @@ def _require_judges(datamodule: Any, metrics: Sequence[str]) -> None:
     if datamodule.classes:
         return
     # Dates of a location judge.
-    wrong = [name for name in metrics if name.split('_')[0] in OPTIONAL or 'Accuracy' in name]
+    wrong = [name for name in metrics if name.startswith(OPTIONAL) or 'Accuracy' in name]
     if wrong:
         raise ValueError(
             f'{wrong[0]} needs labels, and {datamodule.folder} has none; add labels.csv, or ask '
@@ -194,7 +192,7 @@ def _probe_scores(
     train, val, test = splits
     bank = (train.features.to(device), train.labels.to(device))
     asked = (test.features.to(device), test.labels.to(device))
-    neighbours = knn_scores(*bank, *asked, _NEIGHBOURS)
+    neighbours, voted = knn_probe(*bank, *asked, _NEIGHBOURS)
     linear = linear_probe(*train[:2], *val[:2], *test[:2])
     scores = {f'knn{_NEIGHBOURS}_{name}': score for name, score in neighbours.items()}
     scores |= {f'linear_{name}': score for name, score in linear.scores.items()}
@@ -204,8 +202,7 @@ def _probe_scores(
         'images_test': float(len(test[0])),
     }
     of_images: dict[str, Tensor] = {}
-    if linear.predicted is not None:
-        voted = knn_classes(*bank, asked[0], _NEIGHBOURS)
+    if voted is not None and linear.predicted is not None:
         of_images[f'knn{_NEIGHBOURS}_OverallAccuracy'] = (voted == test.labels).double()
         of_images['linear_OverallAccuracy'] = (linear.predicted == test.labels).double()
     for name, score in scores.items():
@@ -230,7 +227,7 @@ def _fuse_histograms(splits: Sequence[SplitFeatures], datamodule: Any) -> list[S
 
 def _halved_scores(task: Any, datamodule: Any) -> dict[str, float]:
     """Accuracy of kNN where test images lack half of their groups, and those of training none."""
-    name = f'{_HALVED}knn{_NEIGHBOURS}_OverallAccuracy'
+    name = f'{HALVED}knn{_NEIGHBOURS}_OverallAccuracy'
     groups = len(task.encoder.names) if isinstance(task, ContrastiveTask) else 1
     if groups < 2:
         return {name: math.nan}

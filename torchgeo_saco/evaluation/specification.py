@@ -31,9 +31,9 @@ _QUIET = {
 # What an encoder may be given by, in place of bare arguments of the benchmark's task.
 _FORM = ('class_path', 'init_args', 'data', 'trainer', 'shared')
 
-#: First words of scores that are measured only where they are asked for: of features beside LBP
-#: histograms, and of test images that lack half of their groups.
-OPTIONAL = ('fused', 'halved')
+#: Beginnings of scores that are measured only where they are asked for, since they take a while: of
+#: features beside LBP histograms, and of test images that lack half of their groups.
+OPTIONAL = FUSED, HALVED = 'fused_', 'halved_'
 
 _BENCHMARK = ('configs', 'model', 'data', 'trainer', 'metrics', 'panels')
 

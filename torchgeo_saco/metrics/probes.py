@@ -71,46 +71,31 @@ def knn_scores(
         ValueError: If shapes do not fit, features are not finite, or there are fewer than *k*
             images to search.
     """
-    classes, shares, nearness = _neighbour_votes(
-        train_features, train_labels, test_features, test_labels, k
-    )
-    if classes is None:
-        return multilabel_scores(shares, test_labels.cpu())
-    return _accuracies(_vote(shares, nearness, k), test_labels.cpu(), classes)
+    return knn_probe(train_features, train_labels, test_features, test_labels, k)[0]
 
 
-def knn_classes(
-    train_features: Tensor, train_labels: Tensor, test_features: Tensor, k: int = 5
-) -> Tensor:
-    """Class of the vote of :func:`knn_scores`.
+def knn_probe(
+    train_features: Tensor,
+    train_labels: Tensor,
+    test_features: Tensor,
+    test_labels: Tensor,
+    k: int = 5,
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Scores of :func:`knn_scores`, and the class that each image was given.
 
     Args:
         train_features: See :func:`knn_scores`.
-        train_labels: Class of each, (N).
+        train_labels: See :func:`knn_scores`.
         test_features: See :func:`knn_scores`.
+        test_labels: See :func:`knn_scores`.
         k: See :func:`knn_scores`.
 
     Returns:
-        Class of each image, (M), on the CPU.
+        Scores; and classes, (M), on the CPU, or None where images carry several labels.
 
     Raises:
         ValueError: See :func:`knn_scores`.
     """
-    unknown = train_labels.new_zeros(len(test_features))
-    _, shares, nearness = _neighbour_votes(train_features, train_labels, test_features, unknown, k)
-    return _vote(shares, nearness, k)
-
-
-def _vote(shares: Tensor, nearness: Tensor, k: int) -> Tensor:
-    """Class of the most votes, and of equals of the nearer neighbours."""
-    # Nearness adds up to at most 1 over all classes; a vote is worth 1/k.
-    return (shares + nearness / (2 * k)).argmax(1)
-
-
-def _neighbour_votes(
-    train_features: Tensor, train_labels: Tensor, test_features: Tensor, test_labels: Tensor, k: int
-) -> tuple[int | None, Tensor, Tensor]:
-    """Number of classes; share of neighbours in each, and their nearness, (M, L), on the CPU."""
     _require_split('train', train_features, train_labels)
     _require_split('test', test_features, test_labels, train_features, train_labels)
     if not 1 <= k <= len(train_features):
@@ -119,7 +104,11 @@ def _neighbour_votes(
     votes = train_labels if classes is None else one_hot(train_labels.long(), classes)
     blocks = _neighbourhoods(train_features, test_features, votes.to(train_features.device), k)
     shares, nearness = (torch.cat(parts).cpu() for parts in zip(*blocks, strict=True))
-    return classes, shares, nearness
+    if classes is None:
+        return multilabel_scores(shares, test_labels.cpu()), None
+    # Nearness adds up to at most 1 over all classes; a vote is worth 1/k.
+    predicted = (shares + nearness / (2 * k)).argmax(1)
+    return _accuracies(predicted, test_labels.cpu(), classes), predicted
 
 
 def linear_probe(

@@ -669,7 +669,7 @@ class ContrastiveTask(BaseTask):
         """
         kept = {
             name: value
-            for name, value in checkpoint['hyper_parameters'].items()
+            for name, value in checkpoint.get('hyper_parameters', {}).items()
             if name in self._computed and value is not None
         }
         if kept:

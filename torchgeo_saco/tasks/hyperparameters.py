@@ -9,8 +9,8 @@ from typing import NamedTuple
 # Share of the steps over which the key encoder averages, and that the queue holds keys of.
 _MEMORY = 1 / 20
 
-# Steps below which a key encoder averages over too much of the training to follow it.
-_LEAST_SHARE = 1 / 5
+# Largest share of the steps that a key encoder may average over and still follow the training.
+_LARGEST_SHARE = 1 / 5
 
 
 class Hyperparameters(NamedTuple):
@@ -77,8 +77,9 @@ def momentum_advice(momentum: float, steps: float, computed: bool = False) -> st
     Returns:
         A sentence, or None if the training is long enough.
     """
-    memory = 1 / (1 - momentum) if momentum < 1 else math.inf
-    if memory <= steps * _LEAST_SHARE:
+    # Rounded, since 1 - 0.9 is a little less than a tenth.
+    memory = round(1 / (1 - momentum), 6) if momentum < 1 else math.inf
+    if memory <= steps * _LARGEST_SHARE:
         return None
     if computed:
         return (

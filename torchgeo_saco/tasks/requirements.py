@@ -70,8 +70,9 @@ def training_steps(trainer: Any, datamodule: Any) -> float:
     if epochs is None or epochs < 0:
         return most
     batches = _training_batches(trainer, datamodule) if epochs else 0
-    return min(most, epochs * math.ceil(batches / trainer.accumulate_grad_batches)
-               if batches < math.inf else math.inf)  # fmt: skip
+    if batches == math.inf:
+        return most
+    return min(most, epochs * math.ceil(batches / trainer.accumulate_grad_batches))
 
 
 def _training_batches(trainer: Any, datamodule: Any) -> float:
