@@ -247,7 +247,9 @@ def test_series_are_judged_without_labels(spec, tmp_path):
     dates = ('20180410', '20180715', '20181005')
     root = write_archive(tmp_path, 8, dates, ('B2', 'B3', 'B4'), size=16)
     spec['data']['init_args']['root'] = str(root)
-    with pytest.raises(ValueError, match=r'knn5_OverallAccuracy needs labels, and .* has none; add'):
+    with pytest.raises(
+        ValueError, match=r'knn5_OverallAccuracy needs labels, and .* has none; add'
+    ):
         execute_run(run({**spec, 'metrics': ['knn5_OverallAccuracy']}))
     result = execute_run(run(spec))
     assert 0 <= result.metrics['same_location_auc'] <= 1
