@@ -236,11 +236,15 @@ def test_images_that_lack_half_of_their_groups_are_judged_if_asked_for(spec, pla
     ]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3
-    # Two groups of the same bands: half of them say as much as both.
+    # Two groups of the same bands: half of them, with their textures, say as much as both.
     bands = ['B04', 'B03', 'B02']
     spec['model']['init_args'] |= {'groups': {'one': bands, 'other': bands}}
-    metrics = execute_run(run(spec)).metrics
-    assert metrics['halved_knn5_OverallAccuracy'] == pytest.approx(metrics['knn5_OverallAccuracy'])
+    for texture, histograms in ((False, False), (True, False), (True, True)):
+        spec['model']['init_args'] |= {'texture': texture, 'texture_histograms': histograms}
+        metrics = execute_run(run(spec)).metrics
+        assert metrics['halved_knn5_OverallAccuracy'] == pytest.approx(
+            metrics['knn5_OverallAccuracy']
+        )
 
 
 def test_series_are_judged_without_labels(spec, tmp_path):

@@ -3,6 +3,7 @@
 
 """Training and test of one run."""
 
+import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from torchgeo.tasks import MoCo as TorchGeoMoCo
 
 from ..metrics import effective_rank, same_location_auc
 from ..metrics.probes import knn_probe, knn_scores, linear_probe
+from ..models.inputs import GroupInputs
 from ..tasks import ContrastiveTask
 from .baselines import ImageFeatures, LBPHistograms
 from .environment import environment
@@ -57,9 +59,9 @@ def execute_run(run: Run) -> Result:
         ``nce_over_chance`` at the end of a training of ours (NaN elsewhere). If a metric of the run
         begins with ``fused_``, the same of the features beside the LBP histograms of the image,
         both of length one, as SACo+ classifies EuroSAT; and if one begins with ``halved_``,
-        ``halved_knn5_OverallAccuracy`` of test images that lack half of their groups (NaN of one
-        group; of an odd number the larger half stays). Images without labels are judged by the
-        measures that need none.
+        ``halved_knn5_OverallAccuracy`` of test images that lack half of their groups and the
+        textures of these (NaN of one group; of an odd number the larger half stays). Images without
+        labels are judged by the measures that need none.
 
     Raises:
         ValueError: If a panel is beyond the test split, the task logs no test score or predicts no
@@ -228,20 +230,27 @@ def _fuse_histograms(splits: Sequence[SplitFeatures], datamodule: Any) -> list[S
 def _halved_scores(task: Any, datamodule: Any) -> dict[str, float]:
     """Accuracy of kNN where test images lack half of their groups, and those of training none."""
     name = f'{HALVED}knn{_NEIGHBOURS}_OverallAccuracy'
-    groups = len(task.encoder.names) if isinstance(task, ContrastiveTask) else 1
-    if groups < 2:
+    inputs = task.encoder.inputs if isinstance(task, ContrastiveTask) else None
+    if not isinstance(inputs, GroupInputs) or len(inputs.spectral.groups) < 2:
         return {name: math.nan}
+    names = task.encoder.names
+    # Bands that are missing take the texture of a group with them.
+    members = [
+        [names.index(of) for of in (group.name, f'{group.name}_texture') if of in names]
+        for group in inputs.spectral.groups
+    ]
 
     def of_groups(task: Any, batch: Any) -> Tensor:
         features: Tensor = task.forward_groups(batch['image'].flatten(0, -4))
         return features.flatten(1)
 
     train, test = (embeddings(task, datamodule, split, of_groups) for split in ('train', 'test'))
-    bank, asked = (split.features.unflatten(1, (groups, -1)) for split in (train, test))
-    generator = torch.Generator().manual_seed(0)
+    bank, asked = (split.features.unflatten(1, (len(names), -1)) for split in (train, test))
+    halves = list(itertools.combinations(members, len(members) - len(members) // 2))
+    drawn = np.random.default_rng(0).permutation(len(halves))[:_HALVES]
     found = []
-    for _ in range(_HALVES):
-        kept = torch.randperm(groups, generator=generator)[: groups - groups // 2]
+    for draw in drawn:
+        kept = [number for numbers in halves[draw] for number in numbers]
         scores = knn_scores(
             bank.mean(1), train.labels, asked[:, kept].mean(1), test.labels, _NEIGHBOURS
         )
