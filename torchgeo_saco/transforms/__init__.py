@@ -3,12 +3,14 @@
 
 """Kornia augmentations for multispectral images."""
 
+from .backscatter import Backscatter
 from .bands import SelectBands, SemanticGroups
 from .reflectance import Reflectance
 from .texture import LBPHistogram, LocalBinaryPattern, lbp_histogram, local_binary_pattern
 from .views import ContrastiveViews
 
 __all__ = (
+    'Backscatter',
     'ContrastiveViews',
     'LBPHistogram',
     'LocalBinaryPattern',
