@@ -163,9 +163,16 @@ LANDSAT_4_7 = Sensor(
     },
 )
 
-# Backscatter of ground-range detected products at 10 m, of SSL4EO-S12 and BigEarthNet in dB, in the
-# order of both. Two bands form no group: set input_bands of a task to them.
-SENTINEL1 = Sensor('Sentinel-1', {'VV': 10.0, 'VH': 10.0}, {})
+# Backscatter of ground-range detected products at 10 m, in dB, in the order of SSL4EO-S12,
+# BigEarthNet and SEN12MS. A group has three channels; VV, which has less noise, is there twice.
+SENTINEL1 = Sensor(
+    'Sentinel-1', {'VV': 10.0, 'VH': 10.0}, {'dual_polarization': ('VV', 'VH', 'VV')}
+)
+
+# Both, for backbones that take the bands of both at once.
+SENTINEL1_2 = Sensor(
+    'Sentinel-1 and Sentinel-2', SENTINEL1.bands | _SENTINEL2_BANDS, _SACO_GROUPS, _SACO_SUBSTITUTES
+)
 
 RGB = Sensor('RGB', {'R': 1.0, 'G': 1.0, 'B': 1.0}, {'natural_color': ('R', 'G', 'B')})
 
@@ -189,10 +196,13 @@ SENSORS = {
     'sentinel2_l2a': SENTINEL2_L2A,
     'landsat_8_9': LANDSAT_8_9,
     'sentinel1': SENTINEL1,
+    'sentinel1_2': SENTINEL1_2,
     'rgb': RGB,
     'gaofen2': GAOFEN2,
     'landsat_4_7': LANDSAT_4_7,
 }
+
+_MODALITIES = {'sentinel1': 's1', 'sentinel2_l1c': 's2', 'sentinel2_l2a': 's2'}
 
 _COLORS = {'RED': 'R', 'GREEN': 'G', 'BLUE': 'B', 'PANCHROMATIC': 'PAN'}
 
@@ -214,6 +224,22 @@ def known_sensor(name: str | Sensor) -> Sensor:
     if name not in SENSORS:
         raise ValueError(f'unknown sensor {name!r}; choose one of {", ".join(SENSORS)}')
     return SENSORS[name]
+
+
+def modality_name(sensor: str) -> str:
+    """Name of the images of a sensor in a batch of several modalities.
+
+    Args:
+        sensor: A key of :data:`SENSORS`.
+
+    Returns:
+        ``s1`` or ``s2``, or the key itself of other sensors.
+
+    Example:
+        >>> modality_name('sentinel2_l2a'), modality_name('gaofen2')
+        ('s2', 'gaofen2')
+    """
+    return _MODALITIES.get(sensor, sensor)
 
 
 def band_name(spelling: str, sensor: str | Sensor = SENTINEL2_L1C) -> str:
@@ -435,8 +461,13 @@ def _no_groups(sensor: Sensor) -> str:
 
 def _own_group(name: str, bands: Sequence[str], sensor: Sensor) -> BandGroup:
     """Group from three bands in any spelling."""
+    if isinstance(bands, str) or not isinstance(bands, Sequence):
+        raise ValueError(f'group {name!r}: bands must be a list of names, got {bands!r}')
     try:
-        names = band_names(bands, sensor)
+        # Of two bands a group shows one twice.
+        names = [band_name(band, sensor) for band in bands]
+        if len(sensor.bands) > 2:
+            names = list(band_names(bands, sensor))
     except ValueError as error:
         raise ValueError(f'group {name!r}: {error}') from error
     if len(names) != 3:

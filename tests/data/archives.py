@@ -63,3 +63,18 @@ def write_labels(root: Path, labels) -> None:
     """Table of labels."""
     rows = [f'{location:06d},{label}' for location, label in enumerate(labels)]
     (root / 'labels.csv').write_text('\n'.join(['location,label', *rows]) + '\n')
+
+
+def write_radar_archive(
+    root: Path, locations: int = 6, dates=('20180711', '20190713'), size: int = 36, unit: int = 1
+) -> Path:
+    """Backscatter of Sentinel-1, of every location a level of its own, in dB."""
+    generator = np.random.default_rng(1)
+    for location in range(locations):
+        level = generator.uniform(-18, -6)
+        for number, date in enumerate(dates):
+            for band, less in (('VV', 0), ('VH', 6)):
+                decibel = level - less + number + generator.normal(0, 0.5, (size, size))
+                path = root / f'{location:06d}' / f'{date}T053000_T31UFS' / f'{band}.tif'
+                write_tif(path, (decibel * unit).astype('float32' if unit == 1 else 'int16'))
+    return root

@@ -13,11 +13,20 @@ from torchgeo_saco import tasks
 from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.datamodules import SeasonalDataModule
 
-#: Names of the pre-training tasks; every contract test runs on all of them.
+#: Names of the pre-training tasks of one sensor; every contract test runs on all of them.
 METHODS = [
     name
     for name in tasks.__all__
     if issubclass(getattr(tasks, name), tasks.ContrastiveTask)
+    and not issubclass(getattr(tasks, name), tasks.DualTask)
+    and not inspect.isabstract(getattr(tasks, name))
+]
+
+#: Names of those of two sensors.
+DUAL_METHODS = [
+    name
+    for name in tasks.__all__
+    if issubclass(getattr(tasks, name), tasks.DualTask)
     and not inspect.isabstract(getattr(tasks, name))
 ]
 

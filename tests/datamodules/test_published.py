@@ -117,7 +117,7 @@ def test_radar_is_one_image_of_its_bands(tmp_path):
     assert train(task, data, tmp_path).global_step == 2
     assert next(task.model.parameters()).shape[1] == 2
     with pytest.raises(
-        ValueError, match=r'Sentinel-1 has no published groups; set input_bands .* \[VV'
+        ValueError, match="no published group 'natural_color'; did you mean 'dual_polarization'"
     ):
         train(small(MoCo, bands=None), module(tmp_path), tmp_path)
 

@@ -15,8 +15,10 @@ from torchgeo_saco.losses import (
     InfoNCE,
     alignment_loss,
     chance_level,
+    dense_similarity,
     info_nce,
     l2_normalize,
+    symmetric_cross_entropy,
 )
 
 QUERY = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
@@ -168,3 +170,27 @@ def test_wrong_shapes(tensors):
 def test_wrong_groups():
     with pytest.raises(ValueError, match=r'groups must be \(B, G, D\), got \(2, 2\)'):
         alignment_loss(QUERY)
+
+
+def test_dense_similarity_is_that_of_a_convolution_and_of_einsum():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 5, 8, 3, 4, generator=generator, dtype=torch.float64)
+    similarity = dense_similarity(first, second[:4])
+    u, v = (torch.nn.functional.normalize(part, dim=1) for part in (first, second[:4]))
+    torch.testing.assert_close(similarity, torch.einsum('ichw,jchw->ij', u, v) / 12)
+    torch.testing.assert_close(similarity, torch.conv2d(u, v).flatten(1) / 12)
+    with pytest.raises(ValueError, match=r'maps must be .* got \(5, 8, 3, 4\) and \(5, 8, 4, 4\)'):
+        dense_similarity(first, torch.rand(5, 8, 4, 4))
+
+
+def test_symmetric_cross_entropy_is_that_of_rows_and_columns():
+    similarity = torch.rand(6, 6, dtype=torch.float64)
+    wanted = [
+        np.mean([-s[i, i] / 0.1 + np.log(np.exp(s[i] / 0.1).sum()) for i in range(6)])
+        for s in (similarity.numpy(), similarity.numpy().T)
+    ]
+    assert symmetric_cross_entropy(similarity).item() == pytest.approx(np.mean(wanted))
+    with pytest.raises(ValueError, match='temperature must be positive'):
+        symmetric_cross_entropy(similarity, 0)
+    with pytest.raises(ValueError, match=r'must be \(N, N\)'):
+        symmetric_cross_entropy(similarity[:3])

@@ -26,7 +26,7 @@ from ..models.change import Mixture, bic_gain, two_gaussians
 from ..runtime.modes import evaluation_mode
 from ..samplers.collate import collate
 from ..tasks import ContrastiveTask
-from ..transforms import Reflectance
+from ..transforms import Backscatter, Reflectance
 
 #: Dates that each of both years must have; distances within a year need two.
 DATES = 2
@@ -65,7 +65,7 @@ class _Visits(NamedTuple):
 def change_map(
     task: ContrastiveTask,
     archive: SeasonalArchive,
-    reflectance: Reflectance | None = None,
+    reflectance: Reflectance | Backscatter | None = None,
     batch_size: int = 64,
     num_workers: int = 0,
     console: Console | None = None,
@@ -181,7 +181,7 @@ def _embeddings(
     task: ContrastiveTask,
     archive: SeasonalArchive,
     visits: Sequence[_Visits],
-    reflectance: Reflectance,
+    reflectance: Reflectance | Backscatter,
     batch_size: int,
     num_workers: int,
 ) -> Generator[Tensor]:

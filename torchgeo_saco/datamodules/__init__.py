@@ -8,6 +8,7 @@ from .bigearthnet import BigEarthNetBandsDataModule
 from .eurosat import EuroSATBandsDataModule
 from .gid import GIDWindowsDataModule
 from .oscd import OSCDTilesDataModule
+from .paired import PairedDataModule
 from .pastis import PASTISFoldsDataModule
 from .seasonal import SeasonalDataModule
 
@@ -18,5 +19,6 @@ __all__ = (
     'GIDWindowsDataModule',
     'OSCDTilesDataModule',
     'PASTISFoldsDataModule',
+    'PairedDataModule',
     'SeasonalDataModule',
 )

@@ -5,7 +5,7 @@
 
 import inspect
 import zlib
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from ..datasets import SeasonalArchive
 from ..samplers.collate import collate
 from ..samplers.loader import ResumableLoader, evaluation_share, report_batches
 from ..samplers.order import EpochIndex, EpochSampler
-from ..transforms import Reflectance
+from ..transforms import Backscatter, Reflectance
 
 # Reasons that are reported one by one.
 _REASONS = 100
@@ -42,6 +42,9 @@ class SeasonalDataModule(NonGeoDataModule):
     location is never on both sides. Images travel to the device as stored integers and become
     reflectance there.
     """
+
+    #: Dataset that reads the archive.
+    archive_class: ClassVar[type[SeasonalArchive]] = SeasonalArchive
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class SeasonalDataModule(NonGeoDataModule):
             TypeError: If an argument is unknown.
             ValueError: If an argument is out of range.
         """
-        super().__init__(SeasonalArchive, batch_size, num_workers)
+        super().__init__(self.archive_class, batch_size, num_workers)
         # A typo is an error here, not when the archive is opened.
         inspect.signature(SeasonalArchive).bind_partial(**kwargs)
         self.kwargs = kwargs
@@ -107,7 +110,9 @@ class SeasonalDataModule(NonGeoDataModule):
                 f'{split_files!r}'
             )
         self.split_files = split_files
-        self.reflectance = Reflectance(unit, offset)
+        self.given = Reflectance(unit, offset)
+        #: Reflectance of the stored numbers, that which is given until :meth:`setup`.
+        self.reflectance: Reflectance | Backscatter = self.given
         #: Names of the channels, known after :meth:`setup`.
         self.bands: tuple[str, ...] | None = None
         #: Class names, empty without a table of labels; known after :meth:`setup`.
@@ -267,11 +272,26 @@ class SeasonalDataModule(NonGeoDataModule):
         dataset = self.val_dataset or self.train_dataset or self.predict_dataset
         return dataset.plot(*args, **kwargs) if dataset else None
 
+    def open_archive(self, **kwargs: Any) -> SeasonalArchive:
+        """Open the archive.
+
+        Args:
+            **kwargs: See :class:`~torchgeo_saco.datasets.SeasonalArchive`.
+
+        Returns:
+            The dataset.
+        """
+        return self.archive_class(self.folder, **kwargs)
+
+    def _take_scale(self, whole: SeasonalArchive) -> None:
+        """Take the scale of the stored numbers from the archive."""
+        self.reflectance = whole.reflectance(self.given)
+
     def _list_to_predict(self) -> None:
         """List every date of every location."""
         alone = {'dates': 1, 'item': 'date', 'other_dates': 'any', 'transforms': None}
-        whole = SeasonalArchive(self.folder, **{**self.kwargs, **alone})
-        self.reflectance = whole.reflectance(self.reflectance)
+        whole = self.open_archive(**{**self.kwargs, **alone})
+        self._take_scale(whole)
         self.bands, self.classes = whole.bands, whole.classes
         self.predict_dataset = whole
         rank_zero_info(
@@ -284,8 +304,8 @@ class SeasonalDataModule(NonGeoDataModule):
     def _list_archive(self) -> None:
         """Read the listing once and share it between the parts."""
         # transforms is named, so that configurations are not offered it.
-        whole = SeasonalArchive(self.folder, dates=self.dates, transforms=None, **self.kwargs)
-        self.reflectance = whole.reflectance(self.reflectance)
+        whole = self.open_archive(dates=self.dates, transforms=None, **self.kwargs)
+        self._take_scale(whole)
         self.bands, self.classes = whole.bands, whole.classes
         train, val, test = self._splits(whole)
         count = len(whole.locations)

@@ -9,6 +9,7 @@ from .bigearthnet import BigEarthNetBands
 from .eurosat import EuroSATBands
 from .gid import GIDWindows
 from .oscd import OSCDTiles
+from .paired import PairedArchive
 from .pastis import PASTISFolds
 from .seasonal import SeasonalArchive
 
@@ -20,6 +21,7 @@ __all__ = (
     'Location',
     'OSCDTiles',
     'PASTISFolds',
+    'PairedArchive',
     'Scene',
     'SeasonalArchive',
     'archive_folder',

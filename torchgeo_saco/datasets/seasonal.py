@@ -30,6 +30,7 @@ from ..runtime.checks import check_choice
 from ..runtime.seeding import mixed_seed, run_seed
 from ..samplers.collate import Batch, empty_images
 from ..samplers.order import EpochIndex
+from ..transforms.backscatter import Backscatter, require_decibel
 from ..transforms.reflectance import Reflectance, require_reflectance
 
 # Cached properties that depend on the locations; dropped in parts and in pickles.
@@ -315,22 +316,28 @@ class SeasonalArchive(NonGeoDataset):
         self, location: Location, number: int, years: list[list[int]], images: Tensor
     ) -> Sample:
         """Sample of the images of an item, (T, C, H, W)."""
-        days = [[_as_number(location.days[scene]) for scene in scenes] for scenes in years]
-        sample: Sample = {
-            'image': images.unflatten(0, (len(years), -1)),
-            'location': torch.tensor(int(self.locations.numbers[number])),
-            'date': torch.tensor(days),
-        }
+        days = [_as_number(location.days[scene]) for scenes in years for scene in scenes]
+        of_dates = {'image': images, 'date': torch.tensor(days)}
+        of_dates |= self._other_modalities(location, number, years)
+        of_dates = {name: part.unflatten(0, (len(years), -1)) for name, part in of_dates.items()}
         if self.item != 'years':
-            sample |= {name: sample[name][0] for name in ('image', 'date')}
+            of_dates = {name: part[0] for name, part in of_dates.items()}
         if not self.time_axis and images.shape[0] == 1:
-            sample |= {name: sample[name][0] for name in ('image', 'date')}
+            of_dates = {name: part[0] for name, part in of_dates.items()}
+        where = torch.tensor(int(self.locations.numbers[number]))
+        sample: Sample = {**of_dates, 'location': where}
         if self.classes and self.multilabel:
             if self._label_vectors:
                 sample['label'] = torch.from_numpy(self.source.multi_hot(location))
         elif self.classes:
             sample['label'] = torch.tensor(int(self.label_numbers[number]))
         return sample if self.transforms is None else self.transforms(sample)
+
+    def _other_modalities(
+        self, location: Location, number: int, years: list[list[int]]
+    ) -> dict[str, Tensor]:
+        """Images of other sensors at the dates of an item, by modality, each (T, C, H, W)."""
+        return {}
 
     def read_scene(self, location: Location, scene: int) -> Tensor:
         """Stored numbers of one date of a location.
@@ -347,22 +354,30 @@ class SeasonalArchive(NonGeoDataset):
         """
         return self.source.read(location, scene)
 
-    def reflectance(self, given: Reflectance) -> Reflectance:
+    def reflectance(self, given: Reflectance) -> Reflectance | Backscatter:
         """Reflectance from stored numbers, by the scale that files say and the one that is given.
 
-        What metadata say cannot be contradicted; over what a name alone implies, such as a
-        processing baseline, the given unit or offset counts.
+        Of Sentinel-1 it is backscatter, whose unit is the stored number of 1 dB. What metadata say
+        cannot be contradicted; over what a name alone implies, such as a processing baseline, the
+        given unit or offset counts.
 
         Args:
             given: Unit and offset as the user gives them.
 
         Returns:
-            Reflectance of the images of this archive.
+            Reflectance of the images of this archive, or backscatter.
 
         Raises:
-            ValueError: If the files contradict, or numbers are floats that are plainly no
-                reflectance and no unit is known.
+            ValueError: If the files contradict, numbers are floats that are plainly no
+                reflectance and no unit is known, or backscatter is plainly not in dB.
         """
+        if self.sensor_name == 'sentinel1':
+            if given.offset:
+                raise ValueError(
+                    f'{self.root} holds backscatter, which has no offset; leave it out'
+                )
+            require_decibel(str(self.root), self[0]['image'])
+            return Backscatter(given.unit)
         scale = self.source.scale
         if scale is not None and given.unit is None and not given.offset:
             given = Reflectance(scale.unit, scale.offset)

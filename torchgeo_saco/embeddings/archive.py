@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from ..datasets import SeasonalArchive
 from ..samplers.collate import collate
-from ..transforms import Reflectance
+from ..transforms import Backscatter, Reflectance
 from .encoding import TileEncoder
 from .table import EmbeddingRows, TableParts
 
@@ -33,7 +33,7 @@ _PART = 1024
 def embed_archive(
     encoder: TileEncoder,
     archive: SeasonalArchive,
-    reflectance: Reflectance,
+    reflectance: Reflectance | Backscatter,
     parts: TableParts,
     rows: EmbeddingRows,
     size: int | None = None,
@@ -107,7 +107,10 @@ def embed_archive(
 
 
 def fit_to_archive(
-    encoder: TileEncoder, archive: SeasonalArchive, reflectance: Reflectance, size: int | None
+    encoder: TileEncoder,
+    archive: SeasonalArchive,
+    reflectance: Reflectance | Backscatter,
+    size: int | None,
 ) -> None:
     """Take the statistics that the weights do not bring from images spread over an archive.
 

@@ -4,6 +4,7 @@
 """Features of a task, and exact statistics of its BatchNorm layers."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -127,13 +128,20 @@ def fit_exact_statistics(task: Any, datamodule: Any, trained: bool) -> None:
             with evaluation_mode(task):
                 update_bn(_images(task, datamodule), net)
         return
-    encoder = task.encoder
     rank_zero_info('statistics of BatchNorm are taken from the training images')
     backbone = trained or not task.weights
     with evaluation_mode(task):
-        fit_input_statistics(encoder, lambda: _images(task, datamodule), backbone)
-        features = (encoder.forward_groups(images) for images in _images(task, datamodule))
-        update_bn(features, task.projector)
+        first = next(_images(task, datamodule))
+        for number, (encoder, projector, _) in enumerate(task.branches(first)):
+            seen = partial(_seen, task, datamodule, number)
+            fit_input_statistics(encoder, seen, backbone)
+            update_bn((encoder.forward_groups(images) for images in seen()), projector)
+
+
+def _seen(task: ContrastiveTask, datamodule: Any, number: int) -> Iterator[Tensor]:
+    """Training images as far as one of the encoders of a task sees them."""
+    for images in _images(task, datamodule):
+        yield task.branches(images)[number][2]
 
 
 def _images(task: Any, datamodule: Any) -> Iterator[Tensor]:
@@ -142,11 +150,10 @@ def _images(task: Any, datamodule: Any) -> Iterator[Tensor]:
     for batch in batches(task.device, datamodule, 'train', shuffled=True):
         if count >= _MOST_IMAGES:
             break
-        images = batch['image'].flatten(0, -4)
         if isinstance(task, ContrastiveTask):
-            images = task.views.original(images)
+            images = task.views.original(task.images(batch).flatten(0, -4))
         else:
-            images = _resized(task, images)
+            images = _resized(task, batch['image'].flatten(0, -4))
         count += len(images)
         if before is not None and len(images) == 1:
             # A single one that is left over has no variance.

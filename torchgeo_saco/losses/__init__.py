@@ -8,8 +8,19 @@ from .contrastive import (
     InfoNCE,
     alignment_loss,
     chance_level,
+    dense_similarity,
     info_nce,
     l2_normalize,
+    symmetric_cross_entropy,
 )
 
-__all__ = ('AlignmentLoss', 'InfoNCE', 'alignment_loss', 'chance_level', 'info_nce', 'l2_normalize')
+__all__ = (
+    'AlignmentLoss',
+    'InfoNCE',
+    'alignment_loss',
+    'chance_level',
+    'dense_similarity',
+    'info_nce',
+    'l2_normalize',
+    'symmetric_cross_entropy',
+)

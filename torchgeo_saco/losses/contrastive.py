@@ -76,6 +76,64 @@ def info_nce(
         return (logits.logsumexp(1) - logits[:, 0]).mean()
 
 
+def dense_similarity(first: Tensor, second: Tensor) -> Tensor:
+    r"""Mean cosine of feature maps, position by position, of every pair of images.
+
+    .. math::
+
+        s_{ij} = \frac{1}{hw} \sum_{p} \langle u_i(p), v_j(p) \rangle
+
+    Channels at a position are scaled to length one here.
+
+    Args:
+        first: Feature maps, (N, C, h, w).
+        second: Feature maps on the same grid, (M, C, h, w).
+
+    Returns:
+        Similarities, (N, M), from -1 to 1.
+
+    Raises:
+        ValueError: If shapes disagree.
+
+    References:
+        Windsor et al., 2021, https://arxiv.org/abs/2107.06652, of maps that are not shifted.
+    """
+    if first.ndim != 4 or first.shape[1:] != second.shape[1:]:
+        raise ValueError(
+            'maps must be (N, C, h, w) and (M, C, h, w), got '
+            f'{tuple(first.shape)} and {tuple(second.shape)}'
+        )
+    with torch.autocast(first.device.type, enabled=False):
+        maps = [l2_normalize(part.movedim(1, -1)).flatten(1) for part in (first, second)]
+        return maps[0] @ maps[1].T / (first.shape[-2] * first.shape[-1])
+
+
+def symmetric_cross_entropy(similarity: Tensor, temperature: float = 0.1) -> Tensor:
+    """Mean of the cross-entropies of finding one modality by the other, both ways.
+
+    Args:
+        similarity: Similarity of every image in the first modality (rows) and in the second
+            (columns), (N, N); those of one image are on the diagonal.
+        temperature: Divides the similarities.
+
+    Returns:
+        The loss.
+
+    Raises:
+        ValueError: If *temperature* is not positive, or *similarity* is not square.
+
+    References:
+        Windsor et al., 2021, https://arxiv.org/abs/2107.06652
+    """
+    if not temperature > 0:
+        raise ValueError(f'temperature must be positive, got {temperature}')
+    if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1]:
+        raise ValueError(f'similarity must be (N, N), got {tuple(similarity.shape)}')
+    right = torch.arange(len(similarity), device=similarity.device)
+    ways = [F.cross_entropy(part / temperature, right) for part in (similarity, similarity.T)]
+    return torch.stack(ways).mean()
+
+
 def chance_level(negatives: Tensor, excluded: Tensor | None = None) -> Tensor:
     """InfoNCE of a guess among the positive and the negatives that count.
 

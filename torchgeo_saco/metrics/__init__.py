@@ -19,10 +19,12 @@ from .embeddings import (
     uniformity,
 )
 from .multilabel import MultilabelScores, multilabel_scores
+from .retrieval import RetrievalScores, retrieval_ranks
 
 __all__ = (
     'ConfusionScores',
     'MultilabelScores',
+    'RetrievalScores',
     'accuracy_scores',
     'alignment',
     'change_scores',
@@ -32,6 +34,7 @@ __all__ = (
     'jaccard_scores',
     'multilabel_scores',
     'pastis_scores',
+    'retrieval_ranks',
     'same_location_auc',
     'uniformity',
 )

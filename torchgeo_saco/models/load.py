@@ -21,6 +21,9 @@ from .weights import Weights, create_backbone, known_weights, load_exactly
 
 Groups = Sequence[str] | Mapping[str, Sequence[str]]
 
+# Beginning of the names of what belongs to the second encoder of a checkpoint of two modalities.
+_SECOND = 'second_'
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -149,8 +152,9 @@ def load_encoder(
     """Encoder of images with these bands, from any weights.
 
     A checkpoint of ours brings its groups, textures and statistics; what the bands at hand
-    cannot form is skipped. Weights of TorchGeo for other than three bands, or without *groups*,
-    see the bands they were trained on, scaled as they were. Anything else sees all groups.
+    cannot form is skipped. Of two modalities, the sensor says which encoder it is. Weights of
+    TorchGeo for other than three bands, or without *groups*, see the bands they were trained on,
+    scaled as they were. Anything else sees all groups.
 
     Args:
         bands: Names of the channels of the images.
@@ -177,14 +181,17 @@ def load_encoder(
     config = EncoderConfig(model or 'resnet18', list(bands), sensor)
     if isinstance(weights, str) and os.path.isfile(weights):
         content = read_checkpoint(weights)
-        trained = _trained_config(content)
+        trained, prefix = _trained_config(content), ''
+        second = _trained_config(content, _SECOND)
+        if trained is not None and second is not None and _share_bands(second.sensor, sensor):
+            trained, prefix = second, _SECOND
         if trained is not None:
             if model not in (None, trained.model):
                 raise ValueError(
                     f'{weights} holds a {trained.model}, but model={model} is asked for; leave '
                     'model out'
                 )
-            return _adapt_config(weights, content, trained, config, groups, texture, circle)
+            return _adapt_config(weights, content, trained, config, groups, texture, circle, prefix)
     elif weights and weights is not True:
         return _published_config(known_weights(weights), model, config, groups, texture, circle)
     config, skipped = _set_groups(replace(config, **circle), groups, texture)
@@ -256,11 +263,17 @@ def _published_config(
     return LoadedEncoder(encoder, config, False, skipped, encoder.inputs.names)
 
 
-def _trained_config(content: Mapping[str, Any]) -> EncoderConfig | None:
-    """Read the configuration of an encoder of ours; None if the checkpoint is another's."""
-    if content.get('encoder'):
+def _trained_config(content: Mapping[str, Any], prefix: str = '') -> EncoderConfig | None:
+    """Read the configuration of an encoder of ours; None if the checkpoint is another's.
+
+    Names of the arguments of a second encoder begin with a prefix.
+    """
+    if content.get('encoder') and not prefix:
         return EncoderConfig.from_dict(content['encoder'])
-    arguments = content.get('hyper_parameters', {})
+    arguments = dict(content.get('hyper_parameters', {}))
+    if prefix:
+        own = {name.removeprefix(prefix): v for name, v in arguments.items() if prefix in name}
+        arguments = (arguments | own) if own else {}
     if not {'model', 'groups', 'texture', 'sensor', 'bands'} <= arguments.keys():
         return None
     if arguments['bands'] is None:
@@ -287,6 +300,7 @@ def _adapt_config(
     groups: Groups | None,
     texture: bool | Sequence[str] | None,
     circle: dict[str, Any],
+    prefix: str = '',
 ) -> LoadedEncoder:
     """Encoder of a checkpoint of ours, for the bands at hand."""
     if trained.groups is None:
@@ -314,9 +328,10 @@ def _adapt_config(
             raise ValueError(f'{path} was trained on other textures than {differ}; leave them out')
     encoder = config.encoder()
     backbone = 'model.encoder.backbone.' if 'encoder' in content else 'model.'
+    backbone = f'{prefix}backbone.' if prefix else backbone
     load_exactly(encoder.backbone, part(content['state_dict'], backbone), config.model, path)
     # Checkpoints before version 0.1.0 call the inputs images.
-    above = 'model.encoder.' if 'encoder' in content else ''
+    above = 'model.encoder.' if 'encoder' in content else prefix
     statistics = part(content['state_dict'], f'{above}inputs.standardize.') or part(
         content['state_dict'], f'{above}images.standardize.'
     )

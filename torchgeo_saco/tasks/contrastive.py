@@ -233,18 +233,20 @@ class ContrastiveTask(BaseTask):
     @property
     def encoder(self) -> Encoder:
         """The online encoder: inputs and backbone."""
-        return self._encoder(self.model, self.texture)
+        return self._encoder(self.inputs, self.model, self.texture)
 
-    def _encoder(self, backbone: nn.Module, texture: TextureFeatures | None) -> Encoder:
-        """Join the inputs, a backbone, and the features of textures."""
-        if self.inputs is None:
+    def _encoder(
+        self,
+        inputs: GroupInputs | BandInputs | None,
+        backbone: nn.Module,
+        texture: TextureFeatures | None,
+    ) -> Encoder:
+        """Join inputs, a backbone, and the features of textures."""
+        if inputs is None:
             raise ValueError('the groups are unknown; set bands of the task to the channel names')
         # Not an attribute, whose parameters the checkpoint would list twice.
         return Encoder(
-            self.inputs,
-            backbone,
-            checkpoint_groups=self.hparams['checkpoint_groups'],
-            texture=texture,
+            inputs, backbone, checkpoint_groups=self.hparams['checkpoint_groups'], texture=texture
         )
 
     def configure_models(self) -> None:
@@ -261,7 +263,7 @@ class ContrastiveTask(BaseTask):
         model = create_backbone(hparams['model'], self.weights, self._in_channels)
         # Match the channels_last inputs to avoid re-layout at every call.
         self.model = model.to(memory_format=torch.channels_last)
-        self.projector = Projectors(
+        self.projector: nn.Module = Projectors(
             int(self.model.num_features),
             hparams['hidden_dims'],
             hparams['output_dim'],
@@ -478,11 +480,15 @@ class ContrastiveTask(BaseTask):
         # Identical on all ranks; exclude from DDP's broadcast.
         exclude_buffers_from_ddp(self, (KeyQueue, ChangeEstimate))
         backbones = [self.model, *([self.model_momentum] if self.has_key_encoder else [])]
+        self._prepare_device(backbones, self._in_channels)
+
+    def _prepare_device(self, backbones: Sequence[nn.Module], channels: int) -> None:
+        """Prepare the device for backbones of some channels."""
         prepare_device(
             self.trainer.strategy.root_device,
             str(self.trainer.precision),
             backbones,
-            self._in_channels,
+            channels,
             self.hparams['size'],
             self.hparams['compile'],
         )
@@ -577,7 +583,7 @@ class ContrastiveTask(BaseTask):
     def key(self, view: Tensor) -> Tensor:
         """Project the mean of the groups with the key encoder, (S, B, D)."""
         view, order = shuffle_ranks(view) if self.hparams['shuffle_bn'] else (view, None)
-        encoder = self._encoder(self.model_momentum, self.texture_momentum)
+        encoder = self._encoder(self.inputs, self.model_momentum, self.texture_momentum)
         features = encoder.forward_groups(view)
         keys = self.projector_momentum(features).mean(2)
         return unshuffle_ranks(keys.transpose(0, 1), order).transpose(0, 1)
@@ -605,6 +611,31 @@ class ContrastiveTask(BaseTask):
         """
         return self.encoder.forward_groups(self.views.original(image))
 
+    def images(self, batch: Sample) -> Tensor:
+        """Return the images of a batch with a time axis.
+
+        Args:
+            batch: As for :meth:`training_step`.
+
+        Returns:
+            Reflectance, (B, T, C, H, W), or of several years (B, Y, T, C, H, W).
+
+        Raises:
+            ValueError: If they have other channels than the encoder takes.
+        """
+        return unfold_dates(batch_image(batch), self.bands or ())
+
+    def branches(self, image: Tensor) -> list[tuple[Encoder, nn.Module, Tensor]]:
+        """Return every encoder with its projector and the channels of images that it sees.
+
+        Args:
+            image: Images, (B, C, H, W).
+
+        Returns:
+            The one encoder, its projector, and the images.
+        """
+        return [(self.encoder, self.projector, image)]
+
     def embed(self, batch: Sample) -> Tensor:
         """Compute the embeddings of all dates of a batch, one after the other.
 
@@ -614,7 +645,7 @@ class ContrastiveTask(BaseTask):
         Returns:
             Embeddings, (B T, D).
         """
-        return self(self._check_image(batch).flatten(1, -4).flatten(0, 1))
+        return self(self.images(batch).flatten(1, -4).flatten(0, 1))
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the training loss and additional metrics.
@@ -741,7 +772,7 @@ class ContrastiveTask(BaseTask):
             ``embedding`` (B, T, D), the mean over groups; ``groups`` (B, T, G, D); and
             ``location``, ``date`` and ``label`` where the batch has them.
         """
-        image = self._check_image(batch).flatten(1, -4)
+        image = self.images(batch).flatten(1, -4)
         groups = self.forward_groups(image.flatten(0, 1))
         groups = rearrange(groups, '(b t) g d -> b t g d', b=len(image))
         embeddings = {'embedding': groups.mean(2), 'groups': groups}
@@ -752,7 +783,7 @@ class ContrastiveTask(BaseTask):
 
     def _shared_eval(self, batch: Sample, stage: str) -> None:
         """Log alignment of the first and last date of a year, and uniformity."""
-        image = self._check_image(batch)
+        image = self.images(batch)
         image = image[:, 0] if image.ndim == 6 else image
         first, last = (
             self.query(self.views.original(image[:, t]))[self.season_space].mean(1) for t in (0, -1)
@@ -799,17 +830,13 @@ class ContrastiveTask(BaseTask):
 
     def _training_image(self, batch: Sample) -> Tensor:
         """Return the images of a training batch, with as many years and dates as needed."""
-        image = self._check_image(batch)
+        image = self.images(batch)
         if self.years == 1:
             image = image.flatten(1, -4)
         else:
             require_years(self, tuple(image.shape))
         require_dates(self, image.shape[-4])
         return image
-
-    def _check_image(self, batch: Sample) -> Tensor:
-        """Return the images with a time axis; refuse other channels than the encoder's."""
-        return unfold_dates(batch_image(batch), self.bands or ())
 
     def _locations(self, batch: Sample) -> Tensor:
         """Return the number of the location of each image."""

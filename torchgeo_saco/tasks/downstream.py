@@ -7,6 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -40,6 +41,11 @@ class DownstreamHead(nn.Module):
         """
         super().__init__()
         self.encoder = encoder
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        """All encoders."""
+        return [self.encoder]
 
     @abstractmethod
     def features(self, image: Tensor, length: Tensor | None = None) -> list[Tensor]:
@@ -230,7 +236,7 @@ class DownstreamTask(BaseTask):
             ValueError: If bands or classes are unknown, or others than the model was built for.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
-        bands, classes = getattr(datamodule, 'bands', None), getattr(datamodule, 'classes', None)
+        (bands, sensor), classes = self._bands_of(datamodule), getattr(datamodule, 'classes', None)
         if self.hparams['num_classes'] is None:
             if not classes:
                 raise ValueError('the datamodule does not name its classes; set num_classes')
@@ -244,7 +250,7 @@ class DownstreamTask(BaseTask):
         if self.model is None:
             if bands is None:
                 raise ValueError('the datamodule does not name its bands; set bands of the task')
-            self.configure_bands(bands, getattr(datamodule, 'sensor', self.hparams['sensor']))
+            self.configure_bands(bands, sensor)
         elif bands is not None and self.config is not None and list(bands) != self.config.bands:
             raise ValueError(
                 f'the model was built for the bands {", ".join(self.config.bands)}, the data have '
@@ -281,7 +287,8 @@ class DownstreamTask(BaseTask):
         """Set the mode of the head, and of the encoder unless that is frozen."""
         super().train(mode)
         if self.model is not None and self.hparams['freeze_backbone']:
-            self.model.encoder.eval()
+            for encoder in self.model.encoders:
+                encoder.eval()
         return self
 
     def on_fit_start(self) -> None:
@@ -299,9 +306,9 @@ class DownstreamTask(BaseTask):
                 )
             return
         if self.hparams['statistics'] == 'data' and not self.statistics_fitted:
-            fit_input_statistics(
-                self._model.encoder, lambda: self._images(datamodule), self._random
-            )
+            for number, encoder in enumerate(self._model.encoders):
+                images = partial(self._images, datamodule, number)
+                fit_input_statistics(encoder, images, self._random)
             self.statistics_fitted.fill_(True)
         if not datamodule.augment:
             self.cache_features(datamodule, 'train')
@@ -474,8 +481,11 @@ class DownstreamTask(BaseTask):
             # The head has no use for them.
             self.config = replace(config, texture=[], texture_histograms=False)
         if self.hparams['freeze_backbone']:
-            encoder.requires_grad_(False)
-            for layer in set(self.model.modules()) - set(encoder.modules()):
+            frozen: set[nn.Module] = set()
+            for part in self.model.encoders:
+                part.requires_grad_(False)
+                frozen |= set(part.modules())
+            for layer in set(self.model.modules()) - frozen:
                 if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and not layer.affine:
                     # The features stay the same: the mean over all batches is known soonest.
                     layer.momentum = None
@@ -485,12 +495,21 @@ class DownstreamTask(BaseTask):
         """Make the metrics of these classes."""
         self.val_scores, self.test_scores = self.scores_metric(), self.scores_metric()
 
-    def _images(self, datamodule: BenchmarkDataModule) -> Any:
-        """Training images as the encoder takes them."""
+    def _bands_of(self, datamodule: Any) -> tuple[Sequence[str] | None, str | None]:
+        """Bands and sensor of the images of a datamodule, or None where it does not name them."""
+        bands = getattr(datamodule, 'bands', None)
+        return bands, getattr(datamodule, 'sensor', self.hparams['sensor'])
+
+    def _seen(self, batch: Sample, number: int) -> Tensor:
+        """Images of a batch as one of the encoders takes them."""
+        return batch['image']
+
+    def _images(self, datamodule: BenchmarkDataModule, number: int = 0) -> Any:
+        """Training images as one of the encoders takes them."""
         for batch in datamodule.ordered_dataloader('train'):
             # Makes reflectance too, for it calls the hooks of the datamodule.
             batch = self.trainer.strategy.batch_to_device(batch)
-            image = batch['image']
+            image = self._seen(batch, number)
             if 'length' in batch:
                 dates = torch.arange(image.shape[1], device=image.device)
                 image = image[dates < batch['length'][:, None]]

@@ -41,6 +41,9 @@ class Backscatter(nn.Module):
         Scheibenreif et al., 2022, https://doi.org/10.5194/isprs-annals-V-3-2022-705-2022
     """
 
+    #: Added to stored numbers, as of Reflectance.
+    offset = 0.0
+
     def __init__(
         self,
         unit: float | None = None,
