@@ -198,6 +198,58 @@ def plot_confusion(matrix: Tensor, classes: Sequence[str], title: str | None = N
     return figure
 
 
+def plot_curves(
+    lines: Mapping[str, Mapping[float, Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    title: str | None = None,
+) -> Figure:
+    """Plot scores against a number, the mean over seeds and a band from the least to the largest.
+
+    Args:
+        lines: By name, the scores of all seeds by the number, from 0 to 1, or NaN for none.
+        xlabel: What the number is; its axis is logarithmic.
+        ylabel: What the score is.
+        title: Title of the figure.
+
+    Returns:
+        The figure.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4.5), layout='constrained')
+    colors, markers = plt.colormaps['tab10'].colors, 'osD^vP*X<>'  # type: ignore[attr-defined]
+    for count, (name, values) in enumerate(lines.items()):
+        known = {n: [score for score in values[n] if not np.isnan(score)] for n in sorted(values)}
+        numbers = [number for number, scores in known.items() if scores]
+        scores = [np.array(known[number]) for number in numbers]
+        color = colors[count % len(colors)]
+        axis.plot(
+            numbers,
+            [each.mean() for each in scores],
+            marker=markers[count % len(markers)],
+            # Beyond ten, colours repeat.
+            linestyle='-' if count < len(colors) else '--',
+            color=color,
+            label=name,
+        )
+        axis.fill_between(
+            numbers,
+            [each.min() for each in scores],
+            [each.max() for each in scores],
+            color=color,
+            alpha=0.15,
+            linewidth=0,
+        )
+    axis.set_xscale('log')
+    every = sorted({number for values in lines.values() for number in values})
+    axis.set_xticks(every, [f'{number:g}' for number in every])
+    axis.minorticks_off()
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, fontsize='small', loc='center left', bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 def plot_predictions(
     rows: Sequence[PredictionRow],
     classes: Sequence[str],

@@ -252,3 +252,20 @@ def test_one_matrix_is_of_one_seed(tmp_path):
     made = report(tmp_path, {'random': [0.5], 'SACo+': [0.5]}, confusion=np.eye(2, dtype=int))
     figures = dict(made.figures())
     assert figures['confusion_Second_SACo+'].axes[0].get_title() == 'Second · SACo+ · 1 seed'
+
+
+def test_curve_shows_the_mean_and_the_spread_of_seeds(tmp_path):
+    pairs = report(tmp_path, VALUES)
+    at = {'First': 10, 'Second': 100}
+    settings = replace(pairs.settings, curve={'label': 'training images', 'at': at})
+    name, figure = next(iter(Report(settings, pairs.results).figures()))
+    assert name == 'curve'
+    (axis,) = figure.axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+    assert lines['random'] == [[10, pytest.approx(0.6)], [100, 0.25]]
+    # A seed without the score does not count.
+    assert lines['SACo+'] == [[10, pytest.approx(0.925)], [100, 0.25]]
+    band = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.max(), band.min()) == (0.7, 0.25)
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ('training images', 'test OverallAccuracy')
+    assert axis.get_title() == '3 seeds'

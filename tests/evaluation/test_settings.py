@@ -157,3 +157,23 @@ def test_the_reference_is_an_encoder():
 
 def test_settings_of_python():
     assert Settings('out', [0], {'a': {}}, {'b': {}}).seeds == [0]
+
+
+@pytest.mark.parametrize(
+    ('curve', 'message'),
+    [
+        ({'at': {'Fake': 1}, 'x': 1}, 'curve has the parts label and at'),
+        ([1], 'curve has the parts label and at'),
+        ({'at': {'Fak': 1}}, "curve.at: 'Fak' is no benchmark; name some of Fake"),
+        ({'at': {'Fake': 0}}, 'curve.at must hold numbers above 0'),
+        ({'at': {}}, 'curve.at must hold numbers above 0'),
+    ],
+)
+def test_curve_needs_numbers_of_benchmarks(tmp_path, curve, message):
+    with pytest.raises(SettingsError, match=message):
+        read_settings([f'--config={write_config(tmp_path, curve=curve)}'])
+
+
+def test_curve_is_read(tmp_path):
+    curve = {'label': 'images', 'at': {'Fake': 10}}
+    assert read_settings([f'--config={write_config(tmp_path, curve=curve)}']).curve == curve

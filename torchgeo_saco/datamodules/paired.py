@@ -24,8 +24,6 @@ class PairedDataModule(SeasonalDataModule):
     :class:`SeasonalDataModule`; labels and splits are those of the first archive.
     """
 
-    archive_class = PairedArchive
-
     def __init__(
         self,
         second_root: Path | None = None,

@@ -5,7 +5,7 @@
 
 import inspect
 import zlib
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -42,9 +42,6 @@ class SeasonalDataModule(NonGeoDataModule):
     location is never on both sides. Images travel to the device as stored integers and become
     reflectance there.
     """
-
-    #: Dataset that reads the archive.
-    archive_class: ClassVar[type[SeasonalArchive]] = SeasonalArchive
 
     def __init__(
         self,
@@ -86,7 +83,7 @@ class SeasonalDataModule(NonGeoDataModule):
             TypeError: If an argument is unknown.
             ValueError: If an argument is out of range.
         """
-        super().__init__(self.archive_class, batch_size, num_workers)
+        super().__init__(SeasonalArchive, batch_size, num_workers)
         # A typo is an error here, not when the archive is opened.
         inspect.signature(SeasonalArchive).bind_partial(**kwargs)
         self.kwargs = kwargs
@@ -281,7 +278,7 @@ class SeasonalDataModule(NonGeoDataModule):
         Returns:
             The dataset.
         """
-        return self.archive_class(self.folder, **kwargs)
+        return SeasonalArchive(self.folder, **kwargs)
 
     def _take_scale(self, whole: SeasonalArchive) -> None:
         """Take the scale of the stored numbers from the archive."""

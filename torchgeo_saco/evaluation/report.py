@@ -8,10 +8,11 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from ..io.files import write_file
-from ..plots import PredictionRow, plot_confusion, plot_predictions
+from ..plots import PredictionRow, plot_confusion, plot_curves, plot_predictions
 from .environment import environment
 from .intervals import paired_interval
 from .plan import Run
@@ -120,7 +121,9 @@ class Report:
         return json.dumps(record, indent=2, default=str) + '\n'
 
     def figures(self) -> Iterable[tuple[str, Figure]]:
-        """Names and figures: confusion matrices summed over seeds, panels of the first seed."""
+        """Names and figures: a curve, confusion matrices over seeds, panels of the first seed."""
+        if self.settings.curve is not None:
+            yield 'curve', self._curve(self.settings.curve)
         for benchmark in self.settings.benchmarks:
             for encoder in self.settings.encoders:
                 figure = self._confusion(benchmark, encoder)
@@ -233,6 +236,25 @@ class Report:
             spread += ' Synthetic samples are generated; their numbers say nothing of real data.'
         versions = ', '.join(f'{name} {number}' for name, number in used.items())
         return f'{spread}\n\nMeasured on {machine}, with {versions}.'
+
+    def _curve(self, curve: Mapping[str, Any]) -> Figure:
+        """First column of every benchmark of a curve, with all seeds of all encoders."""
+        at: Mapping[str, float] = curve['at']
+        metric = self.columns(next(iter(at)))[0]
+        lines = {
+            encoder: {
+                number: [
+                    result.metrics.get(metric, math.nan) for _, result in self._of(name, encoder)
+                ]
+                for name, number in at.items()
+            }
+            for encoder in self.settings.encoders
+        }
+        count = len(self.settings.seeds)
+        spread = f' · {count} seeds' if count > 1 else ''
+        synthetic = any(run.synthetic for run, _ in self.results if run.benchmark in at)
+        title = f'{"synthetic sample" if synthetic else ""}{spread}'.strip(' ·')
+        return plot_curves(lines, str(curve.get('label', '')), _words(metric), title)
 
     def _confusion(self, benchmark: str, encoder: str) -> Figure | None:
         """Confusion matrix over all seeds."""

@@ -46,6 +46,9 @@ A configuration file:
       trainer: {max_epochs: 30}
       metrics: [test_OverallAccuracy, knn5_OverallAccuracy]  # columns of the table
       panels: [0, 1, 2]    # test samples that are drawn; [] for none
+  curve:                   # optional: the first column of benchmarks against a number of each
+    label: training images
+    at: {EuroSAT: 16200}
 
 Several files are merged in order. Any value can be set by an argument that spells out its
 place, such as --benchmarks.EuroSAT.trainer.max_epochs=1 or --encoders.SACo+.model=resnet50.
@@ -82,6 +85,9 @@ class Settings:
     #: Name of the encoder that the others are compared with, or None.
     reference: str | None = None
 
+    #: ``label`` of an axis, and ``at``, the number of each benchmark there; or None for no curve.
+    curve: Mapping[str, Any] | None = None
+
     def __post_init__(self) -> None:
         """Refuse what cannot be evaluated.
 
@@ -99,6 +105,8 @@ class Settings:
                 f'reference {self.reference!r} is no encoder; name one of '
                 f'{", ".join(map(str, self.encoders))}'
             )
+        if self.curve is not None:
+            self._require_curve(self.curve)
         for what in ('encoders', 'benchmarks'):
             files = [str(name).replace(' ', '_') for name in getattr(self, what)]
             if len(set(files)) < len(files):
@@ -111,6 +119,19 @@ class Settings:
                     )
                 if not isinstance(arguments, Mapping):
                     raise SettingsError(f'{what}.{name} must be a mapping, got {arguments!r}')
+
+    def _require_curve(self, curve: Any) -> None:
+        """Refuse a curve without numbers."""
+        at = curve.get('at') if isinstance(curve, Mapping) else None
+        if not isinstance(at, Mapping) or set(curve) - {'label', 'at'}:
+            raise SettingsError(f'curve has the parts label and at, got {curve!r}')
+        wrong = [name for name in at if name not in self.benchmarks]
+        if wrong:
+            raise SettingsError(
+                f'curve.at: {wrong[0]!r} is no benchmark; name some of {", ".join(self.benchmarks)}'
+            )
+        if not at or not all(isinstance(n, int | float) and n > 0 for n in at.values()):
+            raise SettingsError(f'curve.at must hold numbers above 0, got {dict(at)!r}')
 
 
 def read_settings(args: Sequence[str]) -> Settings:
@@ -132,6 +153,7 @@ def read_settings(args: Sequence[str]) -> Settings:
     given = _read_arguments(args)
     # What jsonargparse does not see, it cannot take for a class to make.
     parts = {name: given.pop(name, {}) for name in ('encoders', 'benchmarks')}
+    curve = given.pop('curve', None)
     try:
         known = parser.parse_object(given)
     except argparse.ArgumentError as error:
@@ -144,7 +166,7 @@ def read_settings(args: Sequence[str]) -> Settings:
     if known.quick:
         encoders, benchmarks = _shorten(encoders), _shorten(benchmarks)
         output, seeds = f'{output}/quick', seeds[:1]
-    return Settings(output, seeds, encoders, benchmarks, known.reference)
+    return Settings(output, seeds, encoders, benchmarks, known.reference, curve)
 
 
 def merge_configs(base: Any, over: Any) -> Any:
