@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from skimage.color import rgb2lab
 
+from torchgeo_saco.datasets.dynamicearthnet import DynamicEarthNetWindows
 from torchgeo_saco.datasets.gid import FIFTEEN_COLORS
 from torchgeo_saco.datasets.gid_layout import FIVE_COLORS
 from torchgeo_saco.datasets.oscd import OSCDTiles
@@ -32,7 +33,15 @@ def closed():
 
 
 @pytest.mark.parametrize(
-    'colors', [PALETTE, PASTISFolds.colors, OSCDTiles.colors, FIFTEEN_COLORS, FIVE_COLORS]
+    'colors',
+    [
+        PALETTE,
+        PASTISFolds.colors,
+        OSCDTiles.colors,
+        FIFTEEN_COLORS,
+        FIVE_COLORS,
+        DynamicEarthNetWindows.colors,
+    ],
 )
 def test_classes_have_distinct_colors(colors):
     rgb = [to_rgb(c) if isinstance(c, str) else np.array(c) / 255 for c in colors]

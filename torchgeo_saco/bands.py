@@ -190,6 +190,20 @@ GAOFEN2 = Sensor(
     },
 )
 
+# Blue, green, red and near infrared of the first instrument (PS2), Planet imagery product
+# specifications, 2019; later ones and Planet Fusion, which combines several, differ a little.
+PLANETSCOPE = Sensor(
+    'PlanetScope',
+    {f'B{band:02d}': 3.0 for band in range(1, 5)},
+    {'natural_color': ('B03', 'B02', 'B01'), 'near_infrared': ('B04', 'B03', 'B02')},
+    wavelengths={
+        'B01': (0.455, 0.515),
+        'B02': (0.500, 0.590),
+        'B03': (0.590, 0.670),
+        'B04': (0.780, 0.860),
+    },
+)
+
 #: Sensors by the name used in configuration files.
 SENSORS = {
     'sentinel2_l1c': SENTINEL2_L1C,
@@ -200,6 +214,7 @@ SENSORS = {
     'rgb': RGB,
     'gaofen2': GAOFEN2,
     'landsat_4_7': LANDSAT_4_7,
+    'planetscope': PLANETSCOPE,
 }
 
 _MODALITIES = {'sentinel1': 's1', 'sentinel2_l1c': 's2', 'sentinel2_l2a': 's2'}

@@ -12,6 +12,7 @@ from torchgeo.main import main as torchgeo
 
 from torchgeo_saco.evaluation import plan_runs, read_settings
 from torchgeo_saco.synthesis.benchmarks.bigearthnet import BigEarthNetTree
+from torchgeo_saco.synthesis.benchmarks.dynamicearthnet import DynamicEarthNetTree
 from torchgeo_saco.synthesis.benchmarks.eurosat import EuroSATTree
 from torchgeo_saco.synthesis.benchmarks.gid import GIDTree
 from torchgeo_saco.synthesis.benchmarks.oscd import OSCDTree
@@ -26,6 +27,7 @@ TREES = {
     'oscd': OSCDTree(0, 2, 1, (100, 110)),
     'pastis': PASTISTree(0, 1, (2, 3)),
     'gid': GIDTree(0, (2, 1, 1), (260, 270)),
+    'dynamicearthnet': DynamicEarthNetTree(0, (1, 1, 1), ('2018-04', '2018-07'), 96),
 }
 SAMPLE = {'gid15': 'gid', 'gid5': 'gid'}
 #: A benchmark need not have a synthetic sample.
@@ -56,7 +58,7 @@ def test_runs_on_its_sample(row, small_sample, tmp_path):
         'oscd': ['--data.init_args.val_cities=[bercy]'],
         'pastis': ['--data.init_args.dates=2'],
     }.get(name, [])
-    if name in ('oscd', 'pastis', 'gid'):
+    if name in ('oscd', 'pastis', 'gid', 'dynamicearthnet'):
         more = [*more, '--model.init_args.decoder_widths=[16,8,8,8,8]']
     given = [
         f'--config={row}', f'--config={CONFIGS / "data" / f"{name}_sample.yaml"}',

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tiny trees in the layouts of OSCD, PASTIS and GID, written at test time."""
+"""Tiny trees in the layouts of OSCD, PASTIS, GID and DynamicEarthNet, written at test time."""
 
 import json
 from pathlib import Path
@@ -23,6 +23,10 @@ GID_SHAPE = (70, 90)
 # Stored number of each class of GID-15, and the position of its class of GID-5.
 GID_MERGED = (0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4)
 GID_COLORS = ((255, 0, 0), (0, 255, 0), (0, 255, 255), (255, 255, 0), (0, 0, 255))
+
+
+DEN_SIDE = 70
+DEN_MONTHS = ('2018-01', '2018-02')
 
 
 def write_png(path: Path, mask: np.ndarray) -> None:
@@ -155,4 +159,57 @@ def write_gid5(root: Path, train=GID_NAMES[:2], val=GID_NAMES[2:], shape=GID_SHA
         write_tif(root / 'image_RGB' / f'{name}.tif', gid_image(seed, shape))
         colors = table[gid_numbers(seed, shape)].transpose(2, 0, 1)
         write_tif(root / 'label_5classes' / f'{name}_label.tif', colors)
+    return root
+
+
+def den_image(area: int, month: int) -> np.ndarray:
+    """Random reflectance x 10000 without a 0."""
+    rng = np.random.default_rng((area, month))
+    return rng.integers(1, 6000, (4, DEN_SIDE, DEN_SIDE), dtype='uint16')
+
+
+def den_numbers(area: int, month: int) -> np.ndarray:
+    """Classes 0 to 6, and 7 for none, in blocks of 5 px."""
+    side = -(-DEN_SIDE // 5)
+    blocks = np.random.default_rng((area, month, 1)).integers(0, 8, (side, side))
+    return blocks.repeat(5, 0).repeat(5, 1)[:DEN_SIDE, :DEN_SIDE]
+
+
+def den_files(root: Path, area: int, month: int) -> tuple[Path, Path]:
+    """Paths of image and labels of a month."""
+    images, labels, _ = den_line(area, month).split()
+    folder = images.replace('/reprocess-cropped/UTM-24000/', 'planet/')
+    return root / folder / f'{DEN_MONTHS[month]}-01.tif', root / labels[1:]
+
+
+def den_line(area: int, month: int) -> str:
+    """Line of a list."""
+    name, scene, date = f'13{area:02d}_3000_13', '10N-122W-40N-L3H-SR', DEN_MONTHS[month]
+    return (
+        f'/reprocess-cropped/UTM-24000/10N/23E-188N/{name}/PF-SR '
+        f'/labels/{name}_10N/Labels/Raster/{scene}/{scene}-{date.replace("-", "_")}_01.tif {date}'
+    )
+
+
+def write_den_month(
+    root: Path, area: int, month: int, image: np.ndarray, labels: np.ndarray
+) -> None:
+    """Image and labels of a month."""
+    for path, array in zip(den_files(root, area, month), (image, labels), strict=True):
+        write_tif(path, array)
+
+
+def write_den(root: Path, areas=(2, 1, 1)) -> Path:
+    """Tree of DynamicEarthNet; areas are numbered through, training first."""
+    (root / 'dynnet_training_splits').mkdir(parents=True)
+    first = 0
+    for split, count in zip(('train', 'val', 'test'), areas, strict=True):
+        months = [(a, m) for a in range(first, first + count) for m in range(len(DEN_MONTHS))]
+        text = ''.join(f'{den_line(area, month)}\n' for area, month in months)
+        (root / 'dynnet_training_splits' / f'{split}.txt').write_text(text)
+        for area, month in months:
+            bands = den_numbers(area, month) == np.arange(7)[:, None, None]
+            labels = np.where(bands, 255, 0).astype('uint8')
+            write_den_month(root, area, month, den_image(area, month), labels)
+        first += count
     return root

@@ -62,4 +62,11 @@ BENCHMARKS = {
         tasks.GroupSegmentation,
         {},
     ),
+    'DynamicEarthNet': Benchmark(
+        datamodules.DynamicEarthNetWindowsDataModule,
+        benchmark_trees.write_den,
+        {'size': 32},
+        tasks.GroupSegmentation,
+        {},
+    ),
 }

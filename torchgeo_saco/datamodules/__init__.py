@@ -5,6 +5,7 @@
 
 from .benchmark import BenchmarkDataModule
 from .bigearthnet import BigEarthNetBandsDataModule
+from .dynamicearthnet import DynamicEarthNetWindowsDataModule
 from .eurosat import EuroSATBandsDataModule
 from .gid import GIDWindowsDataModule
 from .oscd import OSCDTilesDataModule
@@ -15,6 +16,7 @@ from .seasonal import SeasonalDataModule
 __all__ = (
     'BenchmarkDataModule',
     'BigEarthNetBandsDataModule',
+    'DynamicEarthNetWindowsDataModule',
     'EuroSATBandsDataModule',
     'GIDWindowsDataModule',
     'OSCDTilesDataModule',

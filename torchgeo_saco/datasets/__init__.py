@@ -6,6 +6,7 @@
 from ..archives.layout import Location, Scene, scene_date
 from ..archives.registry import ARCHIVES, archive_folder, obtain_archive
 from .bigearthnet import BigEarthNetBands
+from .dynamicearthnet import DynamicEarthNetWindows
 from .eurosat import EuroSATBands
 from .gid import GIDWindows
 from .oscd import OSCDTiles
@@ -16,6 +17,7 @@ from .seasonal import SeasonalArchive
 __all__ = (
     'ARCHIVES',
     'BigEarthNetBands',
+    'DynamicEarthNetWindows',
     'EuroSATBands',
     'GIDWindows',
     'Location',

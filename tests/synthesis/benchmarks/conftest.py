@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from torchgeo_saco.synthesis.benchmarks.bigearthnet import BigEarthNetTree
+from torchgeo_saco.synthesis.benchmarks.dynamicearthnet import DynamicEarthNetTree
 from torchgeo_saco.synthesis.benchmarks.eurosat import EuroSATTree
 from torchgeo_saco.synthesis.benchmarks.gid import GIDTree
 from torchgeo_saco.synthesis.benchmarks.oscd import OSCDTree
@@ -24,6 +25,7 @@ SMALL: dict[str, BenchmarkTree] = {
         PASTISTree(1, patches_per_fold=1, dates=(3, 5)),
         GIDTree(1, tiles=(1, 1, 1), shape=(110, 150)),
         BigEarthNetTree(1, patches=10),
+        DynamicEarthNetTree(1, areas=(1, 1, 1), months=('2018-03', '2018-09', '2019-03'), size=80),
     )
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..publication import publish
 from .bigearthnet import BigEarthNetTree
+from .dynamicearthnet import DynamicEarthNetTree
 from .eurosat import EuroSATTree
 from .gid import GIDTree
 from .oscd import OSCDTree
@@ -17,7 +18,8 @@ from .tree import BenchmarkTree
 __all__ = ('BENCHMARKS', 'generate_sample_benchmark')
 
 _TREES: dict[str, type[BenchmarkTree]] = {
-    tree.name: tree for tree in (EuroSATTree, OSCDTree, PASTISTree, GIDTree, BigEarthNetTree)
+    tree.name: tree
+    for tree in (EuroSATTree, OSCDTree, PASTISTree, GIDTree, BigEarthNetTree, DynamicEarthNetTree)
 }
 
 #: Names of the trees.
