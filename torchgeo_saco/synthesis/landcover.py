@@ -5,6 +5,9 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Cover(NamedTuple):
     """Land-cover class of a pixel."""
@@ -35,6 +38,50 @@ COVERS = {
         Cover(10, 'bare ground', (188, 170, 164)),
     )
 }
+
+
+#: Classes of the simplified scheme of IGBP in the order of their numbers, which begin with 1,
+#: https://ieee-dataport.org/competitions/2020-ieee-grss-data-fusion-contest
+SIMPLIFIED_IGBP = (
+    'Forest',
+    'Shrubland',
+    'Savanna',
+    'Grassland',
+    'Wetlands',
+    'Croplands',
+    'Urban',
+    'Snow/Ice',
+    'Barren',
+    'Water',
+)
+
+# Simplified class of each of the 17 of IGBP: five forests, two shrublands, two savannas; croplands
+# and their mosaics are one.
+_SIMPLIFIED = (1, 1, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 6, 8, 9, 10)
+
+
+def simplified_igbp(igbp: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Land cover in the simplified scheme of IGBP, as DFC2020 has it.
+
+    Args:
+        igbp: Classes of IGBP, 1-17, any shape.
+
+    Returns:
+        Numbers of the classes in :data:`SIMPLIFIED_IGBP`, 1-10, same shape.
+
+    Raises:
+        ValueError: If a number is no class of IGBP.
+
+    Example:
+        >>> simplified_igbp(np.array([5, 14, 17]))
+        array([ 1,  6, 10], dtype=uint8)
+    """
+    wrong = igbp[(igbp < 1) | (igbp > len(_SIMPLIFIED))]
+    if wrong.size:
+        raise ValueError(
+            f'{wrong.flat[0]} is no class of IGBP, which are 1-{len(_SIMPLIFIED)}; mask it before'
+        )
+    return np.array(_SIMPLIFIED, np.uint8)[igbp - 1]
 
 
 class Backscatter(NamedTuple):

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from torchgeo_saco.synthesis.benchmarks.bigearthnet import BigEarthNetTree
+from torchgeo_saco.synthesis.benchmarks.dfc2020 import DFC2020Tree
 from torchgeo_saco.synthesis.benchmarks.eurosat import EuroSATTree
 from torchgeo_saco.synthesis.benchmarks.gid import GIDTree
 from torchgeo_saco.synthesis.benchmarks.oscd import OSCDTree
 from torchgeo_saco.synthesis.benchmarks.pastis import PASTISTree
+from torchgeo_saco.synthesis.benchmarks.sen12ms import SEN12MSTree
 from torchgeo_saco.synthesis.benchmarks.tree import BenchmarkTree
 from torchgeo_saco.synthesis.publication import publish
 
@@ -24,6 +26,8 @@ SMALL: dict[str, BenchmarkTree] = {
         PASTISTree(1, patches_per_fold=1, dates=(3, 5)),
         GIDTree(1, tiles=(1, 1, 1), shape=(110, 150)),
         BigEarthNetTree(1, patches=10),
+        SEN12MSTree(1, 20, patches_per_season=3),
+        DFC2020Tree(1, 20, patches=(12, 8)),
     )
 }
 
