@@ -5,6 +5,7 @@
 
 from .benchmark import BenchmarkDataModule
 from .bigearthnet import BigEarthNetBandsDataModule
+from .dfc2020 import DFC2020DataModule
 from .eurosat import EuroSATBandsDataModule
 from .gid import GIDWindowsDataModule
 from .oscd import OSCDTilesDataModule
@@ -14,6 +15,7 @@ from .seasonal import SeasonalDataModule
 __all__ = (
     'BenchmarkDataModule',
     'BigEarthNetBandsDataModule',
+    'DFC2020DataModule',
     'EuroSATBandsDataModule',
     'GIDWindowsDataModule',
     'OSCDTilesDataModule',

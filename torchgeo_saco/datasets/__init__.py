@@ -6,6 +6,7 @@
 from ..archives.layout import Location, Scene, scene_date
 from ..archives.registry import ARCHIVES, archive_folder, obtain_archive
 from .bigearthnet import BigEarthNetBands
+from .dfc2020 import DFC2020
 from .eurosat import EuroSATBands
 from .gid import GIDWindows
 from .oscd import OSCDTiles
@@ -14,6 +15,7 @@ from .seasonal import SeasonalArchive
 
 __all__ = (
     'ARCHIVES',
+    'DFC2020',
     'BigEarthNetBands',
     'EuroSATBands',
     'GIDWindows',
