@@ -5,6 +5,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from torchgeo_saco.models.change import ChangeEstimate
 from torchgeo_saco.tasks.requirements import largest_queue
 
 from .data.archives import write_archive
-from .data.layouts import write_bigearthnet_patches, write_image_folders
+from .data.layouts import write_bigearthnet_patches, write_image_folders, write_sen12ms
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 PRETRAIN = sorted((CONFIGS / 'pretrain').glob('*.yaml'))
@@ -174,12 +175,18 @@ def test_caco_on_the_sample_configuration(seasons, tmp_path):
 
 
 #: Archives of one date per location, each with the writer of a tiny tree.
-SINGLE_DATES = {'bigearthnet': write_bigearthnet_patches, 'eurosat_rgb': write_image_folders}
+SINGLE_DATES = {
+    'bigearthnet': partial(write_bigearthnet_patches, count=5),
+    'eurosat_rgb': partial(write_image_folders, count=5),
+    'sen12ms': partial(
+        write_sen12ms, names=[f'ROIs1158_spring_1_p{number}' for number in range(5)]
+    ),
+}
 
 
 @pytest.mark.parametrize('name', SINGLE_DATES)
 def test_single_dates_train_moco(name, tmp_path):
-    SINGLE_DATES[name](tmp_path / 'data', count=5)
+    SINGLE_DATES[name](tmp_path / 'data')
     fit(torchgeo, CONFIGS / f'data/{name}.yaml', CONFIGS / 'trainer.yaml',
         CONFIGS / 'pretrain/moco.yaml', root=tmp_path / 'data', folder=tmp_path)  # fmt: skip
     assert list(tmp_path.rglob('last.ckpt'))

@@ -5,14 +5,22 @@
 
 import hashlib
 import zipfile
+from functools import partial
+from pathlib import Path
 
 import pytest
+import yaml
 from torchgeo.datasets import SeasonalContrastS2
 
 from torchgeo_saco.archives import registry as archives_module
 from torchgeo_saco.archives.registry import ARCHIVES, archive_folder, obtain_archive
+from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.synthesis import benchmarks as synthesis_module
+from torchgeo_saco.synthesis.benchmarks.sen12ms import SEN12MSTree
 
 from ..data.archives import write_archive
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 def test_folder_of_the_locations(tmp_path):
@@ -56,3 +64,20 @@ def test_sample_is_generated(tmp_path, monkeypatch):
     monkeypatch.setitem(archives_module.ARCHIVES, 'sample', known)
     obtain_archive('sample', tmp_path)
     assert calls == [tmp_path]
+
+
+def test_sample_of_sen12ms_is_generated(tmp_path, monkeypatch):
+    root = tmp_path / 'sen12ms'
+    monkeypatch.setitem(
+        synthesis_module._TREES, 'sen12ms', partial(SEN12MSTree, size=20, patches_per_season=3)
+    )
+    obtain_archive('sen12ms_sample', root)
+    values = yaml.safe_load((CONFIGS / 'data/sen12ms_sample.yaml').read_text())['data']
+    arguments = values['init_args'] | {'root': root, 'batch_size': 4, 'dates': 1}
+    for sensor, channels in (('sentinel1', 2), ('sentinel2_l1c', 13)):
+        data = SeasonalDataModule(**arguments | {'sensor': sensor})
+        data.prepare_data()
+        data.setup('fit')
+        assert (data.folder, data.sensor, data.locations) == (str(root), sensor, 12)
+        assert len(data.classes) > 1
+        assert data.train_dataset[0]['image'].shape == (1, channels, 20, 20)

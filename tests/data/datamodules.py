@@ -41,6 +41,13 @@ BENCHMARKS = {
         tasks.GroupClassification,
         {'task': 'multilabel', 'loss': 'bce'},
     ),
+    'DFC2020': Benchmark(
+        datamodules.DFC2020DataModule,
+        scenes.write_dfc2020,
+        {'modalities': ['s2'], 'val_fraction': 0.2},
+        tasks.GroupClassification,
+        {},
+    ),
     'OSCD': Benchmark(
         datamodules.OSCDTilesDataModule,
         benchmark_trees.write_oscd,

@@ -44,6 +44,24 @@ def write_ssl4eo(root: Path, products=('s1', 's2c', 's2a'), locations: int = 2) 
     return root
 
 
+def write_sen12ms(
+    root: Path, names=('ROIs1158_spring_1_p30', 'ROIs1158_spring_1_p4', 'ROIs2017_winter_22_p7')
+) -> Path:
+    """Patches of both products; every band holds its position and the position of the patch."""
+    for position, name in enumerate(names):
+        season, scene, patch = name.rsplit('_', 2)
+        for product, dtype, count in (
+            ('s1', 'float32', 2),
+            ('s2', 'uint16', 13),
+            ('lc', 'uint16', 4),
+        ):
+            bands = np.arange(count)[:, None, None] * np.ones((1, 12, 12))
+            image = -10.5 - bands - position / 4 if product == 's1' else 100 * bands + position
+            path = root / season / f'{product}_{scene}' / f'{season}_{product}_{scene}_{patch}.tif'
+            write_tif(path, image.astype(dtype))
+    return root
+
+
 def write_bigearthnet_patches(root: Path, count: int = 4, labels=('Burnt areas',)) -> list[str]:
     """Patches of Sentinel-2 of version 1."""
     names = [f'S2A_MSIL2A_201706{17 + number}T113321_{number}_55' for number in range(count)]

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tiny trees in the layouts of EuroSAT and BigEarthNet, written at test time."""
+"""Tiny trees in the layouts of EuroSAT, BigEarthNet and DFC2020, written at test time."""
 
 import hashlib
 import json
@@ -134,3 +134,34 @@ def write_bigearthnet_v2(root: Path) -> Path:
 def write_table(root: Path, rows: list[dict]) -> None:
     """Table of version 2."""
     (root / BigEarthNetV2.dir_file_names['metadata']).write_text(json.dumps(rows))
+
+
+def dfc2020_path(root: Path, part: str, product: str, number: int, older: bool = False) -> Path:
+    """Path of a file of DFC2020."""
+    folder = f'{product}_{part}' if older else f'ROIs0000_{part}/{product}_0'
+    return root / folder / f'ROIs0000_{part}_{product}_0_p{number}.tif'
+
+
+def dfc2020_image(product: str, number: int, side: int = 24) -> np.ndarray:
+    """Image whose numbers tell patch, band, row and column; of a map of classes, whole columns."""
+    rows, columns = np.mgrid[:side, :side]
+    if product == 'dfc':
+        # The last five columns are of the next class.
+        return (1 + (number + (columns >= side - 5)) % 10)[None]
+    pixels = side * rows + columns
+    if product == 's1':
+        return -0.05 * number - 0.01 * pixels - 5 * np.arange(2)[:, None, None] - 1
+    return 10 * number + pixels + 1000 * np.arange(13)[:, None, None]
+
+
+def write_dfc2020(
+    root: Path, validation: int = 20, test: int = 10, older: bool = False, side: int = 24
+) -> Path:
+    """Both parts, patches numbered from 0 in each; class 1 + number % 10 is the most frequent."""
+    kinds = {'s1': 'float32', 's2': 'uint16', 'dfc': 'uint8'}
+    for part, first, count in (('validation', 0, validation), ('test', 100, test)):
+        for number in range(count):
+            for product, kind in kinds.items():
+                image = dfc2020_image(product, number + first, side)
+                write_tif(dfc2020_path(root, part, product, number, older), image.astype(kind))
+    return root

@@ -153,7 +153,7 @@ def test_what_is_passed_over_is_said(images, caplog):
     assert 'passed over, for they lie beside the folders of the classes: legend.png' in caplog.text
 
 
-@pytest.mark.parametrize('data', ['ssl4eo_s12', 'bigearthnet', 'eurosat_rgb'])
+@pytest.mark.parametrize('data', ['ssl4eo_s12', 'sen12ms', 'bigearthnet', 'eurosat_rgb'])
 def test_configurations_say_nothing_that_methods_or_the_trainer_say(data):
     own = keys(yaml.safe_load((CONFIGS / f'data/{data}.yaml').read_text()))
     for name in ['trainer', *(f'pretrain/{method}' for method in METHODS)]:

@@ -11,6 +11,7 @@ from PIL import Image
 from torchgeo.datasets import SSL4EOS12, EuroSAT
 
 from torchgeo_saco.archives.packing import pack_archive
+from torchgeo_saco.bands import SENSORS
 from torchgeo_saco.datasets import BigEarthNetBands, SeasonalArchive
 from torchgeo_saco.io.raster import BandFileError
 
@@ -20,6 +21,7 @@ from ..data.layouts import (
     write_image_folders,
     write_radar_patches,
     write_rgb,
+    write_sen12ms,
     write_ssl4eo,
 )
 from ..data.scenes import write_bigearthnet, write_eurosat_image
@@ -36,6 +38,21 @@ def test_products_of_ssl4eo(tmp_path, product, sensor):
     by_name = dict(zip(data.bands, values, strict=True))
     for number, band in enumerate(SSL4EO_BANDS[product]):
         assert by_name[band] == (-10.5 - number if product == 's1' else 100 * number + 1)
+
+
+@pytest.mark.parametrize('sensor', ['sentinel1', 'sentinel2_l1c'])
+def test_products_of_sen12ms(tmp_path, sensor):
+    write_sen12ms(tmp_path)
+    data = SeasonalArchive(tmp_path, sensor=sensor)
+    (tmp_path / 'labels.csv').write_text('location,label\nROIs1158_spring_1_p4,Water\n')
+    assert data.bands == tuple(SENSORS[sensor].bands)
+    first = -10.5 - 0.25 if sensor == 'sentinel1' else 1
+    step = -1 if sensor == 'sentinel1' else 100
+    values = data[1]['image'][0, :, 3, 4].tolist()
+    assert values == [first + step * number for number in range(len(data.bands))]
+    assert data[1]['date'].tolist() == [0]
+    labels = SeasonalArchive(tmp_path, sensor=sensor).labels
+    assert labels == {'ROIs1158_spring_1_p4': 0}
 
 
 def test_bands_of_radar_are_in_their_order(tmp_path):
@@ -153,11 +170,24 @@ def test_truncated_image(tmp_path):
         SeasonalArchive(tmp_path)[1]
 
 
-@pytest.mark.parametrize('layout', ['ssl4eo_s12', 'bigearthnet', 'eurosat', 'images'])
-def test_packed_archives_give_the_same_samples(tmp_path, layout):
+@pytest.mark.parametrize(
+    ('layout', 'sensor'),
+    [
+        ('ssl4eo_s12', None),
+        ('sen12ms', 'sentinel1'),
+        ('sen12ms', 'sentinel2_l1c'),
+        ('bigearthnet', None),
+        ('eurosat', None),
+        ('images', None),
+    ],
+)
+def test_packed_archives_give_the_same_samples(tmp_path, layout, sensor):
     tree, store = tmp_path / 'tree', tmp_path / 'store.zarr'
     if layout == 'ssl4eo_s12':
         write_ssl4eo(tree, ['s2a'])
+    elif layout == 'sen12ms':
+        write_sen12ms(tree)
+        (tree / 'labels.csv').write_text('location,label\nROIs1158_spring_1_p4,Water\n')
     elif layout == 'bigearthnet':
         write_bigearthnet_patches(tree, 2)
     elif layout == 'eurosat':
@@ -165,8 +195,8 @@ def test_packed_archives_give_the_same_samples(tmp_path, layout):
         write_eurosat_image(tree, 'Forest_2')
     else:
         write_image_folders(tree, count=2)
-    pack_archive(tree, store, progress=False)
-    first = SeasonalArchive(tree)
+    pack_archive(tree, store, sensor=sensor, progress=False)
+    first = SeasonalArchive(tree, sensor=sensor)
     second = SeasonalArchive(store, sensor=first.sensor_name)
     assert first.bands == second.bands
     assert first.locations.names == second.locations.names

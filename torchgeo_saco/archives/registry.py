@@ -5,12 +5,13 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from torchgeo.datasets import SeasonalContrastS2
 from torchgeo.datasets.utils import Path
 
-from ..synthesis import generate_sample_archive
+from ..synthesis import generate_sample_archive, generate_sample_benchmark
 from .layout import LAYOUT
 from .store import is_store
 
@@ -44,6 +45,9 @@ def _seco(version: str) -> KnownArchive:
 ARCHIVES = {
     'folder': KnownArchive('', None, f'lay your own images out as {LAYOUT}'),
     'sample': KnownArchive('seasonal', generate_sample_archive, 'it is generated'),
+    'sen12ms_sample': KnownArchive(
+        '', partial(generate_sample_benchmark, 'sen12ms'), 'it is generated'
+    ),
     'seco_100k': _seco('100k'),
     'seco_1m': _seco('1m'),
     'caco': KnownArchive('', None, 'https://zenodo.org/records/10913216 (first part of four)'),

@@ -5,6 +5,7 @@
 
 from .benchmark import BenchmarkDataModule
 from .bigearthnet import BigEarthNetBandsDataModule
+from .dfc2020 import DFC2020DataModule
 from .dynamicearthnet import DynamicEarthNetWindowsDataModule
 from .eurosat import EuroSATBandsDataModule
 from .gid import GIDWindowsDataModule
@@ -16,6 +17,7 @@ from .seasonal import SeasonalDataModule
 __all__ = (
     'BenchmarkDataModule',
     'BigEarthNetBandsDataModule',
+    'DFC2020DataModule',
     'DynamicEarthNetWindowsDataModule',
     'EuroSATBandsDataModule',
     'GIDWindowsDataModule',

@@ -4,7 +4,7 @@
 """Base class of the datamodules of downstream benchmarks."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 from weakref import ref
 
@@ -22,7 +22,7 @@ from ..datasets.features import Features, collate_features
 from ..runtime.checks import check_choice
 from ..runtime.seeding import run_seed, torch_seeded
 from ..samplers.loader import ResumableLoader, evaluation_share
-from ..samplers.order import EpochOrder
+from ..samplers.order import EpochOrder, EpochShare
 from ..synthesis import generate_sample_benchmark
 from ..transforms import Reflectance
 
@@ -99,6 +99,8 @@ class BenchmarkDataModule(NonGeoDataModule):
         self.augment = augment
         self.pin_memory = pin_memory
         self.reflectance = Reflectance(self.unit)
+        #: What makes physical numbers of the stored ones of each image of a batch.
+        self.scales: dict[str, Callable[[Tensor], Tensor]] = {'image': self.reflectance}
         self.train_dataset: Dataset[Sample] | None = None
         self.val_dataset: Dataset[Sample] | None = None
         self.test_dataset: Dataset[Sample] | None = None
@@ -171,6 +173,14 @@ class BenchmarkDataModule(NonGeoDataModule):
         """
         return self._loader(split)
 
+    def training_order(self, size: int) -> EpochShare[Any]:
+        """Order of the training images; of a data set that draws at random, with the epoch.
+
+        Args:
+            size: Number of images.
+        """
+        return EpochOrder(size)
+
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
         """Reflectance from stored numbers, and turned images in training, on the device.
 
@@ -179,17 +189,18 @@ class BenchmarkDataModule(NonGeoDataModule):
             dataloader_idx: The index of the dataloader.
 
         Returns:
-            The batch with reflectance, float32.
+            The batch with reflectance, float32; of other modalities, what :attr:`scales` says.
         """
-        if 'image' not in batch:
+        images = {key: scale(batch[key]) for key, scale in self.scales.items() if key in batch}
+        if not images:
             return batch
-        batch = {**batch, 'image': self.reflectance(batch['image'])}
+        batch = {**batch, **images}
         if self.augment and self.trainer is not None and self.trainer.training:
             # Batches counted so far; this one is counted after its transfer.
             step = self.trainer.fit_loop.total_batch_idx + 1
             with torch_seeded(run_seed(), step, self.trainer.global_rank):
-                symmetries = torch.randint(8, (len(batch['image']),))
-            for key in ('image', 'mask'):
+                symmetries = torch.randint(8, (len(next(iter(images.values()))),))
+            for key in (*images, 'mask'):
                 if key in batch:
                     batch[key] = apply_symmetry(batch[key], symmetries)
         return batch
@@ -209,7 +220,7 @@ class BenchmarkDataModule(NonGeoDataModule):
         dataset = self._valid_attribute(f'{split}_dataset')
         if split != 'train':
             return self._loader(split, **evaluation_share(len(dataset), self.batch_size))
-        order = EpochOrder(len(dataset))
+        order = self.training_order(len(dataset))
         # Of a data set smaller than a batch, the only batch is kept.
         drop_last = len(order) >= self.batch_size
         options = self._loading('train') | {'sampler': order, 'drop_last': drop_last}

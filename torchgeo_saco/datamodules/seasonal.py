@@ -45,7 +45,9 @@ class SeasonalDataModule(NonGeoDataModule):
 
     def __init__(
         self,
-        archive: Literal['folder', 'sample', 'seco_100k', 'seco_1m', 'caco'] = 'folder',
+        archive: Literal[
+            'folder', 'sample', 'sen12ms_sample', 'seco_100k', 'seco_1m', 'caco'
+        ] = 'folder',
         root: Path = 'data',
         download: bool = False,
         dates: int = 2,

@@ -6,6 +6,7 @@
 from ..archives.layout import Location, Scene, scene_date
 from ..archives.registry import ARCHIVES, archive_folder, obtain_archive
 from .bigearthnet import BigEarthNetBands
+from .dfc2020 import DFC2020
 from .dynamicearthnet import DynamicEarthNetWindows
 from .eurosat import EuroSATBands
 from .gid import GIDWindows
@@ -16,6 +17,7 @@ from .seasonal import SeasonalArchive
 
 __all__ = (
     'ARCHIVES',
+    'DFC2020',
     'BigEarthNetBands',
     'DynamicEarthNetWindows',
     'EuroSATBands',

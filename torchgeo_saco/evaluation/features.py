@@ -131,11 +131,17 @@ def fit_exact_statistics(task: Any, datamodule: Any, trained: bool) -> None:
     rank_zero_info('statistics of BatchNorm are taken from the training images')
     backbone = trained or not task.weights
     with evaluation_mode(task):
-        first = next(_images(task, datamodule))
-        for number, (encoder, projector, _) in enumerate(task.branches(first)):
+        for number, (encoder, projector, _) in enumerate(task.branches(_one(task, datamodule))):
             seen = partial(_seen, task, datamodule, number)
             fit_input_statistics(encoder, seen, backbone)
             update_bn((encoder.forward_groups(images) for images in seen()), projector)
+
+
+def _one(task: ContrastiveTask, datamodule: Any) -> Tensor:
+    """Some training images of a task, whose groups must be known."""
+    if task.bands is None:
+        raise ValueError('the groups are unknown; set bands of the task to the channel names')
+    return next(_images(task, datamodule))
 
 
 def _seen(task: ContrastiveTask, datamodule: Any, number: int) -> Iterator[Tensor]:

@@ -61,6 +61,7 @@ def read_bands(
     max_nodata: float = 0.0,
     window: tuple[int, int, int, int] | None = None,
     channels: Sequence[int] | None = None,
+    allow_nan: bool = False,
 ) -> np.ndarray:
     """Stored numbers of a GeoTIFF.
 
@@ -78,6 +79,8 @@ def read_bands(
         window: First row, first column, height and width of the part to read, or None for
             the whole. A window is not resampled.
         channels: Positions of the bands to read, from 0, or None for all.
+        allow_nan: Whether floats may be NaN, as beyond the border of a swath; nodata is NaN then,
+            too, however much there is.
 
     Returns:
         Array of shape (bands, height, width), in the type of the file.
@@ -90,7 +93,7 @@ def read_bands(
     """
     if shape is not None and window is not None:
         raise ValueError('a window is read as stored; leave out either shape or window')
-    if count == 1 and window is None and channels is None:
+    if count == 1 and window is None and channels is None and not allow_nan:
         plain = _plain_pixels(path)
         if plain is not None and (shape is None or resampling in EXACT_METHODS):
             _require_grid(path, plain.shape, shape)
@@ -110,7 +113,9 @@ def read_bands(
         )
     if shape is not None and exact:
         image = np.stack([enlarged(band, shape, resampling) for band in image])
-    return _checked_values(path, image, max_nodata)
+    if allow_nan and image.dtype.kind == 'f':
+        image = np.ma.filled(image, np.nan)
+    return _checked_values(path, image, max_nodata, allow_nan)
 
 
 def read_size(path: Path, count: int = 1) -> tuple[int, int]:
@@ -478,8 +483,10 @@ def _window(
     return Window(column, row, width, height)
 
 
-def _checked_values(path: Path, image: np.ndarray, max_nodata: float) -> np.ndarray:
-    """Values without NaN, infinity and hidden nodata."""
+def _checked_values(
+    path: Path, image: np.ndarray, max_nodata: float, allow_nan: bool = False
+) -> np.ndarray:
+    """Values without infinity and hidden nodata, and without NaN unless it is allowed."""
     if isinstance(image, np.ma.MaskedArray):
         share = float(np.ma.getmaskarray(image).mean())
         if share > max_nodata:
@@ -488,8 +495,9 @@ def _checked_values(path: Path, image: np.ndarray, max_nodata: float) -> np.ndar
                 'raise max_nodata to take such pixels as 0, or remove the folder'
             )
         image = image.filled(0)
-    if image.dtype.kind == 'f' and not np.isfinite(image).all():
-        bad = np.argwhere(~np.isfinite(image))
+    usable = image.dtype.kind != 'f' or (~np.isinf(image) if allow_nan else np.isfinite(image))
+    if not np.all(usable):
+        bad = np.argwhere(~usable)
         row, column = (int(number) for number in bad[0][-2:])
         raise InvalidValuesError(
             f'{path} holds {len(bad)} NaN or infinite values, the first at row {row}, '

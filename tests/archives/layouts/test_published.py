@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Tests of the layouts of SSL4EO-S12, BigEarthNet, EuroSAT and of RGB images."""
+"""Tests of the layouts of SSL4EO-S12, SEN12MS, BigEarthNet, EuroSAT and of RGB images."""
 
 import datetime
 import os
@@ -18,6 +18,7 @@ from ...data.layouts import (
     write_image_folders,
     write_radar_patches,
     write_rgb,
+    write_sen12ms,
     write_ssl4eo,
 )
 
@@ -35,6 +36,25 @@ def test_ssl4eo_lists_locations_and_dates(tmp_path):
         assert locations[0].days == [datetime.date(2020, 6, 4), datetime.date(2020, 8, 23)]
         assert set(locations[0].scenes[0].files) == set(known_sensor(sensor).bands)
         assert skipped == []
+
+
+def test_patches_of_sen12ms_have_one_name_in_both_products(tmp_path):
+    write_sen12ms(tmp_path)
+    (tmp_path / 'ROIs1158_spring/s2_1/ROIs1158_spring_s1_1_p5.tif').touch()
+    names = ['ROIs1158_spring_1_p30', 'ROIs1158_spring_1_p4', 'ROIs2017_winter_22_p7']
+    for sensor, product in (('sentinel1', 's1'), ('sentinel2_l1c', 's2')):
+        layout, locations, skipped = listed(tmp_path, sensor=sensor)
+        assert [location.name for location in locations] == names
+        assert locations[0].days == [UNDATED]
+        assert layout.file_bands == tuple(known_sensor(sensor).bands)
+        for location in locations:
+            path = layout.path(location.name, location.scenes[0], '')
+            assert (tmp_path / path).is_file() and f'_{product}_' in path
+        wrong = ['ROIs1158_spring/s2_1/ROIs1158_spring_s1_1_p5.tif']
+        assert skipped == (wrong if product == 's2' else [])
+    with pytest.raises(LayoutError, match='holds no patch of Sentinel-1 laid out as <season>/<s1'):
+        (tmp_path / 'empty').mkdir()
+        listed(tmp_path / 'empty', sensor='sentinel1', layout='sen12ms')
 
 
 def test_every_patch_is_a_location_of_one_date(tmp_path):

@@ -12,6 +12,7 @@ from ...data.layouts import (
     write_bigearthnet_patches,
     write_image_folders,
     write_radar_patches,
+    write_sen12ms,
     write_ssl4eo,
 )
 from ...data.scenes import write_eurosat_image
@@ -75,6 +76,24 @@ def test_products_are_chosen_by_sensor(tmp_path):
         find_layout(tmp_path, 'rgb')
 
 
+def test_both_products_of_sen12ms_lie_in_one_folder(tmp_path):
+    write_sen12ms(tmp_path / 'data')
+    for sensor in ('sentinel1', 'sentinel2_l1c'):
+        for root in (tmp_path, tmp_path / 'data'):
+            layout, found = find_layout(root, sensor)
+            assert type(layout) is LAYOUTS['sen12ms']
+            assert (layout.root, found) == (str(tmp_path / 'data'), sensor)
+    with pytest.raises(
+        ValueError, match=r'several archives: .*\(sen12ms, sentinel1\); .* or sensor'
+    ):
+        find_layout(tmp_path)
+    for path in (tmp_path / 'data').glob('*/s1_*/*'):
+        path.unlink()
+    assert find_layout(tmp_path)[1] == 'sentinel2_l1c'
+    with pytest.raises(ValueError, match='sen12ms are of sentinel1 or sentinel2_l1c, not of RGB'):
+        find_layout(tmp_path / 'data' / 'ROIs1158_spring' / 's1_1', 'rgb', 'sen12ms')
+
+
 def test_a_layout_may_be_forced(tmp_path):
     write_ssl4eo(tmp_path, ['s2a'], locations=1)
     layout, sensor = find_layout(tmp_path / 's2a', 'sentinel2_l1c', 'folders')
@@ -103,7 +122,7 @@ def test_thumbnails_beside_scenes_are_no_images_of_classes(tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'layout': 'tiles'}, "layout must be one of ssl4eo_s12, folders, .*, got 'tiles'"),
+        ({'layout': 'tiles'}, "layout must be one of ssl4eo_s12, sen12ms, .*, got 'tiles'"),
         ({'sensor': 'sentinel9'}, "unknown sensor 'sentinel9'"),
         ({'layout': 'images', 'sensor': 'gaofen2'}, 'have R, G, B, which Gaofen-2 has not; leave'),
     ],

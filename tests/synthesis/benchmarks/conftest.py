@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from torchgeo_saco.synthesis.benchmarks.bigearthnet import BigEarthNetTree
+from torchgeo_saco.synthesis.benchmarks.dfc2020 import DFC2020Tree
 from torchgeo_saco.synthesis.benchmarks.dynamicearthnet import DynamicEarthNetTree
 from torchgeo_saco.synthesis.benchmarks.eurosat import EuroSATTree
 from torchgeo_saco.synthesis.benchmarks.gid import GIDTree
 from torchgeo_saco.synthesis.benchmarks.oscd import OSCDTree
 from torchgeo_saco.synthesis.benchmarks.pastis import PASTISTree
+from torchgeo_saco.synthesis.benchmarks.sen12ms import SEN12MSTree
 from torchgeo_saco.synthesis.benchmarks.tree import BenchmarkTree
 from torchgeo_saco.synthesis.publication import publish
 
@@ -26,6 +28,8 @@ SMALL: dict[str, BenchmarkTree] = {
         GIDTree(1, tiles=(1, 1, 1), shape=(110, 150)),
         BigEarthNetTree(1, patches=10),
         DynamicEarthNetTree(1, areas=(1, 1, 1), months=('2018-03', '2018-09', '2019-03'), size=80),
+        SEN12MSTree(1, 20, patches_per_season=3),
+        DFC2020Tree(1, 20, patches=(12, 8)),
     )
 }
 

@@ -18,7 +18,7 @@ from .conftest import SMALL, digests
 
 def test_there_is_a_tree_for_each_benchmark():
     assert BENCHMARKS == (
-        'eurosat', 'oscd', 'pastis', 'gid', 'bigearthnet', 'dynamicearthnet',
+        'eurosat', 'oscd', 'pastis', 'gid', 'bigearthnet', 'dynamicearthnet', 'sen12ms', 'dfc2020',
     )  # fmt: skip
     assert tuple(SMALL) == BENCHMARKS
 
@@ -78,8 +78,10 @@ def test_public_function_publishes_the_tree_of_a_name(
 
 @pytest.mark.parametrize('name', BENCHMARKS)
 def test_trees_are_full_by_default(name: str):
-    counts = {'eurosat': 500, 'oscd': 24, 'pastis': 30, 'gid': 15, 'bigearthnet': 200}
-    counts |= {'dynamicearthnet': 14}
+    counts = {
+        'eurosat': 500, 'oscd': 24, 'pastis': 30, 'gid': 15, 'bigearthnet': 200,
+        'dynamicearthnet': 14, 'sen12ms': 240, 'dfc2020': 500,
+    }  # fmt: skip
     assert benchmarks._TREES[name]().count == counts[name]
 
 

@@ -40,6 +40,10 @@ def test_place_is_complete_and_repeatable(kind: str):
         ('open_water', 'water', 0.75, 1.0),
         ('water', 'water', 1.0, 1.0),
         ('park', 'broadleaf trees', 0.2, 0.3),
+        ('shrubland', 'broadleaf trees', 0.3, 0.55),
+        ('savanna', 'broadleaf trees', 0.1, 0.3),
+        ('wetland', 'water', 0.2, 0.5),
+        ('barren', 'bare ground', 0.85, 1.0),
     ],
 )
 def test_kind_shows_what_it_is_named_after(kind: str, cover: str, least: float, most: float):

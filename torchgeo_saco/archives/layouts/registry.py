@@ -15,11 +15,13 @@ from .band_folders import BandFolders, Previews
 from .base import Layout, Product, first_entries
 from .bigearthnet import BigEarthNetLayout
 from .image_folders import EuroSATLayout, ImageFolders
+from .sen12ms import SEN12MSLayout
 from .ssl4eo_s12 import SSL4EOS12Layout
 
 #: Layouts by the name used in configuration files, in the order in which they are tried.
 LAYOUTS: dict[str, type[Layout]] = {
     'ssl4eo_s12': SSL4EOS12Layout,
+    'sen12ms': SEN12MSLayout,
     'folders': BandFolders,
     'bigearthnet': BigEarthNetLayout,
     'eurosat': EuroSATLayout,
@@ -37,8 +39,8 @@ def find_layout(
     """Choose the layout of an archive by looking at its folder.
 
     Args:
-        root: Folder of the locations, or a folder above that of SSL4EO-S12, of BigEarthNet, of
-            EuroSAT or of images.
+        root: Folder of the locations, or a folder above that of SSL4EO-S12, of SEN12MS, of
+            BigEarthNet, of EuroSAT or of images.
         sensor: Sensor by name, or None to take it from the layout.
         layout: A key of :data:`LAYOUTS` to use whatever the folder looks like, or None.
 

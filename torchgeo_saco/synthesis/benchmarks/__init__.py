@@ -8,18 +8,29 @@ from pathlib import Path
 
 from ..publication import publish
 from .bigearthnet import BigEarthNetTree
+from .dfc2020 import DFC2020Tree
 from .dynamicearthnet import DynamicEarthNetTree
 from .eurosat import EuroSATTree
 from .gid import GIDTree
 from .oscd import OSCDTree
 from .pastis import PASTISTree
+from .sen12ms import SEN12MSTree
 from .tree import BenchmarkTree
 
 __all__ = ('BENCHMARKS', 'generate_sample_benchmark')
 
 _TREES: dict[str, type[BenchmarkTree]] = {
     tree.name: tree
-    for tree in (EuroSATTree, OSCDTree, PASTISTree, GIDTree, BigEarthNetTree, DynamicEarthNetTree)
+    for tree in (
+        EuroSATTree,
+        OSCDTree,
+        PASTISTree,
+        GIDTree,
+        BigEarthNetTree,
+        DynamicEarthNetTree,
+        SEN12MSTree,
+        DFC2020Tree,
+    )
 }
 
 #: Names of the trees.

@@ -237,6 +237,58 @@ def _park(rng: Generator, side: int) -> Landscape:
     return location
 
 
+def _shrubland(rng: Generator, side: int) -> Landscape:
+    """Low shrubs with rough grass and bare ground between."""
+    location = Landscape(side)
+    whole = everywhere(location)
+    swards, _ = cells(rng, side, 120)
+    choices = [('grass', 'rough_grass', 0.65), ('bare ground', 'soil', 0.35)]
+    location.paint_parcels(rng, whole, swards, choices)
+    location.roughen(whole, noise(rng, side, 25), 0.12)
+    shrubs = top_share(noise(rng, side, 22), rng.uniform(0.35, 0.5))
+    location.paint(rng, shrubs, 'broadleaf trees', 'broadleaf')
+    location.roughen(shrubs, grain(rng, side, 15), 0.2)
+    return location
+
+
+def _savanna(rng: Generator, side: int) -> Landscape:
+    """Rough grass with single trees."""
+    location = Landscape(side)
+    swards, _ = cells(rng, side, 200)
+    location.paint_parcels(rng, everywhere(location), swards, [('grass', 'rough_grass', 1.0)])
+    location.roughen(everywhere(location), noise(rng, side, 40), 0.08)
+    trees = top_share(grain(rng, side, 60), rng.uniform(0.12, 0.25))
+    location.paint(rng, trees, 'broadleaf trees', 'broadleaf')
+    location.roughen(trees, grain(rng, side, 25), 0.15)
+    return location
+
+
+def _wetland(rng: Generator, side: int) -> Landscape:
+    """Reeds and wet grass around pools."""
+    location = Landscape(side)
+    swards, _ = cells(rng, side, 90)
+    choices = [('grass', 'rough_grass', 0.55), ('grass', 'grass', 0.45)]
+    location.paint_parcels(rng, everywhere(location), swards, choices)
+    location.roughen(everywhere(location), noise(rng, side, 20), 0.08)
+    pools = noise(rng, side, 70) + 0.6 * noise(rng, side, 25)
+    _flood(location, rng, top_share(pools, rng.uniform(0.25, 0.45)))
+    return location
+
+
+def _barren(rng: Generator, side: int) -> Landscape:
+    """Gravel and bare soil, with a little rough grass."""
+    location = Landscape(side)
+    whole = everywhere(location)
+    grounds, _ = cells(rng, side, 150)
+    gravel = rng.uniform(0.3, 0.8)
+    choices = [('bare ground', 'gravel', gravel), ('bare ground', 'soil', 1 - gravel)]
+    location.paint_parcels(rng, whole, grounds, choices)
+    location.roughen(whole, noise(rng, side, 60) + noise(rng, side, 15), 0.1)
+    grass = top_share(noise(rng, side, 60), rng.uniform(0.02, 0.1))
+    location.paint(rng, grass, 'grass', 'rough_grass')
+    return location
+
+
 #: Kinds of scenery by name: the ten of the seasonal archive, and more.
 KINDS: dict[str, Kind] = {label: partial(landscape, label) for label in LABELS} | {
     'broadleaf_forest': partial(_stand, 0.05),
@@ -253,4 +305,8 @@ KINDS: dict[str, Kind] = {label: partial(landscape, label) for label in LABELS} 
     'water': _water,
     'open_water': _open_water,
     'park': _park,
+    'shrubland': _shrubland,
+    'savanna': _savanna,
+    'wetland': _wetland,
+    'barren': _barren,
 }

@@ -1,0 +1,231 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of the classification by one or two modalities."""
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from torchgeo_saco.models import load_encoder
+from torchgeo_saco.tasks import DualSimCLR, FusionClassification
+from torchgeo_saco.transforms import Backscatter
+
+from ..data.tasks import BANDS, Memory
+
+S1 = ('VV', 'VH')
+
+
+class Pairs(Memory):
+    """Samples of Sentinel-1 and Sentinel-2 in memory."""
+
+    def __init__(self, samples, modalities=('s2', 's1'), **arguments):
+        super().__init__(samples, **arguments)
+        bands = {'s2': BANDS, 's1': S1}
+        sensors = {'s2': 'sentinel2_l2a', 's1': 'sentinel1'}
+        self.modality_bands = {name: bands[name] for name in modalities}
+        self.modality_sensors = {name: sensors[name] for name in modalities}
+        self.scales['s1'] = Backscatter()
+
+
+def pairs(count=24, radar=True, multilabel=False):
+    """Optical images tell a first bit of the class, radar images a second one."""
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for number in range(count):
+        first, second = number % 2, number // 2 % 2 if radar else 0
+        image = torch.randint(200, 1500, (4, 16, 16), generator=generator) + 4000 * first
+        decibel = torch.randn(2, 16, 16, generator=generator) - 18 + 10 * second
+        label = torch.tensor([first, second]) if multilabel else torch.tensor(first + 2 * second)
+        samples.append({'image': image.to(torch.int16), 's1': decibel, 'label': label})
+    return samples
+
+
+CLASSES = ('neither', 'bright', 'rough', 'both')
+
+
+def small(**arguments):
+    torch.manual_seed(0)
+    return FusionClassification(**({'model': 'test_resnet', 'lr': 0.05} | arguments))
+
+
+def trainer(folder, **arguments):
+    options = {
+        'max_epochs': 20, 'accelerator': 'cpu', 'logger': False, 'enable_progress_bar': False,
+        'enable_model_summary': False, 'enable_checkpointing': False, 'num_sanity_val_steps': 0,
+        'log_every_n_steps': 1,
+    }  # fmt: skip
+    return Trainer(default_root_dir=folder, **(options | arguments))
+
+
+def tested(task, folder, samples=None, **arguments):
+    samples = pairs() if samples is None else samples
+    data = Pairs(samples, classes=CLASSES, **arguments)
+    run = trainer(folder)
+    run.fit(task, data)
+    return run.test(task, data, verbose=False)[0]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'accuracy'),
+    [
+        # Each sensor alone tells one of two bits.
+        ({'modalities': ['s2']}, 0.5),
+        ({'modalities': ['s1']}, 0.5),
+        ({}, 1.0),
+        ({'early_fusion': True}, 1.0),
+        ({'groups': None, 'texture': ['natural_color'], 'modalities': ['s2']}, 0.5),
+    ],
+    ids=['s2', 's1', 'late', 'early', 'groups'],
+)
+def test_each_modality_tells_what_it_sees(arguments, accuracy, tmp_path):
+    scores = tested(small(**arguments), tmp_path)
+    assert scores['test_OverallAccuracy'] == pytest.approx(accuracy, abs=0.1)
+    assert scores['test_AverageAccuracy'] == pytest.approx(accuracy, abs=0.1)
+
+
+def test_all_weights_are_trained_if_not_frozen(tmp_path):
+    task = small(freeze_backbone=False, lr=1e-3)
+    scores = tested(task, tmp_path)
+    assert scores['test_OverallAccuracy'] > 0.8
+    fresh = small(freeze_backbone=False)
+    fresh._bands_of(Pairs(pairs(), classes=CLASSES))
+    for encoder in task.model.encoders:
+        assert all(weight.requires_grad for weight in encoder.backbone.parameters())
+
+
+def test_several_labels_are_scored_by_micro_and_macro_f1(tmp_path):
+    task = small(task='multilabel', loss='bce')
+    data = Pairs(pairs(multilabel=True), classes=('bright', 'rough'))
+    run = trainer(tmp_path)
+    run.fit(task, data)
+    (scores,) = run.test(task, data, verbose=False)
+    assert scores['test_OverallF1Score'] > 0.9
+    assert scores['test_AverageF1Score'] > 0.9
+
+
+def test_a_modality_that_is_missing_counts_as_its_mean(tmp_path):
+    task = small(modality_dropout=0.5).eval()
+    tested(task, tmp_path)
+    data = Pairs(pairs(), classes=CLASSES)
+    data.setup('test')
+    batch = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
+    task.eval()
+    both = task.features(batch)
+    for number, name in enumerate(('image', 's1')):
+        alone = {key: value for key, value in batch.items() if key != name}
+        features = task.features(alone)
+        assert features[number].isnan().all()
+        assert torch.equal(features[1 - number], both[1 - number])
+        # Its mean over the training images makes the same scores.
+        mean = task.model.norms[number].running_mean.expand_as(both[number])
+        parts = [mean if i == number else both[i] for i in range(2)]
+        torch.testing.assert_close(
+            task.model.scores(features, alone),
+            task.model.scores(parts, batch),
+            atol=1e-4,
+            rtol=1e-4,
+        )
+        prediction = task.predict_step(alone, 0)
+        assert prediction['modalities'].tolist() == [[i != number for i in range(2)]] * len(
+            alone['label']
+        )
+        # What is left tells its bit.
+        bit = 1 - number
+        right = (prediction['prediction'] >> bit) % 2 == (batch['label'] >> bit) % 2
+        assert right.float().mean() == 1
+        embedding = task.embed(alone)
+        width = task.model.widths['s2']
+        assert embedding[:, width * number : width * (number + 1)].eq(0).all()
+    with pytest.raises(ValueError, match='the batch has no image of s2 or s1, but label'):
+        task({'label': batch['label']})
+    task.train()
+    with pytest.raises(ValueError, match=r'training needs images of s2, s1, got s2; leave'):
+        task.training_step({'image': batch['image'], 'label': batch['label']}, 0)
+
+
+def test_weights_of_both_encoders_come_from_one_checkpoint(tmp_path):
+    torch.manual_seed(3)
+    dual = DualSimCLR(
+        'test_resnet', list(BANDS), bands=list(BANDS), sensor='sentinel2_l2a', second_bands=list(S1)
+    )
+    run = trainer(tmp_path)
+    run.strategy.connect(dual)
+    path = str(tmp_path / 'dual.ckpt')
+    run.save_checkpoint(path, weights_only=True)
+    task = small(model=None, weights=path, num_classes=4, labels=CLASSES)
+    task._bands_of(Pairs(pairs(), classes=CLASSES))
+    task.configure_bands(*task._joined_bands())
+    for encoder, backbone in zip(
+        task.model.encoders, (dual.model, dual.second_backbone), strict=True
+    ):
+        for name, value in backbone.state_dict().items():
+            assert torch.equal(encoder.backbone.state_dict()[name], value)
+    # A checkpoint of one sensor serves this one alone.
+    assert load_encoder(S1, 'sentinel1', weights=path).config.input_bands == list(S1)
+
+
+@pytest.mark.parametrize('arguments', [{}, {'modalities': ['s1']}, {'early_fusion': True}])
+def test_a_checkpoint_makes_the_task_again(arguments, tmp_path):
+    task = small(**arguments)
+    data = Pairs(pairs(), classes=CLASSES)
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(task, data)
+    path = tmp_path / 'last.ckpt'
+    run.save_checkpoint(path)
+    again = FusionClassification.load_from_checkpoint(path, weights_only=True).eval()
+    data.setup('test')
+    batch = data.on_after_batch_transfer(data.collate_fn(pairs(4)), 0)
+    torch.testing.assert_close(again(batch), task.eval()(batch))
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'modalities': []}, 'modalities are one or two of s2 and s1'),
+        ({'modalities': ['s1', 's1']}, 'modalities are one or two of s2 and s1'),
+        ({'modalities': ['s1'], 'early_fusion': True}, 'early_fusion joins two modalities'),
+        ({'modality_dropout': 1.0}, 'modality_dropout is a probability below 1'),
+        ({'modality_dropout': 0.5, 'norm': False}, 'set norm to true'),
+        ({'task': 'multilabel'}, "goes with loss 'bce' alone"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        small(**arguments)
+
+
+def test_data_of_one_modality_are_refused_where_two_are_asked_for(tmp_path):
+    data = Pairs(pairs(), modalities=['s2'], classes=CLASSES)
+    with pytest.raises(ValueError, match='the data have no modality s1, but s2; set modalities of'):
+        trainer(tmp_path).fit(small(), data)
+
+
+def test_images_on_two_grids_are_refused_by_early_fusion(tmp_path):
+    samples = pairs()
+    for sample in samples:
+        sample['s1'] = sample['s1'][..., :8]
+    data = Pairs(samples, classes=CLASSES)
+    with pytest.raises(ValueError, match='early fusion needs images of s2 and s1 on one grid'):
+        trainer(tmp_path).fit(small(early_fusion=True), data)
+
+
+def test_modality_dropout_leaves_one_of_two_out():
+    task = small(modality_dropout=0.9, num_classes=4)
+    task._bands_of(Pairs(pairs(), classes=CLASSES))
+    task.configure_bands(*task._joined_bands())
+    model = task.model.train()
+    width = model.widths['s2']
+    seen = []
+    model.linear.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    features = [torch.randn(200, width) for _ in range(2)]
+    model.scores(features, {})
+    gone = np.array(
+        [seen[0][:, :width].eq(0).all(1).numpy(), seen[0][:, width:].eq(0).all(1).numpy()]
+    )
+    assert not gone.all(0).any()
+    assert 0.8 < gone.any(0).mean() < 0.97
+    assert 0.3 < gone[0].sum() / gone.sum() < 0.7
+    model.eval().scores(features, {})
+    assert not seen[1].eq(0).all(1).any()
