@@ -17,15 +17,32 @@ from torchgeo.main import main as torchgeo
 from torchgeo_saco import cli, tasks
 from torchgeo_saco.io.checkpoint import part
 from torchgeo_saco.models.change import ChangeEstimate
+from torchgeo_saco.synthesis.benchmarks.sen12ms import SEN12MSTree
+from torchgeo_saco.synthesis.publication import publish
 from torchgeo_saco.tasks.requirements import largest_queue
 
 from .data.archives import write_archive
 from .data.layouts import write_bigearthnet_patches, write_image_folders, write_sen12ms
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-PRETRAIN = sorted((CONFIGS / 'pretrain').glob('*.yaml'))
+
+# Methods and data of two sensors are in a test of their own.
+PAIRED = 'torchgeo_saco.datamodules.PairedDataModule'
+PRETRAIN, DUAL = (
+    [
+        path
+        for path in sorted((CONFIGS / 'pretrain').glob('*.yaml'))
+        if (yaml.safe_load(path.read_text())['data']['class_path'] == PAIRED) == paired
+    ]
+    for paired in (False, True)
+)
 # The others are of downstream benchmarks.
-DATA = [path for path in sorted((CONFIGS / 'data').glob('*.yaml')) if '_sample' not in path.stem]
+DATA = [
+    path
+    for path in sorted((CONFIGS / 'data').glob('*.yaml'))
+    if '_sample' not in path.stem and not path.stem.endswith('_paired')
+]
+PAIRS = sorted((CONFIGS / 'data').glob('*_paired.yaml'))
 
 # Small enough for a test; everything else is what the files say.
 SMALL = [
@@ -108,7 +125,8 @@ def configuration(capsys, *configs):
 
 @pytest.mark.parametrize(
     ('method', 'data'),
-    [(method, DATA[number % len(DATA)]) for number, method in enumerate(PRETRAIN)],
+    [(method, DATA[number % len(DATA)]) for number, method in enumerate(PRETRAIN)]
+    + [(method, PAIRS[number % len(PAIRS)]) for number, method in enumerate(DUAL)],
     ids=lambda path: path.stem,
 )
 def test_fragments_merge_in_any_order(method, data, capsys):
@@ -121,7 +139,7 @@ def test_fragments_merge_in_any_order(method, data, capsys):
             assert given['data']['init_args'][name] == value
 
 
-@pytest.mark.parametrize('config', PRETRAIN, ids=lambda path: path.stem)
+@pytest.mark.parametrize('config', PRETRAIN + DUAL, ids=lambda path: path.stem)
 def test_methods_hold_differences_from_defaults_alone(config):
     given = yaml.safe_load(config.read_text())['model']
     task = getattr(tasks, given['class_path'].rsplit('.', 1)[1])
@@ -129,6 +147,27 @@ def test_methods_hold_differences_from_defaults_alone(config):
     for name, value in given.get('init_args', {}).items():
         # The preset holds for other methods, too.
         assert defaults[name] != value or config.stem == 'small', name
+
+
+@pytest.fixture(scope='module')
+def patches(tmp_path_factory):
+    """Small sample of SEN12MS."""
+    return publish(SEN12MSTree(0, 32, 5).tree(), tmp_path_factory.mktemp('sen12ms') / 'x', 1, False)
+
+
+@pytest.mark.parametrize('config', DUAL, ids=lambda path: path.stem)
+@pytest.mark.parametrize('data', ['sen12ms_paired', 'sen12ms_sample_paired'])
+def test_methods_of_two_sensors(config, data, patches, tmp_path):
+    if data == 'sen12ms_paired' and config != DUAL[0]:
+        pytest.skip('a method at each scale is enough')
+    fit(torchgeo, CONFIGS / 'trainer.yaml', config, CONFIGS / f'data/{data}.yaml', root=patches,
+        folder=tmp_path, more=['--data.init_args.download=false',
+                               '--data.init_args.archive=folder'])  # fmt: skip
+    (last,) = tmp_path.rglob('last.ckpt')
+    content = torch.load(last, weights_only=True)
+    assert content['hyper_parameters']['second_bands'] == ['VV', 'VH']
+    # The first archive, Sentinel-2, is what stock tasks load.
+    assert len(content['hyper_parameters']['bands']) == 13
 
 
 @pytest.mark.parametrize(

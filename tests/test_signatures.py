@@ -12,7 +12,12 @@ from torchgeo.main import main as torchgeo
 
 from torchgeo_saco import datamodules, tasks
 
-BASES = (tasks.ContrastiveTask, tasks.DownstreamTask, datamodules.BenchmarkDataModule)
+BASES = (
+    tasks.ContrastiveTask,
+    tasks.DownstreamTask,
+    tasks.DualTask,
+    datamodules.BenchmarkDataModule,
+)
 CLASSES = [
     getattr(module, name)
     for module in (tasks, datamodules)

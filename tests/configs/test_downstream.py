@@ -12,6 +12,7 @@ from torchgeo.main import main as torchgeo
 
 from torchgeo_saco.evaluation import plan_runs, read_settings
 from torchgeo_saco.synthesis.benchmarks.bigearthnet import BigEarthNetTree
+from torchgeo_saco.synthesis.benchmarks.dfc2020 import DFC2020Tree
 from torchgeo_saco.synthesis.benchmarks.dynamicearthnet import DynamicEarthNetTree
 from torchgeo_saco.synthesis.benchmarks.eurosat import EuroSATTree
 from torchgeo_saco.synthesis.benchmarks.gid import GIDTree
@@ -27,6 +28,7 @@ TREES = {
     'oscd': OSCDTree(0, 2, 1, (100, 110)),
     'pastis': PASTISTree(0, 1, (2, 3)),
     'gid': GIDTree(0, (2, 1, 1), (260, 270)),
+    'dfc2020': DFC2020Tree(0, 32, (24, 8)),
     'dynamicearthnet': DynamicEarthNetTree(0, (1, 1, 1), ('2018-04', '2018-07'), 96),
 }
 SAMPLE = {'gid15': 'gid', 'gid5': 'gid'}
@@ -60,11 +62,16 @@ def test_runs_on_its_sample(row, small_sample, tmp_path):
     }.get(name, [])
     if name in ('oscd', 'pastis', 'gid', 'dynamicearthnet'):
         more = [*more, '--model.init_args.decoder_widths=[16,8,8,8,8]']
+    if name != 'dfc2020':
+        more = [
+            *more,
+            '--model.init_args.groups=[natural_color]',
+            '--model.init_args.texture=false',
+        ]
     given = [
         f'--config={row}', f'--config={CONFIGS / "data" / f"{name}_sample.yaml"}',
         '--data.init_args.download=false', f'--data.init_args.root={small_sample(name)}',
         '--data.init_args.batch_size=2', '--model.init_args.model=test_resnet',
-        '--model.init_args.groups=[natural_color]', '--model.init_args.texture=false',
         f'--trainer.logger.init_args.save_dir={tmp_path}', '--trainer.max_epochs=1',
         '--trainer.limit_train_batches=2', '--trainer.limit_val_batches=1',
         '--trainer.accelerator=cpu', '--trainer.num_sanity_val_steps=0',

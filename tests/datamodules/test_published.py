@@ -24,7 +24,11 @@ from ..data.layouts import (
 from ..data.pretraining import small
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-METHODS = sorted(path.stem for path in (CONFIGS / 'pretrain').glob('*.yaml'))
+METHODS = sorted(
+    path.stem
+    for path in (CONFIGS / 'pretrain').glob('*.yaml')
+    if 'PairedDataModule' not in path.read_text()
+)
 
 
 def module(root, **arguments):

@@ -12,7 +12,7 @@ from torchgeo_saco.models import load_encoder
 from torchgeo_saco.tasks import DualSimCLR, FusionClassification
 from torchgeo_saco.transforms import Backscatter
 
-from ..data.tasks import BANDS, Memory
+from ..data.tasks import BANDS, Memory, Samples
 
 S1 = ('VV', 'VH')
 
@@ -20,21 +20,26 @@ S1 = ('VV', 'VH')
 class Pairs(Memory):
     """Samples of Sentinel-1 and Sentinel-2 in memory."""
 
-    def __init__(self, samples, modalities=('s2', 's1'), **arguments):
+    def __init__(self, samples, modalities=('s2', 's1'), multilabel=False, **arguments):
         super().__init__(samples, **arguments)
+        self.kind = {'multilabel': multilabel}
         bands = {'s2': BANDS, 's1': S1}
         sensors = {'s2': 'sentinel2_l2a', 's1': 'sentinel1'}
         self.modality_bands = {name: bands[name] for name in modalities}
         self.modality_sensors = {name: sensors[name] for name in modalities}
         self.scales['s1'] = Backscatter()
 
+    def make_dataset(self, split):
+        # Images to test on are others, so that nothing is learned by heart.
+        return Samples(self.samples if split == 'train' else pairs(seed=1, **self.kind))
 
-def pairs(count=24, radar=True, multilabel=False):
+
+def pairs(count=24, multilabel=False, seed=0):
     """Optical images tell a first bit of the class, radar images a second one."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     samples = []
     for number in range(count):
-        first, second = number % 2, number // 2 % 2 if radar else 0
+        first, second = number % 2, number // 2 % 2
         image = torch.randint(200, 1500, (4, 16, 16), generator=generator) + 4000 * first
         decibel = torch.randn(2, 16, 16, generator=generator) - 18 + 10 * second
         label = torch.tensor([first, second]) if multilabel else torch.tensor(first + 2 * second)
@@ -59,7 +64,7 @@ def trainer(folder, **arguments):
     return Trainer(default_root_dir=folder, **(options | arguments))
 
 
-def tested(task, folder, samples=None, **arguments):
+def scores_of(task, folder, samples=None, **arguments):
     samples = pairs() if samples is None else samples
     data = Pairs(samples, classes=CLASSES, **arguments)
     run = trainer(folder)
@@ -80,14 +85,14 @@ def tested(task, folder, samples=None, **arguments):
     ids=['s2', 's1', 'late', 'early', 'groups'],
 )
 def test_each_modality_tells_what_it_sees(arguments, accuracy, tmp_path):
-    scores = tested(small(**arguments), tmp_path)
-    assert scores['test_OverallAccuracy'] == pytest.approx(accuracy, abs=0.1)
-    assert scores['test_AverageAccuracy'] == pytest.approx(accuracy, abs=0.1)
+    scores = scores_of(small(**arguments), tmp_path)
+    assert scores['test_OverallAccuracy'] == pytest.approx(accuracy, abs=0.2)
+    assert scores['test_AverageAccuracy'] == pytest.approx(accuracy, abs=0.2)
 
 
 def test_all_weights_are_trained_if_not_frozen(tmp_path):
     task = small(freeze_backbone=False, lr=1e-3)
-    scores = tested(task, tmp_path)
+    scores = scores_of(task, tmp_path)
     assert scores['test_OverallAccuracy'] > 0.8
     fresh = small(freeze_backbone=False)
     fresh._bands_of(Pairs(pairs(), classes=CLASSES))
@@ -97,7 +102,7 @@ def test_all_weights_are_trained_if_not_frozen(tmp_path):
 
 def test_several_labels_are_scored_by_micro_and_macro_f1(tmp_path):
     task = small(task='multilabel', loss='bce')
-    data = Pairs(pairs(multilabel=True), classes=('bright', 'rough'))
+    data = Pairs(pairs(multilabel=True), multilabel=True, classes=('bright', 'rough'))
     run = trainer(tmp_path)
     run.fit(task, data)
     (scores,) = run.test(task, data, verbose=False)
@@ -107,7 +112,7 @@ def test_several_labels_are_scored_by_micro_and_macro_f1(tmp_path):
 
 def test_a_modality_that_is_missing_counts_as_its_mean(tmp_path):
     task = small(modality_dropout=0.5).eval()
-    tested(task, tmp_path)
+    scores_of(task, tmp_path)
     data = Pairs(pairs(), classes=CLASSES)
     data.setup('test')
     batch = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)

@@ -19,6 +19,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from ..losses import l2_normalize
 from ..plots import plot_embeddings
 from ..runtime.modes import evaluation_mode
+from ..tasks import ContrastiveTask
 from .figures import after_epochs, save_figure
 
 
@@ -163,7 +164,8 @@ def _embeddings(
         pl_module.train(train)
         for batch in loader:
             batch = trainer.strategy.batch_to_device(batch)
-            image = batch['image'].flatten(0, -4)
+            dates = pl_module.images(batch) if isinstance(pl_module, ContrastiveTask) else None
+            image = (batch['image'] if dates is None else dates).flatten(0, -4)
             embedding = pl_module(image)
             features.append(embedding[-1] if isinstance(embedding, tuple) else embedding)
             labels.append(batch['label'].repeat_interleave(len(image) // len(batch['label'])))

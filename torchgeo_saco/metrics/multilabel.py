@@ -23,7 +23,8 @@ def multilabel_scores(scores: Tensor, target: Tensor) -> dict[str, Tensor]:
         ``OverallAveragePrecision`` (micro mAP) of all N x L pairs in one ranking, NaN without
         any label; ``AveragePrecision``, (L), NaN for a class that no image has;
         ``AverageAveragePrecision`` (macro mAP), the mean of those that are numbers; and
-        ``OverallF1Score`` (micro) at probability 0.5, 0 if nothing is true or predicted.
+        ``OverallF1Score`` (micro) and ``AverageF1Score`` (macro) at probability 0.5, 0 where
+        nothing is true or predicted.
 
     Raises:
         ValueError: If shapes differ, *scores* are no probabilities, or *target* is not 0 or 1.
@@ -43,12 +44,15 @@ def multilabel_scores(scores: Tensor, target: Tensor) -> dict[str, Tensor]:
             for column, target in zip(scores.T, target.T, strict=True)
         ]
     )
+    micro, macro = (
+        multilabel_f1_score(scores, target, scores.shape[1], average=of, validate_args=False)
+        for of in ('micro', 'macro')
+    )
     return {
         'OverallAveragePrecision': _average_precision(scores.flatten(), target.flatten()),
         'AverageAveragePrecision': by_class.nanmean(),
-        'OverallF1Score': multilabel_f1_score(
-            scores, target, scores.shape[1], average='micro', validate_args=False
-        ),
+        'OverallF1Score': micro,
+        'AverageF1Score': macro,
         'AveragePrecision': by_class,
     }
 
