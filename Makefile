@@ -1,5 +1,6 @@
 # make fit    pre-train on the sample archive
 # make report compare encoders on the five sample benchmarks, over three seeds
+# make fractions  pre-train on two sensors, and compare what shares of the labels are worth
 # make compare  pre-train every method alike on the sample, over five seeds, and compare them
 # make test   run the tests but the slow ones, with coverage
 # make test-all  run all tests, with coverage
@@ -11,10 +12,12 @@ BIN := $(VENV)/bin
 PYTHON := $(shell for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: fit report compare test test-all lint python
+.PHONY: fit report compare fractions test test-all lint python
 
 # Encoders of the report, as <method>-<seed>; those that are there are not trained again.
 ENCODERS := $(foreach method,moco sa_moco saco,$(foreach seed,0 1 2,logs/report/encoders/$(method)-$(seed).ckpt))
+
+PAIRED := $(foreach method,dual_simclr sa_dual,$(foreach seed,0 1 2,logs/fractions/encoders/$(method)-$(seed).ckpt))
 
 fit: $(VENV)/.installed
 	$(BIN)/torchgeo fit --config configs/saco.yaml $(ARGS)
@@ -24,6 +27,17 @@ report: $(ENCODERS)
 
 compare: $(VENV)/.installed
 	$(BIN)/torchgeo-saco evaluate --config configs/compare.yaml $(ARGS)
+
+fractions: $(PAIRED)
+	$(BIN)/torchgeo-saco evaluate --config configs/fractions.yaml $(ARGS)
+
+logs/fractions/encoders/%.ckpt: | $(VENV)/.installed
+	rm -rf logs/fractions/runs/$*
+	$(BIN)/torchgeo fit --config configs/fractions/dual_simclr.yaml \
+		--config configs/fractions/$(word 1,$(subst -, ,$*)).yaml --seed_everything $(word 2,$(subst -, ,$*)) \
+		--trainer.logger.init_args.save_dir logs/fractions/runs --trainer.logger.init_args.name $* \
+		--trainer.logger.init_args.version fit
+	mkdir -p $(@D) && mv logs/fractions/runs/$*/fit/checkpoints/last.ckpt $@
 
 logs/report/encoders/%.ckpt: | $(VENV)/.installed
 	rm -rf logs/report/runs/$*
