@@ -16,15 +16,20 @@ from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from torchgeo_saco.callbacks import ChangeFigures, ContrastiveFigures, KNNProbe, RunReport
-from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.datamodules import PairedDataModule, SeasonalDataModule
 from torchgeo_saco.models.momentum import KeyQueue, key_copy
 from torchgeo_saco.runtime.distributed import all_gather, local_mask, shuffle_ranks, unshuffle_ranks
-from torchgeo_saco.tasks import CACo, CACoSimCLR, MoCo, SACo, SeCo
+from torchgeo_saco.tasks import MMA, CACo, CACoSimCLR, DualSimCLR, DualTask, MoCo, SACo, SeCo
 
 from .resumed import YEARS, digest, trained
 
 BANDS = ('B02', 'B03', 'B04', 'B08')
 GROUPS = {'natural_color': ['B04', 'B03', 'B02'], 'infrared': ['B08', 'B04', 'B03']}
+
+TWO_SENSORS = {
+    'input_bands': None, 'groups': GROUPS, 'second_input_bands': None, 'second_bands': ('VV', 'VH'),
+    'temperature': 0.5,
+}  # fmt: skip
 
 #: Methods with their arguments, and the items they train on.
 METHODS = {
@@ -35,6 +40,8 @@ METHODS = {
     'TeCo': (CACo, {'change_aware': False}, YEARS),
     'CACoSimCLR': (CACoSimCLR, {'groups': GROUPS}, YEARS),
     'SACo': (SACo, {'groups': GROUPS, 'texture': ['infrared']}, {'item': 'location', 'dates': 2}),
+    'DualSimCLR': (DualSimCLR, TWO_SENSORS, {'item': 'location', 'dates': 1}),
+    'MMA': (MMA, TWO_SENSORS, {'item': 'location', 'dates': 1}),
 }
 
 #: Batch of one process where there are two.
@@ -64,13 +71,18 @@ class PlainNet(nn.Module):
         """Initialize a new PlainNet instance."""
         super().__init__()
         self.num_features = width
+        self.feature_info = [{'num_chs': width, 'reduction': 4}]
         self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 2), nn.Tanh(), nn.Conv2d(8, width, 3, 2), nn.Tanh(), nn.Flatten(2)
+            nn.Conv2d(3, 8, 3, 2), nn.Tanh(), nn.Conv2d(8, width, 3, 2), nn.Tanh()
         )
 
     def forward(self, image):
         """Features, (B, D)."""
-        return self.layers(image.double()).mean(-1)
+        return self.layers(image.double()).mean((-2, -1))
+
+    def forward_intermediates(self, image, **options):
+        """The only map of features, (B, D, h, w)."""
+        return [self.layers(image.double())]
 
 
 class Memory(Callback):
@@ -105,6 +117,9 @@ def still_task(name: str):
     task.inputs.standardize = nn.Identity()
     if task.has_key_encoder:
         task.model_momentum = key_copy(task.model)
+    if isinstance(task, DualTask):
+        task.second_backbone = PlainNet(int(task.second_backbone.num_features))
+        task.second_inputs.standardize = nn.Identity()
     return task.double()
 
 
@@ -118,7 +133,10 @@ def fit(task, root, folder, batch_size, items, epochs=3, callbacks=(), **options
         enable_model_summary=False, default_root_dir=folder, callbacks=[memory, *callbacks],
         **options,
     )  # fmt: skip
-    data = SeasonalDataModule(root=root, batch_size=batch_size, val_fraction=0.25, **items)
+    kind, second = SeasonalDataModule, {}
+    if isinstance(task, DualTask):
+        kind, second = PairedDataModule, {'second_root': radar_root(root)}
+    data = kind(root=root, batch_size=batch_size, val_fraction=0.25, **items, **second)
     trainer.fit(task, data)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {
@@ -128,6 +146,11 @@ def fit(task, root, folder, batch_size, items, epochs=3, callbacks=(), **options
         'metrics': metrics,
         'state': {name: value.clone() for name, value in task.state_dict().items()},
     }
+
+
+def radar_root(root) -> Path:
+    """Folder of the Sentinel-1 images of the locations of an archive."""
+    return Path(f'{root}_s1')
 
 
 def methods(root, folder, batch_size):
