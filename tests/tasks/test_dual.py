@@ -14,9 +14,12 @@ from torchgeo.tasks import Classification
 
 from torchgeo_saco import tasks
 from torchgeo_saco.datamodules import PairedDataModule, SeasonalDataModule
+from torchgeo_saco.embeddings import read_embeddings
+from torchgeo_saco.embeddings.command import embed
+from torchgeo_saco.embeddings.table import vectors
 from torchgeo_saco.evaluation.features import fit_exact_statistics
-from torchgeo_saco.io.checkpoint import read_checkpoint
-from torchgeo_saco.models import load_encoder
+from torchgeo_saco.io.checkpoint import CheckpointError, read_checkpoint
+from torchgeo_saco.models import export_encoder, load_encoder
 from torchgeo_saco.synthesis import generate_sample_archive
 from torchgeo_saco.tasks import MMA, DualSimCLR
 
@@ -181,14 +184,62 @@ def test_training_moves_both_encoders_and_either_is_loaded(name, arguments, root
     assert same(again.state_dict(), task.state_dict())
 
 
-def test_a_stock_task_takes_the_first_encoder(roots, tmp_path):
+@pytest.fixture(scope='module')
+def trained(roots, tmp_path_factory):
+    """A task after a step, and its checkpoint."""
+    folder = tmp_path_factory.mktemp('trained')
     task = small(DualSimCLR, bands=None, second_bands=None)
-    run = trainer(tmp_path, limit_train_batches=1)
+    run = trainer(folder, limit_train_batches=1)
     run.fit(task, data(roots))
-    path = tmp_path / 'last.ckpt'
-    run.save_checkpoint(path)
-    stock = Classification(model='test_resnet', weights=str(path), in_channels=4, num_classes=2)
-    assert torch.equal(stock.model.conv1[0].weight, task.model.conv1[0].weight)
+    run.save_checkpoint(folder / 'last.ckpt')
+    return task.eval(), str(folder / 'last.ckpt')
+
+
+def test_a_stock_task_takes_the_first_encoder_and_an_exported_one(trained, tmp_path):
+    task, path = trained
+    exported = str(tmp_path / 'radar.ckpt')
+    export_encoder(path, 'sentinel1', exported)
+    for weights, channels, backbone in ((path, 4, task.model), (exported, 2, task.second_backbone)):
+        stock = Classification(
+            model='test_resnet', weights=weights, in_channels=channels, num_classes=2
+        )
+        assert torch.equal(stock.model.conv1[0].weight, backbone.conv1[0].weight)
+        assert torch.equal(stock.model.bn1.running_mean, backbone.bn1.running_mean)
+
+
+@pytest.mark.parametrize('sensor', ['sentinel2_l1c', 'sentinel1'])
+def test_an_exported_encoder_is_that_of_the_sensor(trained, sensor, tmp_path):
+    task, path = trained
+    exported = str(tmp_path / 'one.ckpt')
+    export_encoder(path, sensor, exported)
+    bands, encoder = (S2, task.encoder) if sensor != 'sentinel1' else (S1, task.second_encoder)
+    view = torch.rand(2, len(bands), 16, 16)
+    loaded = load_encoder(bands, sensor, weights=exported)
+    torch.testing.assert_close(loaded.encoder.eval()(view), encoder(view))
+    assert not [name for name in read_checkpoint(exported)['hyper_parameters'] if 'second' in name]
+    with pytest.raises(CheckpointError, match='is of one sensor; give it to tasks as it is'):
+        export_encoder(exported, sensor, tmp_path / 'again.ckpt')
+    with pytest.raises(CheckpointError, match='of sentinel2_l1c and sentinel1, none of rgb'):
+        export_encoder(path, 'rgb', tmp_path / 'again.ckpt')
+    assert not (tmp_path / 'again.ckpt').exists()
+
+
+@pytest.mark.parametrize('number', [0, 1])
+def test_the_command_embeds_images_of_either_sensor(trained, number, roots, tmp_path):
+    task, path = trained
+    sensor = ('sentinel2_l1c', 'sentinel1')[number]
+    output = tmp_path / 'embeddings.parquet'
+    embed(path, str(roots[number]), str(output), sensor=sensor, dtype='float32', progress=False)
+    table = read_embeddings(output)
+    archive = SeasonalDataModule(root=roots[number], sensor=sensor, batch_size=2, dates=1)
+    archive.setup('predict')
+    image = archive.reflectance(archive.predict_dataset[3]['image'])
+    encoder = (task.encoder, task.second_encoder)[number]
+    with torch.no_grad():
+        wanted = encoder(task.views.original(image))[0]
+    torch.testing.assert_close(torch.from_numpy(vectors(table)[3]), wanted, atol=1e-4, rtol=1e-3)
+    # It says which it used.
+    assert table.attrs['provenance']['sensor'] == sensor
 
 
 @pytest.mark.parametrize('name', DUAL_METHODS)

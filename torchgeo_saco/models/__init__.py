@@ -5,6 +5,7 @@
 
 from .decoder import LinearDecoder, UNetDecoder
 from .encoder import Encoder, Fusion, GroupFusion, fit_input_statistics
+from .export import export_encoder
 from .features import group_features, group_maps
 from .inputs import BandInputs, GroupInputs, encoder_inputs, matching_inputs
 from .load import EncoderConfig, LoadedEncoder, load_encoder
@@ -25,6 +26,7 @@ __all__ = (
     'Weights',
     'create_backbone',
     'encoder_inputs',
+    'export_encoder',
     'fit_input_statistics',
     'group_features',
     'group_maps',

@@ -21,8 +21,8 @@ from .weights import Weights, create_backbone, known_weights, load_exactly
 
 Groups = Sequence[str] | Mapping[str, Sequence[str]]
 
-# Beginning of the names of what belongs to the second encoder of a checkpoint of two modalities.
-_SECOND = 'second_'
+#: Beginning of the names of what belongs to the second encoder of a checkpoint of two modalities.
+SECOND = 'second_'
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,9 @@ def load_encoder(
     if isinstance(weights, str) and os.path.isfile(weights):
         content = read_checkpoint(weights)
         trained, prefix = _trained_config(content), ''
-        second = _trained_config(content, _SECOND)
+        second = _trained_config(content, SECOND)
         if trained is not None and second is not None and _share_bands(second.sensor, sensor):
-            trained, prefix = second, _SECOND
+            trained, prefix = second, SECOND
         if trained is not None:
             if model not in (None, trained.model):
                 raise ValueError(
