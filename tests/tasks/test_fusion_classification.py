@@ -179,6 +179,8 @@ def test_a_checkpoint_makes_the_task_again(arguments, tmp_path):
     run.fit(task, data)
     path = tmp_path / 'last.ckpt'
     run.save_checkpoint(path)
+    state = torch.load(path, weights_only=True)['state_dict']
+    assert {key.split('.')[0] for key in state} <= {'model', 'statistics_fitted'}
     again = FusionClassification.load_from_checkpoint(path, weights_only=True).eval()
     data.setup('test')
     batch = data.on_after_batch_transfer(data.collate_fn(pairs(4)), 0)

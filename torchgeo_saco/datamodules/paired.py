@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import modality_name
@@ -105,6 +106,10 @@ class PairedDataModule(SeasonalDataModule):
             return
         self.reflectance = self._chosen(whole.reflectance(self.given))
         self.second_reflectance = self._chosen(whole.second.reflectance(self.second_given))
+        rank_zero_info(
+            f'{whole.second.root}: {whole.second.sensor.name}, {len(whole.second.bands)} bands '
+            f'({", ".join(whole.second.bands)}), paired with {len(whole.locations)} locations'
+        )
         parts = {modality_name(whole.sensor_name): whole, whole.modality: whole.second}
         self.modality_bands = {name: part.bands for name, part in parts.items()}
         self.modality_sensors = {name: part.sensor_name for name, part in parts.items()}

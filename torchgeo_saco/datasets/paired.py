@@ -83,6 +83,11 @@ class PairedArchive(SeasonalArchive):
             raise ValueError(f'max_days must be at least 0, got {max_days}')
         self._pair_locations(max_days)
 
+    @property
+    def worker_context(self) -> str | None:
+        """How a DataLoader is to start its workers, None for any way."""
+        return self.source.worker_context or self.second.source.worker_context
+
     def _pair_locations(self, max_days: int | None) -> None:
         """Keep the locations that have images of both sensors."""
         names = self.locations.names

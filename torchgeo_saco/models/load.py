@@ -272,7 +272,9 @@ def _trained_config(content: Mapping[str, Any], prefix: str = '') -> EncoderConf
         return EncoderConfig.from_dict(content['encoder'])
     arguments = dict(content.get('hyper_parameters', {}))
     if prefix:
-        own = {name.removeprefix(prefix): v for name, v in arguments.items() if prefix in name}
+        own = {
+            name.removeprefix(prefix): v for name, v in arguments.items() if name.startswith(prefix)
+        }
         arguments = (arguments | own) if own else {}
     if not {'model', 'groups', 'texture', 'sensor', 'bands'} <= arguments.keys():
         return None

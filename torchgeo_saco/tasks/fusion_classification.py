@@ -157,8 +157,11 @@ class FusionClassification(DownstreamTask):
     def configure_models(self) -> None:
         """Initialize the model, if its bands are known already."""
         self.second_config: EncoderConfig | None = None
+        # Not an attribute of its own, whose weights the checkpoint would list twice.
+        self._second: tuple[Encoder, ...] = ()
         super().configure_models()
-        if self.hparams['modality_bands'] and self.hparams['num_classes'] is not None:
+        known = self.hparams['modality_bands'] and self.hparams['num_classes'] is not None
+        if known and self.model is None:
             self.configure_bands(*self._joined_bands())
 
     def configure_bands(self, bands: Sequence[str], sensor: str | None = None) -> None:
@@ -179,7 +182,7 @@ class FusionClassification(DownstreamTask):
         made = [self._encoder_of(*pair) for pair in pairs]
         self._random = all(random for _, _, random in made)
         self.second_config = made[1][1] if len(made) > 1 else None
-        self._second = made[1][0] if len(made) > 1 else None
+        self._second = tuple(encoder for encoder, _, _ in made[1:])
         self._build(*made[0][:2])
 
     def _encoder_of(self, bands: list[str], sensor: str) -> tuple[Encoder, EncoderConfig, bool]:
@@ -207,9 +210,8 @@ class FusionClassification(DownstreamTask):
 
     def head(self, encoder: Encoder) -> FusionClassifier:
         """See :meth:`DownstreamTask.head`."""
-        encoders = [encoder, *([] if self._second is None else [self._second])]
         return FusionClassifier(
-            dict(zip(self.modalities, encoders, strict=True)),
+            dict(zip(self.modalities, (encoder, *self._second), strict=True)),
             self.hparams['num_classes'],
             self.hparams['norm'],
             self.hparams['modality_dropout'],
@@ -290,7 +292,7 @@ class FusionClassification(DownstreamTask):
         config = None if second is None else EncoderConfig.from_dict(second)
         if config != self.second_config:
             self.second_config = config
-            self._second = None if config is None else config.encoder()
+            self._second = () if config is None else (config.encoder(),)
             # What follows builds the head anew.
             self.config = None
         super().on_load_checkpoint(checkpoint)
@@ -306,8 +308,13 @@ class FusionClassification(DownstreamTask):
         """Bands and sensor of the first encoder; those of all modalities are kept."""
         bands: Mapping[str, Sequence[str]] = getattr(datamodule, 'modality_bands', {})
         sensors = getattr(datamodule, 'modality_sensors', {})
+        if not bands and self.model is None:
+            raise ValueError(
+                'the datamodule does not name the bands of its modalities; use DFC2020DataModule, or '
+                'set modality_bands and modality_sensors of the task'
+            )
         if not bands:
-            return (None, None) if self.model is None else (None, self.hparams['sensor'])
+            return None, self.hparams['sensor']
         absent = [name for name in self.hparams['modalities'] if name not in bands]
         if absent:
             raise ValueError(
