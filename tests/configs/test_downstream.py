@@ -99,3 +99,21 @@ def test_report_is_a_plan_of_every_encoder_on_every_benchmark(tmp_path, monkeypa
     runs = plan_runs(read_settings([f'--config={path}']))
     assert len(runs) == 5 * 5 * 3
     assert len({(run.encoder, run.benchmark, run.seed) for run in runs}) == 75
+
+
+def test_fractions_are_a_plan_of_every_encoder_on_every_share(tmp_path, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    given = yaml.safe_load((CONFIGS / 'fractions.yaml').read_text())
+    for encoder in given['encoders'].values():
+        encoder.get('init_args', {}).pop('weights', None)
+    path = tmp_path / 'fractions.yaml'
+    path.write_text(yaml.safe_dump(given))
+    settings = read_settings([f'--config={path}'])
+    runs = plan_runs(settings)
+    assert len(runs) == 8 * 6 * 3
+    assert set(settings.curve['at']) == set(settings.benchmarks)
+    for run in runs:
+        data = run.make('data')
+        # The patches drawn are of the seed, and few enough.
+        assert data.fraction_seed == run.seed
+        assert data.fraction == settings.curve['at'][run.benchmark] / 100

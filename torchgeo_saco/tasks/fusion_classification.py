@@ -310,8 +310,8 @@ class FusionClassification(DownstreamTask):
         sensors = getattr(datamodule, 'modality_sensors', {})
         if not bands and self.model is None:
             raise ValueError(
-                'the datamodule does not name the bands of its modalities; use DFC2020DataModule, or '
-                'set modality_bands and modality_sensors of the task'
+                'the datamodule does not name the bands of its modalities; use DFC2020DataModule, '
+                'or set modality_bands and modality_sensors of the task'
             )
         if not bands:
             return None, self.hparams['sensor']
