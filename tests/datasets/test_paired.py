@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from rasterio.transform import from_origin
 
 from torchgeo_saco.datasets import PairedArchive, SeasonalArchive
 
@@ -92,7 +93,25 @@ def test_grids_that_differ_are_refused(roots, tmp_path):
     second = write_radar_archive(tmp_path / 's1', 5, size=24)
     with pytest.raises(ValueError, match=r'are 36 x 36 px, those of .* 24 x 24 px; bring both'):
         PairedArchive(roots[0], second)
-    assert PairedArchive(roots[0], second, size=24)[0]['s1'].shape == (1, 2, 24, 24)
+    # Windows of one size in the centre of both show other ground.
+    with pytest.raises(ValueError, match='share 44% of their ground; bring both to one grid'):
+        PairedArchive(roots[0], second, size=24)
+    assert PairedArchive(*roots, size=24)[0]['s1'].shape == (1, 2, 24, 24)
+
+
+def test_images_of_other_ground_are_refused(roots, tmp_path):
+    second = write_radar_archive(tmp_path / 's1', 5)
+    for path in second.rglob('*.tif'):
+        with rasterio.open(path, 'r+') as file:
+            file.transform = from_origin(500200, 5600000, 10, 10)
+    with pytest.raises(ValueError, match=r'share .*% of their ground; bring both to one grid'):
+        PairedArchive(roots[0], second)
+
+
+def test_nodata_of_backscatter_is_refused(roots):
+    with pytest.raises(ValueError, match='holds backscatter, where the 0 that stands for nodata'):
+        SeasonalArchive(roots[1], sensor='sentinel1', max_nodata=0.5)
+    assert len(PairedArchive(*roots, max_nodata=0.5)) == 20
 
 
 def test_one_sensor_twice_is_refused(roots):

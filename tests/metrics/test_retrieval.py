@@ -26,6 +26,12 @@ def test_equal_cosines_share_their_mean_rank():
     assert retrieval_ranks(torch.ones(5, 3), torch.ones(5, 3)).tolist() == [3.0] * 5
 
 
+def test_what_is_no_number_finds_nothing():
+    features = torch.eye(4)
+    features[1] = torch.nan
+    assert retrieval_ranks(features, torch.eye(4)).tolist() == [1, 4, 1, 1]
+
+
 def test_scores_of_both_ways():
     metric = RetrievalScores('s2', 's1')
     first = torch.eye(20)

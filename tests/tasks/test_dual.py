@@ -310,6 +310,35 @@ def test_one_modality_is_embedded_alone(arguments):
         task.embed({'location': LOCATION})
 
 
+def test_either_sensor_alone_is_predicted(trained, roots, tmp_path):
+    task, path = trained
+    for number, sensor in enumerate(('sentinel2_l1c', 'sentinel1')):
+        again = DualSimCLR.load_from_checkpoint(path, weights_only=True)
+        module = SeasonalDataModule(root=roots[number], sensor=sensor, batch_size=4, dates=1)
+        (first, *_) = trainer(tmp_path).predict(again, module)
+        assert first['modalities'].unique(dim=0).tolist() == [[number == 0, number == 1]]
+        scaled = module.reflectance(
+            torch.stack([module.predict_dataset[i]['image'][0] for i in range(4)])
+        )
+        encoder = (task.encoder, task.second_encoder)[number]
+        with torch.no_grad():
+            wanted = torch.nn.functional.normalize(encoder(task.views.original(scaled)))
+        width = encoder.num_features
+        found = first['embedding'][:, 0, width * number : width * (number + 1)]
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_another_second_sensor_than_was_trained_is_refused(roots, tmp_path):
+    task = small(DualSimCLR, second_sensor='sentinel2_l2a', second_bands=None, bands=None)
+    with pytest.raises(ValueError, match='is sentinel2_l2a, that of the data sentinel1'):
+        trainer(tmp_path).fit(task, data(roots))
+
+
+def test_one_sensor_alone_has_no_joined_image():
+    with pytest.raises(ValueError, match='of s2 and s1 have 6 channels, got 4; give one sensor'):
+        small(DualSimCLR)(torch.rand(2, 4, 16, 16))
+
+
 def test_statistics_of_both_encoders_are_those_of_the_training_images(roots):
     datamodule = data(roots)
     task = small(DualSimCLR, bands=None, second_bands=None)

@@ -121,7 +121,7 @@ def test_a_modality_that_is_missing_counts_as_its_mean(tmp_path):
     for number, name in enumerate(('image', 's1')):
         alone = {key: value for key, value in batch.items() if key != name}
         features = task.features(alone)
-        assert features[number].isnan().all()
+        assert features[number].shape == (len(alone['label']), 0)
         assert torch.equal(features[1 - number], both[1 - number])
         # Its mean over the training images makes the same scores.
         mean = task.model.norms[number].running_mean.expand_as(both[number])
@@ -167,7 +167,16 @@ def test_weights_of_both_encoders_come_from_one_checkpoint(tmp_path):
     ):
         for name, value in backbone.state_dict().items():
             assert torch.equal(encoder.backbone.state_dict()[name], value)
-    # A checkpoint of one sensor serves this one alone.
+    # That of this task gives either encoder too.
+    run.strategy.connect(task)
+    run.save_checkpoint(tmp_path / 'fusion.ckpt', weights_only=True)
+    for bands, sensor, encoder in (
+        (list(BANDS), 'sentinel2_l2a', task.model.encoders[0]),
+        (list(S1), 'sentinel1', task.model.encoders[1]),
+    ):
+        loaded = load_encoder(bands, sensor, weights=str(tmp_path / 'fusion.ckpt'))
+        image = torch.rand(2, len(bands), 16, 16)
+        torch.testing.assert_close(loaded.encoder.eval()(image), encoder.eval()(image))
     assert load_encoder(S1, 'sentinel1', weights=path).config.input_bands == list(S1)
 
 
@@ -195,6 +204,11 @@ def test_a_checkpoint_makes_the_task_again(arguments, tmp_path):
         ({'modalities': ['s1'], 'early_fusion': True}, 'early_fusion joins two modalities'),
         ({'modality_dropout': 1.0}, 'modality_dropout is a probability below 1'),
         ({'modality_dropout': 0.5, 'norm': False}, 'set norm to true'),
+        ({'early_fusion': True, 'weights': True}, 'early_fusion takes the bands of both sensors'),
+        ({'early_fusion': True, 'groups': ['urban']}, 'early_fusion takes the bands of both'),
+        ({'fusion': 'concat'}, "got fusion='concat'; leave it out"),
+        ({'modalities': ['s1'], 'modality_dropout': 0.5}, 'leaves out one of two encoders'),
+        ({'bands': ['B02'], 'num_classes': 2}, 'set modality_bands of the task in place of bands'),
         ({'task': 'multilabel'}, "goes with loss 'bce' alone"),
     ],
 )
@@ -207,6 +221,51 @@ def test_data_of_one_modality_are_refused_where_two_are_asked_for(tmp_path):
     data = Pairs(pairs(), modalities=['s2'], classes=CLASSES)
     with pytest.raises(ValueError, match='the data have no modality s1, but s2; set modalities of'):
         trainer(tmp_path).fit(small(), data)
+
+
+def test_a_test_on_one_modality_says_so(tmp_path):
+    task = small(modality_dropout=0.5)
+    scores_of(task, tmp_path)
+    optical = [{key: each[key] for key in ('image', 'label')} for each in pairs(40, seed=2)]
+    data = Pairs(optical, modalities=['s2'], classes=CLASSES)
+    data.make_dataset = lambda split: Samples(optical)
+    (scores,) = trainer(tmp_path).test(task, data, verbose=False)
+    assert 0.3 < scores['test_OverallAccuracy'] < 0.8
+    (first, *_) = trainer(tmp_path).predict(task, data)
+    assert first['modalities'].unique(dim=0).tolist() == [[True, False]]
+
+
+def test_bands_in_another_order_are_refused_of_either_modality(tmp_path):
+    task = small()
+    scores_of(task, tmp_path)
+    for name in ('s2', 's1'):
+        data = Pairs(pairs(), classes=CLASSES)
+        data.modality_bands[name] = data.modality_bands[name][::-1]
+        with pytest.raises(ValueError, match=r'was built for the bands .* the data have'):
+            trainer(tmp_path).test(task, data, verbose=False)
+
+
+def test_an_image_without_numbers_is_no_missing_modality():
+    task = small(num_classes=4)
+    task._bands_of(Pairs(pairs(), classes=CLASSES))
+    task.configure_bands(*task._joined_bands())
+    batch = {'image': torch.rand(2, 4, 16, 16), 's1': torch.rand(2, 2, 16, 16)}
+    batch['s1'][0, 0, 0, 0] = torch.nan
+    scores = task.eval()(batch)
+    assert scores[0].isnan().all()
+    assert scores[1].isfinite().all()
+
+
+def test_what_is_left_out_is_a_function_of_the_step(tmp_path):
+    weights = []
+    for count in range(2):
+        task = small(modality_dropout=0.5)
+        # Whatever else draws from the generator.
+        task.on_train_batch_start = lambda *_, count=count: [torch.rand(count + 1), None][1]
+        run = trainer(tmp_path, max_epochs=2)
+        run.fit(task, Pairs(pairs(), classes=CLASSES))
+        weights.append(task.model.linear.weight.detach().clone())
+    assert torch.equal(*weights)
 
 
 def test_images_on_two_grids_are_refused_by_early_fusion(tmp_path):

@@ -26,12 +26,11 @@ from torch import Tensor
 
 from ..archives.rasters import SceneReader
 from ..bands import nearest_bands
-from ..embeddings.sources import require_unit
+from ..embeddings.sources import require_unit, scene_scale
 from ..io.files import atomic_file
 from ..io.formats import PROVENANCE_TAG
 from ..models.change import otsu_threshold, two_gaussians
 from ..runtime.checks import check_choice
-from ..transforms import Reflectance
 from .pixels import Part, PixelChange
 
 ThresholdMethod = Literal['otsu', 'mixture', 'none']
@@ -141,7 +140,7 @@ class SceneSeries:
         for scene, (row, column) in zip(self.scenes, self._corners, strict=True):
             image, valid = scene.read((window[0] + row, window[1] + column, *window[2:]))
             there &= valid
-            images.append(Reflectance(scene.unit, scene.offset)(torch.from_numpy(image)))
+            images.append(scene_scale(scene)(torch.from_numpy(image)))
         return torch.stack(images), torch.from_numpy(there)
 
     def _names(self, number: int) -> list[str]:

@@ -58,7 +58,8 @@ class DFC2020DataModule(BenchmarkDataModule):
             modalities: What to read: 's1', 's2' or both. Batches lack the others.
             task: One of 'multiclass' or 'multilabel'.
             size: Side of the window to read, at random in training and in the centre else, or None
-                for whole patches.
+                for whole patches. Features that are taken once, of a frozen encoder without
+                *augment*, are of the centre.
             val_fraction: Share of the patches published for validation that is ``val``.
             fraction: Share of the training patches that is trained on, drawn at random.
             fraction_seed: Seed of that draw. Of one seed, a smaller share is part of a larger one.
@@ -165,7 +166,8 @@ class DFC2020DataModule(BenchmarkDataModule):
             if dataset.absent_classes:
                 rank_zero_info(
                     f'{self.root}: split {dataset.split!r} has no image of '
-                    f'{", ".join(dataset.absent_classes)}; means over classes leave them out'
+                    f'{", ".join(dataset.absent_classes)}'
+                    + ('' if dataset.split == 'train' else '; means over classes leave them out')
                 )
 
     def _scaled_reflectance(self, image: Tensor) -> Tensor:

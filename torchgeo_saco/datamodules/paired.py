@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torchgeo.datasets.utils import Path, Sample
 
+from ..archives.dates import Item
 from ..bands import modality_name
 from ..datasets import PairedArchive, SeasonalArchive
 from ..transforms import Backscatter, Reflectance
@@ -35,6 +36,8 @@ class PairedDataModule(SeasonalDataModule):
         max_days: int | None = None,
         scaling: Scaling = 'fixed',
         speckle_filter: bool = False,
+        item: Item = 'location',
+        dates: int = 1,
         **kwargs: Any,
     ) -> None:
         """Initialize a new PairedDataModule instance.
@@ -53,15 +56,19 @@ class PairedDataModule(SeasonalDataModule):
             scaling: ``fixed``, or ``maximum`` to divide every channel of every image by its largest
                 value, after reflectance was clipped to 0-1, as the original code of Dual-SimCLR
                 does; this loses how bright an image is in all.
-            speckle_filter: Whether speckle is filtered, see
+            speckle_filter: Whether speckle of Sentinel-1 is filtered, see
                 :class:`~torchgeo_saco.transforms.Backscatter`.
+            item: As for :class:`~torchgeo_saco.datasets.SeasonalArchive`; by default a location
+                occurs once an epoch, since tasks of two sensors take all other images of a batch
+                for other locations.
+            dates: Dates of a location in one training sample.
             **kwargs: See :class:`SeasonalDataModule`.
 
         Raises:
             TypeError: If an argument is unknown.
             ValueError: If an argument is out of range.
         """
-        super().__init__(**kwargs)
+        super().__init__(dates=dates, item=item, **kwargs)
         self.second_root = second_root
         self.pairing: dict[str, Any] = {
             'second_bands': second_bands, 'second_sensor': second_sensor, 'max_days': max_days,

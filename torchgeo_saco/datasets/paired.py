@@ -19,14 +19,17 @@ from .seasonal import SeasonalArchive
 # Names in a message.
 _LISTED = 3
 
+# Least share of the ground of both images that both show; footprints are rounded.
+_SHARED = 0.9
+
 
 class PairedArchive(SeasonalArchive):
     """Time series of two sensors, such as Sentinel-2 and Sentinel-1, at the same locations.
 
     Either archive is one that :class:`SeasonalArchive` reads, in a layout of its own or packed;
     locations are paired by their names, and those that one of the two lacks are skipped. To every
-    date of the first sensor belongs the nearest date of the second. Both images show the same
-    ground on the same grid.
+    date of the first sensor belongs the nearest date of the second. Images of both have the same
+    size; where files say where they lie, those of the first location must show the same ground.
     """
 
     def __init__(
@@ -48,9 +51,10 @@ class PairedArchive(SeasonalArchive):
             second_sensor: Second sensor, a key of :data:`torchgeo_saco.bands.SENSORS`, or None for
                 that of the layout.
             max_days: Days that two paired dates may lie apart, or None for any number. Locations
-                with a date that has no partner are skipped.
-            **kwargs: See :class:`SeasonalArchive`. What says how images are read counts for both
-                sensors, but *bands*, *sensor* and *layout* for the first.
+                with a date that has no partner are skipped; dates that are not known count as
+                near.
+            **kwargs: See :class:`SeasonalArchive`. *size*, *resampling*, *on_missing*,
+                *on_invalid* and *cache* count for both sensors, the others for the first.
 
         Raises:
             FileNotFoundError: If an archive is missing.
@@ -60,7 +64,7 @@ class PairedArchive(SeasonalArchive):
         super().__init__(root, **kwargs)
         options = {
             name: kwargs[name]
-            for name in ('size', 'resampling', 'max_nodata', 'on_missing', 'cache', 'on_invalid')
+            for name in ('size', 'resampling', 'on_missing', 'cache', 'on_invalid')
             if name in kwargs
         }
         second_root = root if second_root is None else second_root
@@ -79,9 +83,27 @@ class PairedArchive(SeasonalArchive):
                 f'images of {root} are {sizes[0]}, those of {second_root} {sizes[1]}; bring both '
                 'to one grid, or set size to a window that both have'
             )
+        self._require_same_ground()
         if max_days is not None and max_days < 0:
             raise ValueError(f'max_days must be at least 0, got {max_days}')
         self._pair_locations(max_days)
+
+    def _require_same_ground(self) -> None:
+        """Refuse images of a location that lie apart, as far as files say where they lie."""
+        names = set(self.second.locations.names.to_pylist())
+        first = next((place for place in self.locations if place.name in names), None)
+        if first is None:
+            return
+        partner = self.second.locations[int(self.second.locations.named([first.name])[0])]
+        ground, other = self.footprint(first), self.second.footprint(partner)
+        if ground is None or other is None or ground.area == 0:
+            return
+        shared = ground.intersection(other).area / ground.union(other).area
+        if shared < _SHARED:
+            raise ValueError(
+                f'images of location {first.name} in {self.root} and {self.second.root} share '
+                f'{shared:.0%} of their ground; bring both to one grid'
+            )
 
     @property
     def worker_context(self) -> str | None:

@@ -157,6 +157,11 @@ class SeasonalArchive(NonGeoDataset):
         #: Sensor of the bands, by name.
         self.sensor_name = archive.sensor
         self.sensor = known_sensor(archive.sensor)
+        if max_nodata and archive.sensor == 'sentinel1':
+            raise ValueError(
+                f'{root} holds backscatter, where the 0 that stands for nodata is 0 dB; set '
+                "max_nodata to 0 and on_invalid to 'drop'"
+            )
         #: Reads listing and images.
         self.source = archive.source
         self.bands = archive.source.bands

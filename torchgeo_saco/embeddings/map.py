@@ -28,9 +28,9 @@ from rich.progress import track
 from ..archives.rasters import SceneReader
 from ..io.files import atomic_file, write_file
 from ..io.formats import PROVENANCE_TAG
-from ..transforms import Reflectance
 from .encoding import TileEncoder, cut
 from .provenance import Provenance
+from .sources import scene_scale
 from .tiles import Block, TileGrid
 
 #: Marks cells without data in maps of int8.
@@ -66,7 +66,7 @@ def fit_to_scene(encoder: TileEncoder, scene: SceneReader, grid: TileGrid) -> No
         scene: The scene.
         grid: Its tiles.
     """
-    reflectance = Reflectance(scene.unit, scene.offset)
+    reflectance = scene_scale(scene)
     rows, columns = grid.cells
     chosen = np.unique(np.linspace(0, rows * columns - 1, _FITTED_ON).astype(int))
     found = []
@@ -351,7 +351,7 @@ def _embed_block(
     if not kept:
         return found
     numbers = torch.from_numpy(image)[None].to(encoder.device)
-    reflectance = Reflectance(scene.unit, scene.offset)(numbers)
+    reflectance = scene_scale(scene)(numbers)
     for start in range(0, len(kept), batch_size):
         chosen = kept[start : start + batch_size]
         images = cut(reflectance, [tiles[number] for number in chosen], tile)

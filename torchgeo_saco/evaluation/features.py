@@ -129,11 +129,11 @@ def fit_exact_statistics(task: Any, datamodule: Any, trained: bool) -> None:
                 update_bn(_images(task, datamodule), net)
         return
     rank_zero_info('statistics of BatchNorm are taken from the training images')
-    backbone = trained or not task.weights
+    weights = [task.weights, getattr(task, 'second_weights', None)]
     with evaluation_mode(task):
         for number, (encoder, projector, _) in enumerate(task.branches(_one(task, datamodule))):
             seen = partial(_seen, task, datamodule, number)
-            fit_input_statistics(encoder, seen, backbone)
+            fit_input_statistics(encoder, seen, trained or not weights[number])
             update_bn((encoder.forward_groups(images) for images in seen()), projector)
 
 

@@ -244,7 +244,8 @@ class Report:
         lines = {
             encoder: {
                 number: [
-                    result.metrics.get(metric, math.nan) for _, result in self._of(name, encoder)
+                    result.metrics.get(self.columns(name)[0], math.nan)
+                    for _, result in self._of(name, encoder)
                 ]
                 for name, number in at.items()
             }

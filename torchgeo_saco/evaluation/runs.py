@@ -60,8 +60,9 @@ def execute_run(run: Run) -> Result:
         begins with ``fused_``, the same of the features beside the LBP histograms of the image,
         both of length one, as SACo+ classifies EuroSAT; and if one begins with ``halved_``,
         ``halved_knn5_OverallAccuracy`` of test images that lack half of their groups and the
-        textures of these (NaN of one group; of an odd number the larger half stays). Images without
-        labels are judged by the measures that need none.
+        textures of these (NaN of one group; of an odd number the larger half stays). Of a task of
+        two sensors both are of the first. Images without labels are judged by the measures that
+        need none.
 
     Raises:
         ValueError: If a panel is beyond the test split, the task logs no test score or predicts no

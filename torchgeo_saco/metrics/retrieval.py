@@ -20,7 +20,7 @@ _TOP = (1, 5, 10)
 def retrieval_ranks(query: Tensor, target: Tensor) -> Tensor:
     """Rank of the target of every query among all targets by cosine, from 1.
 
-    Of equal cosines the mean rank.
+    Of equal cosines the mean rank; the last one where the cosine is NaN.
 
     Args:
         query: Features, (N, D).
@@ -37,7 +37,9 @@ def retrieval_ranks(query: Tensor, target: Tensor) -> Tensor:
         cosines = query[rows] @ target.T
         right = cosines.gather(1, rows[:, None])
         better, equal = (cosines > right).sum(1), (cosines == right).sum(1)
-        ranks.append(better + (equal + 1) / 2)
+        found = better + (equal + 1) / 2
+        # What is no number finds nothing.
+        ranks.append(torch.where(right[:, 0].isnan(), len(target), found))
     return torch.cat(ranks).double()
 
 

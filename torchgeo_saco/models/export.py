@@ -36,6 +36,10 @@ def export_encoder(
     content = read_checkpoint(weights)
     arguments: dict[str, Any] = content.get('hyper_parameters', {})
     second = arguments.get(f'{SECOND}sensor')
+    if content.get('encoder'):
+        raise CheckpointError(
+            f'{weights} is of a downstream task; give the checkpoint of the pre-training'
+        )
     if second is None:
         raise CheckpointError(f'{weights} is of one sensor; give it to tasks as it is')
     if sensor not in (arguments['sensor'], second):

@@ -268,8 +268,8 @@ def _trained_config(content: Mapping[str, Any], prefix: str = '') -> EncoderConf
 
     Names of the arguments of a second encoder begin with a prefix.
     """
-    if content.get('encoder') and not prefix:
-        return EncoderConfig.from_dict(content['encoder'])
+    if content.get(f'{prefix}encoder'):
+        return EncoderConfig.from_dict(content[f'{prefix}encoder'])
     arguments = dict(content.get('hyper_parameters', {}))
     if prefix:
         own = {
@@ -330,10 +330,13 @@ def _adapt_config(
             raise ValueError(f'{path} was trained on other textures than {differ}; leave them out')
     encoder = config.encoder()
     backbone = 'model.encoder.backbone.' if 'encoder' in content else 'model.'
-    backbone = f'{prefix}backbone.' if prefix else backbone
+    if prefix:
+        backbone = (
+            f'model.{prefix}encoder.backbone.' if 'encoder' in content else f'{prefix}backbone.'
+        )
     load_exactly(encoder.backbone, part(content['state_dict'], backbone), config.model, path)
     # Checkpoints before version 0.1.0 call the inputs images.
-    above = 'model.encoder.' if 'encoder' in content else prefix
+    above = f'model.{prefix}encoder.' if 'encoder' in content else prefix
     statistics = part(content['state_dict'], f'{above}inputs.standardize.') or part(
         content['state_dict'], f'{above}images.standardize.'
     )

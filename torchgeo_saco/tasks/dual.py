@@ -42,6 +42,9 @@ class DualTask(ContrastiveTask):
 
     ignore = ('weights', 'second_weights')
 
+    #: Whether ``image`` of a batch is of the second sensor, which is embedded alone.
+    alone: bool = False
+
     #: Channels of the images of the second sensor, or None until the datamodule names them.
     second_bands: tuple[str, ...] | None = None
 
@@ -52,7 +55,7 @@ class DualTask(ContrastiveTask):
         second_model: str | None = None,
         second_weights: WeightsEnum | str | bool | None = None,
         second_bands: Sequence[str] | None = None,
-        second_sensor: str = 'sentinel1',
+        second_sensor: str | None = None,
         second_input_bands: Sequence[str] | None = tuple(SENTINEL1.bands),
         second_groups: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         second_texture: bool | Sequence[str] = False,
@@ -83,7 +86,8 @@ class DualTask(ContrastiveTask):
             second_weights: Initial weights of its backbone, as *weights* of the first.
             second_bands: Names of the channels of the second sensor, or None to take them from the
                 datamodule.
-            second_sensor: Second sensor, a key of :data:`torchgeo_saco.bands.SENSORS`.
+            second_sensor: Second sensor, a key of :data:`torchgeo_saco.bands.SENSORS`, or None to
+                take it from the datamodule, else Sentinel-1.
             second_input_bands: Bands of the second sensor that its backbone takes at once, or None
                 for groups and textures.
             second_groups: Groups of the second sensor, as *groups* of the first; None for all.
@@ -138,7 +142,7 @@ class DualTask(ContrastiveTask):
         """Names of the two modalities, that of ``image`` first."""
         return (
             modality_name(self.hparams['sensor'] or 'sentinel2_l1c'),
-            modality_name(self.hparams['second_sensor']),
+            modality_name(self.hparams['second_sensor'] or 'sentinel1'),
         )
 
     @property
@@ -171,7 +175,8 @@ class DualTask(ContrastiveTask):
             hparams['projector_norm'],
         )
         if hparams['second_bands'] is not None:
-            self.configure_second_bands(hparams['second_bands'], hparams['second_sensor'])
+            sensor = hparams['second_sensor'] or 'sentinel1'
+            self.configure_second_bands(hparams['second_bands'], sensor)
 
     def configure_second_bands(self, bands: Sequence[str], sensor: str) -> None:
         """Form the inputs of the second encoder from the channels of its images.
@@ -213,8 +218,9 @@ class DualTask(ContrastiveTask):
 
     def configure_metrics(self) -> None:
         """Initialize the performance metrics."""
-        self.val_retrieval = RetrievalScores(*self.modalities)
-        self.test_retrieval = RetrievalScores(*self.modalities)
+        # Maps of many images are large.
+        self.val_retrieval = RetrievalScores(*self.modalities, compute_on_cpu=True)
+        self.test_retrieval = RetrievalScores(*self.modalities, compute_on_cpu=True)
 
     def setup(self, stage: str) -> None:
         """Take the bands of both sensors from the datamodule, and refuse what cannot work.
@@ -228,10 +234,27 @@ class DualTask(ContrastiveTask):
         datamodule: Any = getattr(self.trainer, 'datamodule', None)
         sensors: Mapping[str, str] = getattr(datamodule, 'modality_sensors', {})
         others = [name for name in sensors if sensors[name] != getattr(datamodule, 'sensor', None)]
+        known = self.hparams['second_sensor']
         for name in others[:1]:
             bands = datamodule.modality_bands[name]
+            if known not in (None, sensors[name]):
+                raise ValueError(
+                    f'the second sensor of the task is {known}, that of the data {sensors[name]}; '
+                    'set model.init_args.second_sensor and data.init_args.second_sensor to the same'
+                )
             if tuple(bands) != self.second_bands:
                 self.configure_second_bands(bands, sensors[name])
+        self.alone = (
+            stage == 'predict'
+            and known not in (None, self.hparams['sensor'])
+            and (not sensors and getattr(datamodule, 'sensor', None) == known)
+        )
+        if self.alone:
+            bands = datamodule.bands
+            if tuple(bands) != self.second_bands:
+                self.configure_second_bands(bands, known)
+            rank_zero_info(f'images of {self.modalities[1]} alone')
+            return
         if self.second_inputs is None:
             raise ValueError(
                 'the datamodule does not name the bands of a second sensor; use PairedDataModule, '
@@ -276,7 +299,13 @@ class DualTask(ContrastiveTask):
         Returns:
             Encoder, projector and images of each modality.
         """
-        first, second = image.split([len(self.bands or ()), len(self.second_bands or ())], dim=-3)
+        counts = [len(self.bands or ()), len(self.second_bands or ())]
+        if image.shape[-3] != sum(counts):
+            raise ValueError(
+                f'images of {self.modalities[0]} and {self.modalities[1]} have {sum(counts)} '
+                f'channels, got {image.shape[-3]}; give one sensor alone to embed, in a batch'
+            )
+        first, second = image.split(counts, dim=-3)
         return [
             (self.encoder, self.projector, first),
             (self.second_encoder, self.second_projector, second),
@@ -386,6 +415,8 @@ class DualTask(ContrastiveTask):
         """Images of the modalities that a batch has, with a time axis."""
         first, second = self.modalities
         found = {}
+        if self.alone:
+            return {second: unfold_dates(batch_image(batch), self.second_bands or ())}
         if 'image' in batch or 'image1' in batch or second not in batch:
             found[first] = unfold_dates(batch_image(batch), self.bands or ())
         if second in batch:

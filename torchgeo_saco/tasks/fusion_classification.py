@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 from torchgeo.datasets.utils import Sample
 from torchmetrics import Metric
@@ -15,11 +16,15 @@ from ..datasets.features import cached_features
 from ..metrics import ConfusionScores, MultilabelScores
 from ..models import Encoder, EncoderConfig, load_encoder
 from ..models.modalities import join_modalities
+from ..runtime.seeding import run_seed, torch_seeded
 from .channels import require_floats
 from .downstream import DownstreamHead, DownstreamTask
 
 # Sensor of the bands of both modalities in one image, and its name in a batch.
 _BOTH = 'sentinel1_2'
+
+# Sensor of a modality that nobody says.
+_SENSORS = {'s2': 'sentinel2_l1c', 's1': 'sentinel1'}
 
 
 class FusionClassifier(DownstreamHead):
@@ -54,23 +59,23 @@ class FusionClassifier(DownstreamHead):
         return [self.encoder, *([] if self.second_encoder is None else [self.second_encoder])]
 
     def features(self, image: Tensor, length: Tensor | None = None) -> list[Tensor]:
-        """Features of images of the first modality; NaN stands for the other."""
+        """Features of images of the first modality; those of the other have no numbers."""
         return self.modality_features({self.modalities[0]: image})
 
     def modality_features(self, images: Mapping[str, Tensor]) -> list[Tensor]:
-        """Features of every modality, (B, D) each, NaN of one that is missing."""
+        """Features of every modality, (B, D) each, (B, 0) of one that is missing."""
         count, device = next((len(image), image.device) for image in images.values())
         return [
-            encoder(images[name])
-            if name in images
-            else torch.full((count, self.widths[name]), torch.nan, device=device)
+            encoder(images[name]) if name in images else torch.zeros(count, 0, device=device)
             for name, encoder in zip(self.modalities, self.encoders, strict=True)
         ]
 
     def scores(self, features: Sequence[Tensor], batch: Sample) -> Tensor:
         """Scores of every class, (B, classes); a missing modality counts as its mean."""
-        parts = [norm(part) for norm, part in zip(self.norms, features, strict=True)]
-        parts = [part.nan_to_num(0.0) for part in parts]
+        parts = [
+            norm(part) if part.shape[1] else part.new_zeros(len(part), width)
+            for norm, part, width in zip(self.norms, features, self.widths.values(), strict=True)
+        ]
         if self.training and self.dropout and len(parts) == 2:
             draws = torch.rand(2, len(parts[0]), 1, device=parts[0].device)
             missing = draws[0] < self.dropout
@@ -127,7 +132,8 @@ class FusionClassification(DownstreamTask):
             task: One of 'multiclass' or 'multilabel'.
             loss: One of 'ce', 'bce', or 'focal'; 'bce' for multilabel.
             weight_decay: Weight decay of Adam.
-            **kwargs: See :class:`DownstreamTask`. *weights* of one sensor serve this one alone.
+            **kwargs: See :class:`DownstreamTask`; *bands*, *sensor* and *fusion* have no effect
+                here. *weights* of one sensor serve this one alone.
 
         Raises:
             ValueError: If an argument is out of range, or weights and bands do not match.
@@ -140,6 +146,22 @@ class FusionClassification(DownstreamTask):
             raise ValueError(f'modalities are one or two of s2 and s1, got {list(modalities)}')
         if early_fusion and len(modalities) < 2:
             raise ValueError('early_fusion joins two modalities, got one; set it to false')
+        if early_fusion and (
+            kwargs.get('weights') or kwargs.get('groups') or kwargs.get('texture')
+        ):
+            raise ValueError(
+                'early_fusion takes the bands of both sensors at once, from random weights; leave '
+                'out weights, groups and texture'
+            )
+        if kwargs.get('fusion', 'mean') != 'mean':
+            raise ValueError(
+                f'groups of a sensor become one by their mean, got fusion={kwargs["fusion"]!r}; '
+                'leave it out'
+            )
+        if modality_dropout and (early_fusion or len(modalities) < 2):
+            raise ValueError(
+                'modality_dropout leaves out one of two encoders, and there is one; set it to 0'
+            )
         if not 0 <= modality_dropout < 1:
             raise ValueError(f'modality_dropout is a probability below 1, got {modality_dropout}')
         if modality_dropout and not norm:
@@ -157,6 +179,7 @@ class FusionClassification(DownstreamTask):
     def configure_models(self) -> None:
         """Initialize the model, if its bands are known already."""
         self.second_config: EncoderConfig | None = None
+        self._trains = True
         # Not an attribute of its own, whose weights the checkpoint would list twice.
         self._second: tuple[Encoder, ...] = ()
         super().configure_models()
@@ -174,11 +197,13 @@ class FusionClassification(DownstreamTask):
         Raises:
             ValueError: If bands and weights have nothing in common.
         """
-        pairs = [(list(bands), sensor or 'sentinel2_l1c')]
-        for name in self.modalities[1:]:
-            pairs.append(
-                (list(self.hparams['modality_bands'][name]), self.hparams['modality_sensors'][name])
+        if self.hparams['modality_bands'] is None:
+            raise ValueError(
+                'bands are given by modality; set modality_bands of the task in place of bands'
             )
+        pairs = [(list(bands), sensor or self._sensor_of(self.modalities[0]))]
+        for name in self.modalities[1:]:
+            pairs.append((list(self.hparams['modality_bands'][name]), self._sensor_of(name)))
         made = [self._encoder_of(*pair) for pair in pairs]
         self._random = all(random for _, _, random in made)
         self.second_config = made[1][1] if len(made) > 1 else None
@@ -206,6 +231,9 @@ class FusionClassification(DownstreamTask):
                 f'statistics=weights is set, but the weights bring none of '
                 f'{", ".join(loaded.unfitted)}; set statistics=data'
             )
+        rank_zero_info(f'the encoder of {sensor} sees: {", ".join(loaded.encoder.names)}')
+        for group in loaded.skipped:
+            rank_zero_info(f'skipped: group {group.name}, since {group.reason}')
         return loaded.encoder, loaded.config, loaded.random
 
     def head(self, encoder: Encoder) -> FusionClassifier:
@@ -224,7 +252,7 @@ class FusionClassification(DownstreamTask):
         return ConfusionScores(self.labels, 'classification')
 
     def features(self, batch: Sample) -> list[Tensor]:
-        """Features of every modality, NaN of one that is missing."""
+        """Features of every modality, without numbers of one that is missing."""
         images = self._present(batch)
         if self.training and len(images) < len(self.modalities):
             raise ValueError(
@@ -249,7 +277,7 @@ class FusionClassification(DownstreamTask):
         found = {
             name: part
             for name, part in zip(self.modalities, features, strict=True)
-            if not part.isnan().any()
+            if part.shape[1]
         }
         return join_modalities(found, self._classifier.widths)
 
@@ -268,9 +296,28 @@ class FusionClassification(DownstreamTask):
             (B, M), whether those of :attr:`modalities` were there.
         """
         found = super().predict_step(batch, batch_idx, dataloader_idx)
-        present = [name in self._present(batch) for name in self.modalities]
+        cached = cached_features(batch)
+        seen = self._present(batch) if not cached else {}
+        present = [part.shape[1] > 0 for part in cached] or [n in seen for n in self.modalities]
         used = torch.tensor(present, device=self.device)
         return {**found, 'modalities': used.expand(len(found['prediction']), -1)}
+
+    def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """See :meth:`DownstreamTask.training_step`; what is left out is a function of the step."""
+        with torch_seeded(run_seed(), self.global_step, self.global_rank, device=self.device):
+            return super().training_step(batch, batch_idx, dataloader_idx)
+
+    def setup(self, stage: str) -> None:
+        """Take bands and classes from the datamodule; all modalities must be there to train.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            ValueError: If bands or classes are unknown, or others than the model was built for.
+        """
+        self._trains = stage == 'fit'
+        super().setup(stage)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the encoders again.
@@ -316,11 +363,21 @@ class FusionClassification(DownstreamTask):
         if not bands:
             return None, self.hparams['sensor']
         absent = [name for name in self.hparams['modalities'] if name not in bands]
-        if absent:
+        if absent and (self._trains or self.model is None):
             raise ValueError(
                 f'the data have no modality {absent[0]}, but {", ".join(bands)}; set modalities of '
                 'data and task to the same'
             )
+        for name in self.hparams['modalities'] if self.model is not None else ():
+            known = self.hparams['modality_bands'][name], self._sensor_of(name)
+            given = list(bands.get(name, known[0])), sensors.get(name, known[1])
+            if known != given:
+                raise ValueError(
+                    f'the model was built for the bands {", ".join(known[0])} of {known[1]}, the '
+                    f'data have {", ".join(given[0])} of {given[1]}; read the same'
+                )
+        if self.model is not None:
+            return None, self.hparams['sensor']
         self.hparams['modality_bands'] = {name: list(of) for name, of in bands.items()}
         self.hparams['modality_sensors'] = dict(sensors)
         return self._joined_bands()
@@ -331,8 +388,12 @@ class FusionClassification(DownstreamTask):
         used: Sequence[str] = self.hparams['modalities']
         if self.hparams['early_fusion']:
             return [band for name in used for band in bands[name]], _BOTH
-        sensors = self.hparams['modality_sensors'] or {}
-        return list(bands[used[0]]), sensors.get(used[0], 'sentinel2_l1c')
+        return list(bands[used[0]]), self._sensor_of(used[0])
+
+    def _sensor_of(self, modality: str) -> str:
+        """Sensor of a modality."""
+        sensors: Mapping[str, str] = self.hparams['modality_sensors'] or {}
+        return sensors.get(modality, _SENSORS.get(modality, modality))
 
     def _present(self, batch: Sample) -> dict[str, Tensor]:
         """Images of the modalities that a batch has, joined for early fusion."""
