@@ -17,6 +17,7 @@ from torchgeo.tasks import BYOL
 
 from tests.data.archives import write_archive, write_labels
 from torchgeo_saco import evaluation
+from torchgeo_saco.evaluation import runs
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.evaluation import Settings, execute_run, plan_runs
 from torchgeo_saco.evaluation.features import embeddings, fit_exact_statistics
@@ -462,3 +463,11 @@ def test_rows_differ_in_their_method_alone(name, monkeypatch):
     assert len(steps) == 1
     assert all(arguments == shared[0] for arguments in shared)
     assert all(arguments == data[0] for arguments in data)
+
+
+def test_fewer_training_images_than_neighbours_vote_all(spec, monkeypatch):
+    monkeypatch.setattr(runs, '_NEIGHBOURS', 1000)
+    spec['model'] = {}
+    statistics = {'class_path': 'torchgeo_saco.evaluation.ImageStatistics'}
+    accuracy = execute_run(run(spec, statistics)).metrics['knn1000_OverallAccuracy']
+    assert 0 < accuracy < 1

@@ -52,7 +52,8 @@ def execute_run(run: Run) -> Result:
 
     Returns:
         ``test_*`` of the task; and where it gives features, ``knn5_*`` of
-        :func:`~torchgeo_saco.metrics.probes.knn_scores` and ``linear_*`` of
+        :func:`~torchgeo_saco.metrics.probes.knn_scores`, of fewer training images all of them,
+        and ``linear_*`` of
         :func:`~torchgeo_saco.metrics.probes.linear_probe`, with the strength chosen as ``linear_C``
         and the numbers of images as ``images_train`` and ``images_test``; ``effective_rank`` of the
         test features, ``same_location_auc`` if locations have several dates, and
@@ -195,7 +196,7 @@ def _probe_scores(
     train, val, test = splits
     bank = (train.features.to(device), train.labels.to(device))
     asked = (test.features.to(device), test.labels.to(device))
-    neighbours, voted = knn_probe(*bank, *asked, _NEIGHBOURS)
+    neighbours, voted = knn_probe(*bank, *asked, min(_NEIGHBOURS, len(bank[0])))
     linear = linear_probe(*train[:2], *val[:2], *test[:2])
     scores = {f'knn{_NEIGHBOURS}_{name}': score for name, score in neighbours.items()}
     scores |= {f'linear_{name}': score for name, score in linear.scores.items()}
@@ -253,7 +254,11 @@ def _halved_scores(task: Any, datamodule: Any) -> dict[str, float]:
     for draw in drawn:
         kept = [number for numbers in halves[draw] for number in numbers]
         scores = knn_scores(
-            bank.mean(1), train.labels, asked[:, kept].mean(1), test.labels, _NEIGHBOURS
+            bank.mean(1),
+            train.labels,
+            asked[:, kept].mean(1),
+            test.labels,
+            min(_NEIGHBOURS, len(bank)),
         )
         found.append(float(scores['OverallAccuracy']))
     return {name: sum(found) / len(found)}
