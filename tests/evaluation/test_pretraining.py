@@ -17,9 +17,8 @@ from torchgeo.tasks import BYOL
 
 from tests.data.archives import write_archive, write_labels
 from torchgeo_saco import evaluation
-from torchgeo_saco.evaluation import runs
 from torchgeo_saco.datamodules import SeasonalDataModule
-from torchgeo_saco.evaluation import Settings, execute_run, plan_runs
+from torchgeo_saco.evaluation import Settings, execute_run, plan_runs, runs
 from torchgeo_saco.evaluation.features import embeddings, fit_exact_statistics
 from torchgeo_saco.evaluation.settings import merge_configs, read_settings
 from torchgeo_saco.tasks import MoCo, SACo
