@@ -135,7 +135,7 @@ def test_fragments_merge_in_any_order(method, data, capsys):
     assert first == configuration(capsys, trainer, data, method)
     given = yaml.safe_load(first)
     for path in (method, data):
-        for name, value in yaml.safe_load(path.read_text())['data']['init_args'].items():
+        for name, value in yaml.safe_load(path.read_text())['data'].get('init_args', {}).items():
             assert given['data']['init_args'][name] == value
 
 

@@ -145,10 +145,10 @@ def test_unfolded_dates_are_those_that_were_stacked():
 def test_two_images_under_keys_are_two_dates():
     first, second = torch.rand(2, 2, 4, 16, 16)
     task = tasks.MoCo(bands=SECO_BANDS, groups=['natural_color'], **SMALL)
-    joined = task._check_image({'image1': first, 'image2': second})
+    joined = task.images({'image1': first, 'image2': second})
     assert torch.equal(joined, torch.stack([first, second], 1))
     with pytest.raises(ValueError, match='no image, but mask; give the images under the key image'):
-        task._check_image({'mask': first})
+        task.images({'mask': first})
 
 
 # Our datamodules in TorchGeo's tasks.
@@ -343,7 +343,7 @@ def test_images_of_other_axes_are_refused(name, image, message):
 def test_images_of_other_axes_are_refused_in_pre_training(image, message):
     task = tasks.MoCo(bands=SECO_BANDS, groups=['natural_color'], **SMALL)
     with pytest.raises(ValueError, match=message):
-        task._check_image({'image': image})
+        task.images({'image': image})
 
 
 # Backbones of fixed size.

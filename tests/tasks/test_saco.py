@@ -270,7 +270,7 @@ def test_batch_without_locations_counts_every_image_apart():
 
 
 def test_single_images_have_a_time_axis_added():
-    assert small()._check_image({'image': IMAGE[:, 0]}).shape == (4, 1, 12, 36, 36)
+    assert small().images({'image': IMAGE[:, 0]}).shape == (4, 1, 12, 36, 36)
 
 
 def test_other_order_of_bands_is_updated_step_by_name():
@@ -379,7 +379,7 @@ def test_batch_with_other_channels():
     with pytest.raises(
         ValueError, match=r'image must be \(B, T, 12, H, W\) .* B01, B02.* got \(4, 2, 3,'
     ):
-        small()._check_image({'image': IMAGE[:, :, :3]})
+        small().images({'image': IMAGE[:, :, :3]})
 
 
 def test_unknown_bands():
@@ -390,7 +390,7 @@ def test_unknown_bands():
 def test_nan_stops_training_before_the_weights_change(archive, tmp_path):
     task = small()
     data = SeasonalDataModule(root=archive, batch_size=4)
-    data.reflectance = lambda image: image.float() * torch.nan
+    data.given = lambda image: image.float() * torch.nan
     trainer = Trainer(
         default_root_dir=tmp_path, max_epochs=1, accelerator='cpu', logger=False,
         enable_progress_bar=False, enable_checkpointing=False, num_sanity_val_steps=0,

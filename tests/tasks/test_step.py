@@ -126,7 +126,7 @@ def test_nan_never_reaches_a_weight(spoilt, name, late, archive, tmp_path):
         bad = len(seen) == 2 and spoilt == 'image'
         return image.float() / 255 * (torch.nan if bad else 1)
 
-    data.reflectance = reflectance
+    data.given = reflectance
     if spoilt == 'loss':
         nce = task.nce.forward
         task.nce.forward = lambda *args: nce(*args) * (torch.inf if len(seen) == 2 else 1)

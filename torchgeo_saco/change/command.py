@@ -16,7 +16,7 @@ from ..datasets import SeasonalArchive
 from ..io.checkpoint import CheckpointError, read_checkpoint
 from ..io.tables import require_new, write_table
 from ..runtime.device import known_device
-from ..tasks import ContrastiveTask
+from ..tasks import ContrastiveTask, DualTask
 from ..transforms import Reflectance
 from .figures import plot_change_histogram, plot_change_locations, plot_change_map
 from .map import LEAST_LOCATIONS, ChangeMap, change_map
@@ -153,7 +153,12 @@ def restored_task(path: str, name: str | None = None) -> ContrastiveTask:
             f'{path} holds no task, at most weights; give a checkpoint that torchgeo-saco fit wrote'
         )
     name = name or arguments.get('_class_path') or content.get('task')
-    known = {task.__name__: task for task in _subclasses(ContrastiveTask)}
+    # Change is of images of one sensor.
+    known = {
+        task.__name__: task
+        for task in _subclasses(ContrastiveTask)
+        if not issubclass(task, DualTask)
+    }
     if not name:
         raise CheckpointError(
             f'{path} does not say which task it is of; name it: --task one of '
