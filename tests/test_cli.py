@@ -155,6 +155,7 @@ def patches(tmp_path_factory):
     return publish(SEN12MSTree(0, 32, 5).tree(), tmp_path_factory.mktemp('sen12ms') / 'x', 1, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('config', DUAL, ids=lambda path: path.stem)
 @pytest.mark.parametrize('data', ['sen12ms_paired', 'sen12ms_sample_paired'])
 def test_methods_of_two_sensors(config, data, patches, tmp_path):
@@ -184,6 +185,7 @@ def test_queue_suits_the_data_of_the_paper(method, items):
     assert task.hparams['queue_size'] <= largest_queue(task, data)
 
 
+@pytest.mark.slow
 def test_configurations_are_found_by_name(archive, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     more = [f'--data.init_args.root={archive}', f'--trainer.logger.init_args.save_dir={tmp_path}']
@@ -198,6 +200,7 @@ def test_unknown_configuration_lists_those_there_are(capsys):
     assert 'sako.yaml is neither a file nor a configuration' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_caco_on_the_sample_configuration(seasons, tmp_path):
     fit(torchgeo, CONFIGS / 'caco.yaml', root=seasons, folder=tmp_path,
         more=['--data.init_args.archive=folder', '--data.init_args.download=false',
@@ -223,6 +226,7 @@ SINGLE_DATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', SINGLE_DATES)
 def test_single_dates_train_moco(name, tmp_path):
     SINGLE_DATES[name](tmp_path / 'data')
@@ -231,6 +235,7 @@ def test_single_dates_train_moco(name, tmp_path):
     assert list(tmp_path.rglob('last.ckpt'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'config',
     # Rasters have a test of their own, in tests/datamodules/test_rasters.py.

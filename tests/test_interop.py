@@ -347,6 +347,7 @@ def test_images_of_other_axes_are_refused_in_pre_training(image, message):
 
 
 # Backbones of fixed size.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('model', 'size'),
     [

@@ -81,6 +81,7 @@ def coloured(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_accuracy_of_an_encoder_that_sees_the_class(coloured, tmp_path):
     probe = KNNProbe(k=3)
     fit(MeanColour(), data(coloured), tmp_path, [probe], epochs=2)
@@ -100,6 +101,7 @@ def test_untrained_row_is_calibrated_and_leaves_no_trace(coloured, tmp_path):
     assert probe.rows[0][1] == 1.0
 
 
+@pytest.mark.slow
 def test_probe_does_not_disturb_training(coloured, tmp_path):
     states = [
         fit(task(), data(coloured), tmp_path / str(i), callbacks, epochs=2).model.state_dict()

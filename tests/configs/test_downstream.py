@@ -52,6 +52,7 @@ def small_sample(tmp_path_factory):
     return write
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:The dirpath has changed')
 @pytest.mark.parametrize('row', SAMPLED, ids=lambda path: path.stem)
 def test_runs_on_its_sample(row, small_sample, tmp_path):
@@ -88,6 +89,7 @@ def test_each_row_says_what_is_reported():
         assert 'eported' in row.read_text() or 'finetune' in row.stem, row
 
 
+@pytest.mark.slow
 def test_report_is_a_plan_of_every_encoder_on_every_benchmark(tmp_path, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
     given = yaml.safe_load((CONFIGS / 'report.yaml').read_text())
@@ -101,6 +103,7 @@ def test_report_is_a_plan_of_every_encoder_on_every_benchmark(tmp_path, monkeypa
     assert len({(run.encoder, run.benchmark, run.seed) for run in runs}) == 75
 
 
+@pytest.mark.slow
 def test_fractions_are_a_plan_of_every_encoder_on_every_share(tmp_path, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
     given = yaml.safe_load((CONFIGS / 'fractions.yaml').read_text())

@@ -13,6 +13,7 @@ from torchgeo_saco import cli
 from ..data.fakes import FakeTask, benchmark, write_config
 
 
+@pytest.mark.slow
 def test_from_configuration_to_tables_and_figures(tmp_path, capsys):
     benchmarks = {'Scenes': benchmark(metrics=['test_OverallAccuracy', 'knn5_OverallAccuracy']),
                   'Maps': benchmark('mask')}  # fmt: skip

@@ -37,6 +37,7 @@ def test_interval_of_seeds_alone_is_that_of_the_t_test():
     assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seeds', [3, 5])
 def test_the_interval_covers_the_truth_as_often_as_it_says(seeds):
     random = np.random.default_rng(seeds)

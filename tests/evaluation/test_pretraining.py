@@ -226,6 +226,7 @@ def test_features_beside_histograms_are_judged_if_asked_for(spec):
     )
 
 
+@pytest.mark.slow
 def test_images_that_lack_half_of_their_groups_are_judged_if_asked_for(spec, places):
     spec['metrics'] = ['halved_knn5_OverallAccuracy']
     assert math.isnan(execute_run(run(spec)).metrics['halved_knn5_OverallAccuracy'])
@@ -280,6 +281,7 @@ def test_features_of_images_are_judged_without_training(name, spec, fitted):
     assert math.isnan(metrics['nce_over_chance'])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:MoCo v2 only uses 2 layers')
 @pytest.mark.parametrize('name', ['MoCo', 'SimCLR', 'BYOL'])
 def test_tasks_of_torchgeo_are_trained_and_probed(name, spec, fitted):
@@ -422,6 +424,7 @@ def settings(places, tmp_path, monkeypatch):
     return read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('name', 'rows'), [('compare', 20), ('ablation', 19)])
 def test_every_row_runs_and_is_judged_on_the_same_images(name, rows, settings, tmp_path):
     report = evaluation.evaluate(settings(name))
@@ -432,6 +435,7 @@ def test_every_row_runs_and_is_judged_on_the_same_images(name, rows, settings, t
     assert all(f'| {run.encoder} | ' in text for run, _ in report.results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['compare', 'ablation'])
 def test_rows_differ_in_their_method_alone(name, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)

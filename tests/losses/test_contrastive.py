@@ -146,6 +146,7 @@ def test_unit_is_float32_or_wider():
     assert l2_normalize(QUERY.double()).dtype == torch.float64
 
 
+@pytest.mark.slow
 def test_losses_compile():
     torch._dynamo.reset()
     compiled = torch.compile(info_nce, fullgraph=True, backend='eager')

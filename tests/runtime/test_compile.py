@@ -177,6 +177,7 @@ def test_the_compiler_is_tried_once(graphs):
     assert len(graphs) == 1
 
 
+@pytest.mark.slow
 def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
     find = cpp_builder.get_cpp_compiler
     monkeypatch.setattr(cpp_builder, 'get_cpp_compiler', getattr(find, '__wrapped__', find))

@@ -51,6 +51,7 @@ def loops(path):
 
 
 # The first step, within an epoch, the last step of one, the last of all.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('step', 'workers'), [(1, 0), (2, 0), (3, 0), (5, 0), (9, 0), (3, 2), (5, 2)]
 )
@@ -66,6 +67,7 @@ def test_run_resumed_after_any_step_ends_where_the_unbroken_one_does(
         assert loops(tmp_path / name) == loops(folder / name), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'options',
     [{'limit_train_batches': 2}, {'accumulate_grad_batches': 2}, {'val_check_interval': 1}],

@@ -90,6 +90,7 @@ def test_each_modality_tells_what_it_sees(arguments, accuracy, tmp_path):
     assert scores['test_AverageAccuracy'] == pytest.approx(accuracy, abs=0.2)
 
 
+@pytest.mark.slow
 def test_all_weights_are_trained_if_not_frozen(tmp_path):
     task = small(freeze_backbone=False, lr=1e-3)
     scores = scores_of(task, tmp_path)

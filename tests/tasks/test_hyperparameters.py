@@ -191,6 +191,7 @@ def test_untrained_nets_guess(method):
     assert (nce / chance).item() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_loss_over_chance_is_shown(archive, tmp_path):
     task = small(MoCo, bands=None, temporal=True, **EASY)
     assert math.isnan(task.nce_over_chance)

@@ -65,6 +65,7 @@ def on_fake_gpu(task, mode):
     return task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', METHODS)
 @pytest.mark.parametrize('views', [{'crop': 1.0, 'rotation': 180.0, 'zoom': 2.0}, {'crop': 0.5}])
 def test_nothing_in_a_step_waits_for_a_gpu(name, views, monkeypatch):

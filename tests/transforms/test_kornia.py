@@ -196,6 +196,7 @@ def test_same_under_autocast(transform):
     assert torch.equal(found, transform(x))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     Version(kornia.__version__) < Version('0.9'), reason='Kornia traces its container since 0.9'
 )

@@ -23,6 +23,7 @@ def test_there_is_a_tree_for_each_benchmark():
     assert tuple(SMALL) == BENCHMARKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', BENCHMARKS)
 def test_one_item_depends_on_seed_and_number_only(
     small_tree: Callable[[str], Path], tmp_path: Path, name: str

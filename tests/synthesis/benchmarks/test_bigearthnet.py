@@ -113,6 +113,7 @@ def test_labels_are_names_of_the_43_classes_in_their_order():
         assert locations == sorted(set(locations))
 
 
+@pytest.mark.slow
 def test_labels_are_of_covers_that_are_there():
     cover_of = {
         'Coniferous forest': 'conifer trees',
