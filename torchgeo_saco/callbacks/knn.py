@@ -164,8 +164,10 @@ def _embeddings(
         pl_module.train(train)
         for batch in loader:
             batch = trainer.strategy.batch_to_device(batch)
-            dates = pl_module.images(batch) if isinstance(pl_module, ContrastiveTask) else None
-            image = (batch['image'] if dates is None else dates).flatten(0, -4)
+            if isinstance(pl_module, ContrastiveTask):
+                image = pl_module.images(batch).flatten(0, -4)
+            else:
+                image = batch['image'].flatten(0, -4)
             embedding = pl_module(image)
             features.append(embedding[-1] if isinstance(embedding, tuple) else embedding)
             labels.append(batch['label'].repeat_interleave(len(image) // len(batch['label'])))

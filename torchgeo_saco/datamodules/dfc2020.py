@@ -172,7 +172,7 @@ class DFC2020DataModule(BenchmarkDataModule):
 
     def _scaled_reflectance(self, image: Tensor) -> Tensor:
         """Reflectance clipped to 0-1, every channel of every image divided by its largest value."""
-        return scale_by_maximum(self.reflectance(image).clamp(0, 1))
+        return scale_by_maximum(self.reflectance(image))
 
 
 def _repeats(labels: np.ndarray) -> np.ndarray:

@@ -104,7 +104,7 @@ class PairedDataModule(SeasonalDataModule):
         """Images of one sensor, scaled."""
         scaled = scale(image)
         if self.backscatter.scaling == 'maximum' and isinstance(scale, Reflectance):
-            scaled = scale_by_maximum(scaled.clamp(0, 1))
+            scaled = scale_by_maximum(scaled)
         return scaled
 
     def _take_scale(self, whole: SeasonalArchive) -> None:

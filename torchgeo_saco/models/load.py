@@ -329,14 +329,11 @@ def _adapt_config(
         if differ:
             raise ValueError(f'{path} was trained on other textures than {differ}; leave them out')
     encoder = config.encoder()
-    backbone = 'model.encoder.backbone.' if 'encoder' in content else 'model.'
-    if prefix:
-        backbone = (
-            f'model.{prefix}encoder.backbone.' if 'encoder' in content else f'{prefix}backbone.'
-        )
+    downstream = 'encoder' in content
+    above = f'model.{prefix}encoder.' if downstream else prefix
+    backbone = f'{above}backbone.' if downstream or prefix else 'model.'
     load_exactly(encoder.backbone, part(content['state_dict'], backbone), config.model, path)
     # Checkpoints before version 0.1.0 call the inputs images.
-    above = f'model.{prefix}encoder.' if 'encoder' in content else prefix
     statistics = part(content['state_dict'], f'{above}inputs.standardize.') or part(
         content['state_dict'], f'{above}images.standardize.'
     )

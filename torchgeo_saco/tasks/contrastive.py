@@ -776,10 +776,12 @@ class ContrastiveTask(BaseTask):
         groups = self.forward_groups(image.flatten(0, 1))
         groups = rearrange(groups, '(b t) g d -> b t g d', b=len(image))
         embeddings = {'embedding': groups.mean(2), 'groups': groups}
-        for key in ('location', 'date', 'label'):
-            if key in batch:
-                embeddings[key] = batch[key]
-        return embeddings
+        return embeddings | self.described(batch)
+
+    @staticmethod
+    def described(batch: Sample) -> dict[str, Tensor]:
+        """Return what a batch says of its images: location, date and label, if it has them."""
+        return {key: batch[key] for key in ('location', 'date', 'label') if key in batch}
 
     def _shared_eval(self, batch: Sample, stage: str) -> None:
         """Log alignment of the first and last date of a year, and uniformity."""

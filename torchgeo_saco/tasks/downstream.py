@@ -26,7 +26,14 @@ from torchvision.models._api import WeightsEnum
 from ..datamodules.benchmark import IGNORED, BenchmarkDataModule, Split
 from ..datasets.features import cached_features, extract_features
 from ..io.checkpoint import CheckpointError
-from ..models import Encoder, EncoderConfig, Fusion, fit_input_statistics, load_encoder
+from ..models import (
+    Encoder,
+    EncoderConfig,
+    Fusion,
+    LoadedEncoder,
+    fit_input_statistics,
+    load_encoder,
+)
 from .channels import batch_image, require_floats
 
 
@@ -205,9 +212,15 @@ class DownstreamTask(BaseTask):
         Raises:
             ValueError: If bands and weights have nothing in common.
         """
+        loaded = self._load_encoder(bands, sensor or 'sentinel2_l1c')
+        self._random = loaded.random
+        self._build(loaded.encoder, loaded.config)
+
+    def _load_encoder(self, bands: Sequence[str], sensor: str) -> LoadedEncoder:
+        """Load the encoder of a sensor from the weights, and say what it sees."""
         loaded = load_encoder(
             bands,
-            sensor or 'sentinel2_l1c',
+            sensor,
             self.hparams['model'],
             self.weights,
             self.hparams['groups'],
@@ -215,7 +228,6 @@ class DownstreamTask(BaseTask):
             self.hparams['texture_points'],
             self.hparams['texture_radius'],
         )
-        self._random = loaded.random
         if self.hparams['statistics'] == 'weights' and loaded.unfitted:
             raise ValueError(
                 f'statistics=weights is set, but the weights bring none of '
@@ -224,7 +236,7 @@ class DownstreamTask(BaseTask):
         rank_zero_info(f'the encoder sees: {", ".join(loaded.encoder.names)}')
         for group in loaded.skipped:
             rank_zero_info(f'skipped: group {group.name}, since {group.reason}')
-        self._build(loaded.encoder, loaded.config)
+        return loaded
 
     def setup(self, stage: str) -> None:
         """Take bands and classes from the datamodule.

@@ -3,6 +3,7 @@
 
 """Base class of the tasks that contrast two modalities."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -371,10 +372,7 @@ class DualTask(ContrastiveTask):
             'embedding': rearrange(self.embed(batch), '(b t) d -> b t d', b=count),
             'modalities': present.expand(count, 2),
         }
-        for key in ('location', 'date', 'label'):
-            if key in batch:
-                embeddings[key] = batch[key]
-        return embeddings
+        return embeddings | self.described(batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log how well either modality finds the other."""
@@ -383,6 +381,40 @@ class DualTask(ContrastiveTask):
     def on_test_epoch_end(self) -> None:
         """Log how well either modality finds the other."""
         self._log_retrieval('test', self.test_retrieval)
+
+    def project(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Project the groups of either modality.
+
+        Args:
+            image: Images of both sensors, (B, C, H, W).
+
+        Returns:
+            Projections, (1, B, G, D) each.
+        """
+        first, second = (
+            projector(encoder.forward_groups(part))
+            for encoder, projector, part in self.branches(image)
+        )
+        return first, second
+
+    def losses(self, name: str, loss: Tensor, choices: int, groups: Tensor) -> dict[str, Tensor]:
+        """Name the parts of a loss, and keep it beside that of a guess for the log.
+
+        Args:
+            name: Name of the contrast of the modalities.
+            loss: Its loss.
+            choices: Images that the other modality is found among.
+            groups: Features of the groups of the second modality, which are aligned if there are
+                several, (B, G, D).
+
+        Returns:
+            The parts by name; the alignment of the first modality is not among them.
+        """
+        self._contrasts.append(torch.stack([loss.detach(), loss.new_tensor(math.log(choices))]))
+        if groups.shape[1] == 1:
+            return {name: loss}
+        aligned = self.hparams['alignment_weight'] * self.align(groups)
+        return {name: loss, 'second_alignment': aligned}
 
     def retrieval_features(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Features of either modality in which the other is looked for.
@@ -393,11 +425,8 @@ class DualTask(ContrastiveTask):
         Returns:
             Mean projections of the groups, (B, D) each.
         """
-        first, second = (
-            projector(encoder.forward_groups(view))[0].mean(1)
-            for encoder, projector, view in self.branches(image)
-        )
-        return first, second
+        first, second = self.project(image)
+        return first[0].mean(1), second[0].mean(1)
 
     def _shared_eval(self, batch: Sample, stage: str) -> None:
         """Count how well either modality finds the other, at the first date."""

@@ -3,8 +3,6 @@
 
 """Dual-SimCLR: two modalities of a location are each other's positives."""
 
-import math
-
 import torch
 from lightly.loss import NTXentLoss
 from torch import Tensor
@@ -37,18 +35,10 @@ class DualSimCLR(DualTask):
         Returns:
             Losses, and the features they compare.
         """
-        view = self.views.augmented(image[:, 0])
-        first, second = (
-            projector(encoder.forward_groups(part))
-            for encoder, projector, part in self.branches(view)
-        )
+        first, second = self.project(self.views.augmented(image[:, 0]))
         # Memory of lightly's loss is of MoCo, and stays empty.
         nt_xent = NTXentLoss(self.hparams['temperature'], gather_distributed=world_size() > 1)
         with torch.autocast(image.device.type, enabled=False):
             loss = nt_xent(first[0].mean(1), second[0].mean(1))
-        guess = math.log(2 * len(image) * world_size() - 1)
-        self._contrasts.append(torch.stack([loss.detach(), loss.new_tensor(guess)]))
-        losses = {'nt_xent': loss}
-        if second.shape[2] > 1:
-            losses['second_alignment'] = self.hparams['alignment_weight'] * self.align(second[0])
+        losses = self.losses('nt_xent', loss, 2 * len(image) * world_size() - 1, second[0])
         return Contrast(losses, first, second.mean(2))

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 from torchgeo.datasets.utils import Sample
 from torchmetrics import Metric
 
 from ..datasets.features import cached_features
 from ..metrics import ConfusionScores, MultilabelScores
-from ..models import Encoder, EncoderConfig, load_encoder
+from ..models import Encoder, EncoderConfig
 from ..models.modalities import join_modalities
 from ..runtime.seeding import run_seed, torch_seeded
 from .channels import require_floats
@@ -132,8 +131,9 @@ class FusionClassification(DownstreamTask):
             task: One of 'multiclass' or 'multilabel'.
             loss: One of 'ce', 'bce', or 'focal'; 'bce' for multilabel.
             weight_decay: Weight decay of Adam.
-            **kwargs: See :class:`DownstreamTask`; *bands*, *sensor* and *fusion* have no effect
-                here. *weights* of one sensor serve this one alone.
+            **kwargs: See :class:`DownstreamTask`, but *modality_bands* and *modality_sensors* stand
+                for *bands* and *sensor*, and *fusion* is ``mean``. *weights* of one sensor serve
+                this one alone.
 
         Raises:
             ValueError: If an argument is out of range, or weights and bands do not match.
@@ -216,24 +216,7 @@ class FusionClassification(DownstreamTask):
         if not self.weights and hparams['groups'] is None and not hparams['texture']:
             config = EncoderConfig(hparams['model'] or 'resnet18', bands, sensor, input_bands=bands)
             return config.encoder(), config, True
-        loaded = load_encoder(
-            bands,
-            sensor,
-            hparams['model'],
-            self.weights,
-            hparams['groups'],
-            hparams['texture'],
-            hparams['texture_points'],
-            hparams['texture_radius'],
-        )
-        if hparams['statistics'] == 'weights' and loaded.unfitted:
-            raise ValueError(
-                f'statistics=weights is set, but the weights bring none of '
-                f'{", ".join(loaded.unfitted)}; set statistics=data'
-            )
-        rank_zero_info(f'the encoder of {sensor} sees: {", ".join(loaded.encoder.names)}')
-        for group in loaded.skipped:
-            rank_zero_info(f'skipped: group {group.name}, since {group.reason}')
+        loaded = self._load_encoder(bands, sensor)
         return loaded.encoder, loaded.config, loaded.random
 
     def head(self, encoder: Encoder) -> FusionClassifier:

@@ -3,10 +3,8 @@
 
 """Multi-modal alignment: feature maps of two modalities agree position by position."""
 
-import math
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..losses import dense_similarity, l2_normalize, symmetric_cross_entropy
@@ -75,12 +73,8 @@ class MMA(DualTask):
         # Every process computes the loss of all images, and gradients are averaged.
         maps = [all_gather(part.mean(1)) for part in (first, second)]
         loss = symmetric_cross_entropy(dense_similarity(*maps), self.hparams['temperature'])
-        guess = math.log(len(image) * world_size())
-        self._contrasts.append(torch.stack([loss.detach(), loss.new_tensor(guess)]))
         query, key = (part.mean((-2, -1)) for part in (first, second))
-        losses = {'nce': loss}
-        if key.shape[1] > 1:
-            losses['second_alignment'] = self.hparams['alignment_weight'] * self.align(key)
+        losses = self.losses('nce', loss, len(image) * world_size(), key)
         return Contrast(losses, query[None], key.mean(1)[None])
 
     def retrieval_features(self, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -97,14 +97,15 @@ class Backscatter(nn.Module):
 
 
 def scale_by_maximum(image: Tensor) -> Tensor:
-    """Divide every channel of every image by its largest value.
+    """Clip images to 0-1, and divide every channel of every image by its largest value.
 
     Args:
-        image: Images from 0 to 1, (..., C, H, W).
+        image: Images, (..., C, H, W).
 
     Returns:
         Images whose channels reach 1, or are 0.
     """
+    image = image.clamp(0, 1)
     return image / (image.amax((-2, -1), keepdim=True) + _EPS)
 
 
