@@ -1,0 +1,26 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""All faults."""
+
+from . import (
+    arguments,
+    bands,
+    checkpoints,
+    commands,
+    distributed,
+    environment,
+    files,
+    locations,
+    packed,
+    training,
+    values,
+)
+from .fault import Fault
+
+_KINDS = (
+    arguments, bands, checkpoints, commands, distributed, environment, files, locations, packed,
+    training, values,
+)  # fmt: skip
+
+FAULTS: list[Fault] = [fault for kind in _KINDS for fault in kind.FAULTS]
