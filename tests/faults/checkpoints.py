@@ -340,7 +340,7 @@ _DIFFERENT: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     'offset': ({'data': {'offset': -10.0}}, ('offset', '-10.0 now')),
     'size read': ({'data': {'size': 14}}, ('shape', '[14, 14] now')),
     'bands permuted': ({'data': {'bands': ['B04', 'B02', 'B03']}}, ('bands',)),
-    'precision': ({'trainer': {'precision': 'bf16-true'}}, ('precision 32-true then',)),
+    'precision': ({'trainer': {'precision': '64-true'}}, ('precision 32-true then',)),
     'accumulation': ({'trainer': {'accumulate_grad_batches': 2}}, ('accumulate_grad_batches 1',)),
     'clipping': ({'trainer': {'gradient_clip_val': 1.0}}, ('gradient_clip_val', '1.0 now')),
     'batches of an epoch': ({'trainer': {'limit_train_batches': 3}}, ('limit_train_batches',)),
@@ -571,6 +571,8 @@ FAULTS: list[Fault] = [
             ),
             'of one date less': lambda root: shutil.rmtree(next((root / '000002').iterdir())),
         }.items()
+        # Of CACo it is refused before, for lack of dates.
+        if (method, name) != (CACo, 'of one date less')
     ),
     Fault(
         'R2 changes of a SACo checkpoint as MoCo',

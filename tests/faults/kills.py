@@ -308,10 +308,19 @@ def main() -> None:
         if os.stat(here).st_dev == os.stat(there).st_dev:
             parser.error(f'{options.other} is on the file system of {here}; name another')
         root = write_archives(Path(here) / 'archives')
-        print(
-            '| task | workers | processes | TMPDIR | kills | runs | other hash | torn | orphans | hung |'
-        )
-        print('|---|---|---|---|---|---|---|---|---|---|')
+        names = [
+            'task',
+            'workers',
+            'processes',
+            'TMPDIR',
+            'kills',
+            'runs',
+            'other_hash',
+            'torn',
+            'orphans',
+            'hung',
+        ]
+        print(f'| {" | ".join(names)} |\n{"|---" * len(names)}|', flush=True)
         every = cases(options.tasks, Path(here) / 'tmp', Path(there), options.processes)
         for number, case in enumerate(every):
             folder = Path(here) / f'case{number}'
