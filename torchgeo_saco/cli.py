@@ -8,7 +8,7 @@ import sys
 import warnings
 from argparse import ArgumentError, RawDescriptionHelpFormatter
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
 from .io.configs import resolve_configs
@@ -103,19 +103,24 @@ def main(args: 'ArgsType' = None) -> None:
     # Allows classes to be referenced using only the class name.
     for module in ('callbacks', 'datamodules', 'tasks'):
         import_module(f'torchgeo_saco.{module}')
-    from torchgeo.main import main as torchgeo_main
+    import torchgeo.main
 
     from .archives.layout import LayoutError
     from .io.checkpoint import CheckpointError
     from .io.raster import BandFileError
+    from .runtime.command_line import CheckedCLI
 
     if args is None:
         sys.argv[1:] = words
+    command_line: Any = torchgeo.main
+    stock, command_line.LightningCLI = command_line.LightningCLI, CheckedCLI
     try:
-        torchgeo_main(None if args is None else words)
+        command_line.main(None if args is None else words)
     except (BandFileError, CheckpointError, LayoutError) as error:
         # A traceback does not help with a file that cannot be read.
         _refuse('torchgeo-saco', error)
+    finally:
+        command_line.LightningCLI = stock
 
 
 def _run_command(name: str, args: list[str]) -> None:

@@ -152,7 +152,12 @@ def restored_task(path: str, name: str | None = None) -> ContrastiveTask:
         raise CheckpointError(
             f'{path} holds no task, at most weights; give a checkpoint that torchgeo-saco fit wrote'
         )
-    name = name or arguments.get('_class_path') or content.get('task')
+    trained = content.get('task') or arguments.get('_class_path')
+    if name and trained and _last(name) != _last(trained):
+        raise CheckpointError(
+            f'{path} is of {_last(trained)}, but --task {name} is asked for; leave --task out'
+        )
+    name = name or trained
     # Change is of images of one sensor.
     known = {
         task.__name__: task
@@ -164,7 +169,7 @@ def restored_task(path: str, name: str | None = None) -> ContrastiveTask:
             f'{path} does not say which task it is of; name it: --task one of '
             f'{", ".join(sorted(known))}'
         )
-    task_class = known.get(name.rsplit('.', 1)[-1])
+    task_class = known.get(_last(name))
     if task_class is None:
         raise ValueError(
             f'{path} is of {name}, which is no contrastive task known here; they are '
@@ -173,10 +178,12 @@ def restored_task(path: str, name: str | None = None) -> ContrastiveTask:
     if arguments.get('bands') is None:
         raise CheckpointError(f'{path} was written before its bands were known; train first')
     try:
-        # What Lightning adds begins with an underscore.
-        task = task_class(**{key: arguments[key] for key in arguments if key[:1] != '_'})
+        # What Lightning adds begins with an underscore. Weights are in the checkpoint; one that
+        # names others would have them looked for elsewhere.
+        given = {k: v for k, v in arguments.items() if k[:1] != '_' and k != 'weights'}
+        task = task_class(**given)
         task.load_state_dict(content['state_dict'])
-    except (RuntimeError, TypeError) as error:
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f'{path} does not fit {task_class.__name__} of this version ({_first_lines(error)}); '
             'name another task by --task, or train again'
@@ -281,6 +288,11 @@ def _subclasses(base: type[Any]) -> list[type[Any]]:
     for child in base.__subclasses__():
         found += [child, *_subclasses(child)]
     return [c for c in found if not inspect.isabstract(c)]
+
+
+def _last(name: Any) -> str:
+    """Name of a class without that of its module."""
+    return str(name).rsplit('.', 1)[-1]
 
 
 def _first_lines(error: Exception) -> str:

@@ -205,6 +205,16 @@ class BenchmarkDataModule(NonGeoDataModule):
                     batch[key] = apply_symmetry(batch[key], symmetries)
         return batch
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a training that goes on must find again, as plain types; known after setup."""
+        return {
+            'archive': self.archive,
+            'bands': list(self.bands),
+            'classes': list(self.classes),
+            'augment': self.augment,
+        }
+
     def plot(self, *args: Any, **kwargs: Any) -> Figure | None:
         """See the ``plot`` method of the dataset."""
         for split in ('val', 'test', 'train'):

@@ -14,7 +14,7 @@ from ..bands import modality_name
 from ..datasets import PairedArchive, SeasonalArchive
 from ..transforms import Backscatter, Reflectance
 from ..transforms.backscatter import Scaling, scale_by_maximum
-from .seasonal import SeasonalDataModule
+from .seasonal import SeasonalDataModule, scale_settings
 
 
 class PairedDataModule(SeasonalDataModule):
@@ -81,6 +81,19 @@ class PairedDataModule(SeasonalDataModule):
         self.modality_bands: dict[str, tuple[str, ...]] = {}
         #: Sensor by modality, that of ``image`` first, known after :meth:`setup`.
         self.modality_sensors: dict[str, str] = {}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As :attr:`SeasonalDataModule.identity`, with the second sensor and how it is paired."""
+        found = super().identity
+        return (
+            found
+            | self.pairing
+            | {
+                'second_bands': [list(bands) for bands in self.modality_bands.values()][1:],
+                'second_scale': scale_settings(self.second_reflectance),
+            }
+        )
 
     def open_archive(self, **kwargs: Any) -> PairedArchive:
         """See :meth:`SeasonalDataModule.open_archive`."""

@@ -3,6 +3,7 @@
 
 """Datamodule of seasonal archives."""
 
+import hashlib
 import inspect
 import zlib
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Path, Sample
 
+from ..archives.listing import Locations
 from ..archives.registry import archive_folder, obtain_archive
 from ..archives.splits import split_positions
 from ..archives.store import is_store
@@ -30,6 +32,9 @@ _REASONS = 100
 
 # Above this, reading keeps a GPU waiting long enough to be worth a line.
 _MANY_FILES = 50_000
+
+# Attributes of a dataset that change what a sample is.
+_OPTIONS = ('item', 'other_dates', 'year_rule', 'same_season')
 
 # Names turned into Python texts at a time.
 _BLOCK = 1 << 16
@@ -201,6 +206,27 @@ class SeasonalDataModule(NonGeoDataModule):
     def locations(self) -> int:
         """Number of locations, which ``location`` of samples counts; known after :meth:`setup`."""
         return len(self.predict_dataset.locations) if self.predict_dataset is not None else 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a training that goes on must find again, as plain types; known after :meth:`setup`.
+
+        Names and dates of the locations are there as hashes, and the folder is not: an archive may
+        be moved, or packed.
+        """
+        dataset = self.train_dataset
+        if dataset is None or self.predict_dataset is None:
+            return {}
+        whole = self.predict_dataset.locations
+        options = {name: getattr(dataset, name) for name in _OPTIONS}
+        return options | {
+            'dates': self.dates,
+            'bands': list(dataset.bands),
+            'shape': list(dataset.shape),
+            'scale': scale_settings(self.reflectance),
+            'locations': _hash(whole),
+            'training_locations': _hash(dataset.locations),
+        }
 
     def ordered_dataloader(
         self, split: Literal['train', 'val', 'test'], labelled: bool = True, shuffled: bool = False
@@ -418,6 +444,33 @@ class SeasonalDataModule(NonGeoDataModule):
             'pin_memory': self.pin_memory,
             'persistent_workers': self.num_workers > 0,
         }
+
+
+def scale_settings(scale: Reflectance | Backscatter) -> dict[str, Any]:
+    """Settings of what makes physical numbers of stored ones, as plain types.
+
+    Args:
+        scale: The module.
+    """
+    names = ('unit', 'offset', 'scaling', 'speckle_filter')
+    return {name: getattr(scale, name) for name in names if hasattr(scale, name)}
+
+
+def _hash(locations: Locations) -> str:
+    """Count of locations, and beginning of a hash of their names, dates and numbers."""
+    total = hashlib.sha256()
+    for start in range(0, len(locations), _BLOCK):
+        block = locations.names.slice(start, _BLOCK).to_pylist()
+        total.update('\0'.join([*block, '']).encode())
+    first = locations.listing.first
+    dated = np.zeros(first[-1] + 1, np.int64)
+    # Each scene counts if its location is one of them.
+    np.add.at(dated, first[locations.chosen], 1)
+    np.add.at(dated, first[locations.chosen + 1], -1)
+    days = np.asarray(locations.listing.days)[dated.cumsum()[:-1] > 0]
+    for part in (locations.counts, locations.numbers, days):
+        total.update(np.ascontiguousarray(part, np.int64).tobytes())
+    return f'{len(locations)} ({total.hexdigest()[:12]})'
 
 
 def _by_hash(names: pa.StringArray) -> np.ndarray:

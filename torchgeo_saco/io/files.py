@@ -4,8 +4,9 @@
 """Files that appear at once and whole."""
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -33,7 +34,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_file(path: str | os.PathLike[str], content: bytes) -> None:
+def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
     """Write a file that appears at once and whole.
 
     Args:
@@ -55,3 +56,33 @@ def sync(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def remove_partials(folder: str | os.PathLike[str], suffix: str) -> None:
+    """Remove what :func:`atomic_file` was writing to a folder when its process was killed.
+
+    Args:
+        folder: The folder; one that cannot be listed or written to is left as it is.
+        suffix: Ending of the files. None of them may be written by this process at present.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        found = re.fullmatch(rf'\..*\.partial-(\d+){re.escape(suffix)}', name)
+        # A number may have been given anew, to this process.
+        if found and (int(found[1]) == os.getpid() or not _is_running(int(found[1]))):
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, PermissionError):
+        return True
+    return True

@@ -210,6 +210,9 @@ class ChangeEstimate(nn.Module):
         CACo, 2023, https://doi.org/10.1109/CVPR52729.2023.00529, section 3.
     """
 
+    #: NaN stands for what was never seen.
+    holds_nan = True
+
     ratio: Tensor
     changed: Tensor
     fitted: Tensor

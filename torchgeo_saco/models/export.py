@@ -6,11 +6,8 @@
 import os
 from typing import Any
 
-import torch
-
 from ..bands import known_sensor
-from ..io.checkpoint import CheckpointError, read_checkpoint
-from ..io.files import atomic_file
+from ..io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from .load import SECOND
 
 # Modules of an encoder, by the beginning of their names in a checkpoint, behind the prefix of the
@@ -62,5 +59,4 @@ def export_encoder(
         for key, value in content['state_dict'].items()
         if key.startswith(prefix)
     }
-    with atomic_file(output) as partial:
-        torch.save({'state_dict': state, 'hyper_parameters': kept}, partial)
+    write_checkpoint({'state_dict': state, 'hyper_parameters': kept}, output)

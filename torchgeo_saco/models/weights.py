@@ -35,8 +35,8 @@ def create_backbone(model: str, weights: Weights = None, in_channels: int = 3) -
         ValueError: If *model* is unknown, or *weights* is neither a file nor the name of a weight
             enum, or does not fit the model.
     """
-    if ':' in model or not is_model(model):
-        near = ', '.join(difflib.get_close_matches(model, list_models(), 3)) or 'resnet18'
+    if not isinstance(model, str) or ':' in model or not is_model(model):
+        near = ', '.join(difflib.get_close_matches(str(model), list_models(), 3)) or 'resnet18'
         raise ValueError(f'timm has no model {model!r}; choose one such as {near}')
     enum = None
     if weights and weights is not True and not os.path.isfile(str(weights)):

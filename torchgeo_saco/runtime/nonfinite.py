@@ -4,11 +4,14 @@
 """Non-finite checks without GPU synchronization."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+# A variance of larger values may be infinite in float32.
+_LARGEST = 1e18
 
 
 class _Step(NamedTuple):
@@ -68,9 +71,14 @@ class NonFiniteGuard:
             finite = torch.isfinite(image)
             self._finite = finite.all()
             return torch.where(finite, image, 0)
-        # A sum is taken many times faster, and is finite only if all values are.
-        if not torch.isfinite(image.sum()) and not torch.isfinite(image).all():
-            raise _not_finite('an image', location, step)
+        # Taken many times faster than a look at each value. It is finite only if all values are,
+        # and their squares, of which variances are made.
+        if not torch.isfinite(torch.linalg.vector_norm(image)):
+            if not torch.isfinite(image).all():
+                raise _not_finite('an image', location, step)
+            largest = float(image.abs().max())
+            if largest > _LARGEST:
+                raise _not_finite(f'the square of {largest:.3g} in an image', location, step)
         return image
 
     def loss(self, loss: Tensor, location: Tensor, step: int, *others: Tensor) -> None:
@@ -144,6 +152,37 @@ class NonFiniteGuard:
     def _is_late(self, image: Tensor) -> bool:
         """Whether to look after the backward pass."""
         return image.is_cuda if self.late is None else self.late
+
+
+def require_finite_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Refuse to keep weights and statistics that are not finite.
+
+    Buffers that say what is not known by NaN are those of modules with the attribute
+    ``holds_nan``.
+
+    Args:
+        module: What has the state.
+        state: Its tensors by name.
+
+    Raises:
+        ValueError: If one is NaN or infinite.
+    """
+    unknown = tuple(
+        f'{name}.' for name, part in module.named_modules() if getattr(part, 'holds_nan', False)
+    )
+    wrong = [
+        name
+        for name, tensor in state.items()
+        if tensor.is_floating_point() and not name.startswith(unknown)
+        # As with images; of large weights that are finite each value is looked at.
+        if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all()
+    ]
+    if wrong:
+        raise ValueError(
+            f'{wrong[0]} is NaN or infinite, as are {len(wrong) - 1} other tensors, so no '
+            'checkpoint is written; resume from the last one, which is finite, and lower lr or '
+            'look at the images'
+        )
 
 
 def _not_finite(name: str, location: Tensor, step: int) -> ValueError:

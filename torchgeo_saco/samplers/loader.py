@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 from torchgeo.datasets.utils import Sample
 
+from ..runtime.agreement import require_agreement
 from ..runtime.distributed import world_size
 from ..runtime.seeding import run_seed
 from .order import EpochShare, EvaluationOrder, even_batch_size
@@ -21,8 +22,8 @@ class ResumableLoader(DataLoader[Sample]):
 
     Lightning counts the batches that were trained on, keeps the count in the checkpoint, and
     asks for the next one; it calls the methods here because they are there. The checkpoint also
-    holds what the order of the batches depends on, and a run that would go on within an epoch in
-    another order is refused.
+    holds what the order of the batches depends on, and a run that would go on in another order is
+    refused.
     """
 
     def __init__(
@@ -57,20 +58,10 @@ class ResumableLoader(DataLoader[Sample]):
             state_dict: What :meth:`state_dict` gave.
 
         Raises:
-            ValueError: If that was within an epoch, and the batches left of it would be others.
+            ValueError: If the batches would be others.
         """
-        steps = state_dict['items'] // state_dict['processes'] // state_dict['batch_size']
-        differ = [
-            f'{name} {state_dict[name]} then and {now} now'
-            for name, now in self._order().items()
-            if state_dict[name] != now
-        ]
-        if differ and state_dict['batches'] % max(1, steps):
-            raise ValueError(
-                f'the checkpoint was written after batch {state_dict["batches"]} of {steps} of an '
-                f'epoch, and those left of it would be others: {", ".join(differ)}; resume with '
-                'the same, or from a checkpoint that was written at the end of an epoch'
-            )
+        order = {name: state_dict.get(name) for name in self._order()}
+        require_agreement(order, self._order(), 'the order of the batches')
         self._restored = True
 
     def _order(self) -> dict[str, int]:

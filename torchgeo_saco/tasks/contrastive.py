@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR
 from torchgeo.datasets.utils import Sample
-from torchgeo.tasks import BaseTask
 from torchvision.models._api import WeightsEnum
 
 from ..losses import AlignmentLoss, InfoNCE, chance_level
@@ -41,6 +40,7 @@ from ..transforms import ContrastiveViews
 from .channels import batch_image, unfold_dates
 from .hyperparameters import momentum_advice, scaled_hyperparameters
 from .requirements import largest_queue, require_data, require_dates, require_years, training_steps
+from .resumable import ResumableTask
 
 # Arguments of a task that are those of its views.
 _VIEW_ARGUMENTS = (
@@ -68,7 +68,7 @@ class Contrast(NamedTuple):
     key: Tensor
 
 
-class ContrastiveTask(BaseTask):
+class ContrastiveTask(ResumableTask):
     """Base class of the tasks that pre-train an encoder by contrast.
 
     A method derives from it, declares the arguments that it adds or whose defaults differ, and
@@ -684,20 +684,13 @@ class ContrastiveTask(BaseTask):
             self._log_embedding(query[self.season_space].mean(1), key[self.season_space])
         return loss
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the name of the task, which only the command line would add.
-
-        Args:
-            checkpoint: The checkpoint.
-        """
-        checkpoint['task'] = type(self).__name__
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the hyperparameters that the interrupted training computed.
 
         Args:
             checkpoint: The checkpoint.
         """
+        super().on_load_checkpoint(checkpoint)
         kept = {
             name: value
             for name, value in checkpoint.get('hyper_parameters', {}).items()

@@ -19,7 +19,6 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchgeo.datasets import RGBBandsMissingError, unbind_samples
 from torchgeo.datasets.utils import Sample
-from torchgeo.tasks import BaseTask
 from torchmetrics import Metric
 from torchvision.models._api import WeightsEnum
 
@@ -35,6 +34,7 @@ from ..models import (
     load_encoder,
 )
 from .channels import batch_image, require_floats
+from .resumable import ResumableTask
 
 
 class DownstreamHead(nn.Module):
@@ -63,7 +63,7 @@ class DownstreamHead(nn.Module):
         """Scores (logits) of every class, (B, classes, ...)."""
 
 
-class DownstreamTask(BaseTask):
+class DownstreamTask(ResumableTask):
     """Base class of the downstream tasks.
 
     A task derives from it, lists its arguments, and builds its head in :meth:`head`. Bands and
@@ -278,6 +278,7 @@ class DownstreamTask(BaseTask):
         Args:
             checkpoint: The checkpoint.
         """
+        super().on_save_checkpoint(checkpoint)
         checkpoint['encoder'] = self.config.to_dict() if self.config is not None else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -286,9 +287,10 @@ class DownstreamTask(BaseTask):
         Args:
             checkpoint: The checkpoint.
         """
+        super().on_load_checkpoint(checkpoint)
         if not checkpoint.get('encoder'):
             raise CheckpointError(
-                'the checkpoint is of no downstream task; give one of pre-training as weights'
+                f'{self._checkpoint_path} was written before its encoder was known; train first'
             )
         config = EncoderConfig.from_dict(checkpoint['encoder'])
         # Arguments alone do not tell the groups that the weights brought.

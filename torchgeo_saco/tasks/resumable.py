@@ -1,0 +1,165 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Base class of all tasks: their checkpoints, and what one must agree on to go on from it."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from lightning.pytorch import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+from torchgeo.tasks import BaseTask
+
+from ..io.checkpoint import CheckpointError, install_checkpoint_io
+from ..runtime.agreement import require_agreement
+from ..runtime.distributed import world_size
+from ..runtime.nonfinite import require_finite_state
+from ..runtime.ranks import RankWatch
+from ..runtime.seeding import run_seed
+
+# Arguments of a trainer that change what a step does, or which batches there are.
+_TRAINER = (
+    'accumulate_grad_batches', 'gradient_clip_val', 'gradient_clip_algorithm', 'precision',
+    'limit_train_batches',
+)  # fmt: skip
+
+# What a trainer needs to go on.
+_TRAINING_KEYS = ('loops', 'optimizer_states', 'lr_schedulers')
+
+
+class ResumableTask(BaseTask):
+    """Base class of the tasks of this package.
+
+    Checkpoints are whole or absent, hold finite numbers, and are read without running code,
+    whichever way the trainer was made. A training goes on only from a checkpoint that agrees with
+    it on
+
+    * the class of the task and its arguments, but for :attr:`free`: the state of the optimizer
+      and its schedule come from the checkpoint, so that another ``lr`` would have no effect;
+    * the data: class of the datamodule and its ``identity``, if it has one;
+    * seed, batch size and number of processes;
+    * precision, accumulation, clipping and ``limit_train_batches`` of the trainer.
+
+    All else may change: workers, callbacks, loggers, the accelerator, how long to train.
+    """
+
+    #: Arguments that may change when a training goes on from a checkpoint.
+    free: ClassVar[frozenset[str]] = frozenset({'compile', 'cache_gib'})
+
+    #: Arguments that the checkpoint decides, if the training computed them.
+    _computed: tuple[str, ...] | list[str] = ()
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Have the trainer keep checkpoints whole, and end all ranks with one of them.
+
+        Returns:
+            The callback that watches the other ranks.
+        """
+        install_checkpoint_io(self.trainer)
+        return [RankWatch()]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the names of the task, which only the command line would add, and of the run.
+
+        Args:
+            checkpoint: The checkpoint.
+
+        Raises:
+            ValueError: If a weight or statistic is not finite.
+        """
+        require_finite_state(self, checkpoint.get('state_dict', {}))
+        checkpoint['task'] = type(self).__name__
+        if self._fits:
+            checkpoint['run'] = self._run()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of another task, and to go on where a training would differ.
+
+        Args:
+            checkpoint: The checkpoint.
+
+        Raises:
+            CheckpointError: If it is of another task, or holds no training to go on with.
+            ValueError: If the run that wrote it would go on differently.
+        """
+        name, path = type(self).__name__, self._checkpoint_path
+        trained = checkpoint.get('task')
+        if trained != name:
+            of = f'of {trained}' if trained else 'of no task of torchgeo_saco'
+            raise CheckpointError(
+                f'{path} is {of}, and this is {name}; give it to {name} as weights, or give a '
+                f'checkpoint of {name}'
+            )
+        if not self._fits:
+            return
+        missing = [key for key in (*_TRAINING_KEYS, 'run') if key not in checkpoint]
+        if missing:
+            raise CheckpointError(
+                f'{path} has no {missing[0]}, so no training can go on from it; set '
+                'save_weights_only of ModelCheckpoint to false, or give it to the task as weights'
+            )
+        then = self._arguments(checkpoint.get('hyper_parameters', {})) | checkpoint['run']
+        require_agreement(then, self._arguments(self.hparams) | self._run(), path)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights and other state.
+
+        Args:
+            state_dict: Tensors by name.
+            strict: Whether all must be there, and no other.
+            assign: Whether they take the place of those here, see PyTorch.
+
+        Returns:
+            Missing and unexpected names.
+
+        Raises:
+            CheckpointError: If they do not fit.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError as error:
+            own = self.state_dict()
+            wrong = [f'{key} is missing' for key in own if key not in state_dict]
+            wrong += [f'{key} is unknown' for key in state_dict if key not in own]
+            wrong += [
+                f'{key} is {tuple(state_dict[key].shape)} in place of {tuple(own[key].shape)}'
+                for key in own
+                if key in state_dict and own[key].shape != state_dict[key].shape
+            ]
+            what = f'{len(wrong)} tensors, such as: {wrong[0]}' if wrong else str(error)[:200]
+            raise CheckpointError(
+                f'{self._checkpoint_path} does not fit this {type(self).__name__} in {what}; give '
+                'the task the arguments that it was trained with'
+            ) from error
+
+    @property
+    def _fits(self) -> bool:
+        """Whether a trainer trains this task, or has trained it last."""
+        return self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+
+    @property
+    def _checkpoint_path(self) -> str:
+        """Name of the checkpoint that is loaded, for messages."""
+        path = self.trainer.ckpt_path if self._trainer is not None else None
+        return str(path or 'the checkpoint')
+
+    def _arguments(self, hparams: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of the task that must agree."""
+        out = {*self.free, *self._computed}
+        return {key: hparams[key] for key in hparams if key not in out and key[:1] != '_'}
+
+    def _run(self) -> dict[str, Any]:
+        """What must agree beside the arguments, as plain types."""
+        trainer: Any = self.trainer
+        settings = {name: getattr(trainer, name) for name in _TRAINER}
+        datamodule: Any = trainer.datamodule
+        return {
+            'data': {'class': type(datamodule).__name__} | getattr(datamodule, 'identity', {}),
+            'batch_size': getattr(datamodule, 'batch_size', None),
+            'seed': run_seed(),
+            'processes': world_size(),
+            # Enums are no plain types.
+            'trainer': {name: getattr(value, 'value', value) for name, value in settings.items()},
+        }
