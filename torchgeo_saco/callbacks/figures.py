@@ -15,6 +15,7 @@ from torchgeo.datasets.utils import Sample
 
 from ..models import BandInputs, GroupInputs
 from ..plots import plot_groups, plot_panels
+from ..runtime.checks import check_range
 from ..runtime.seeding import run_seed, torch_seeded
 from ..tasks import ContrastiveTask
 from ..tasks.channels import batch_image, unfold_dates
@@ -73,9 +74,7 @@ class ContrastiveFigures(Callback):
         Raises:
             ValueError: If *samples* is not positive.
         """
-        if samples < 1:
-            raise ValueError(f'samples must be at least 1, got {samples}')
-        self.samples = samples
+        self.samples = check_range('samples', samples, 'int [1, inf)')
 
     @torch.no_grad()
     def on_train_batch_start(

@@ -15,6 +15,7 @@ from rich.table import Table
 from ..datasets import SeasonalArchive
 from ..io.checkpoint import CheckpointError, read_checkpoint
 from ..io.tables import require_new, write_table
+from ..runtime.checks import check_range
 from ..runtime.device import known_device
 from ..tasks import ContrastiveTask, DualTask
 from ..transforms import Reflectance
@@ -83,8 +84,7 @@ def changes(
     numbers = {'batch_size': batch_size, 'pairs': pairs, 'top': top}
     numbers['least_locations'] = least_locations
     for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f'{name} must be at least 1, got {number}')
+        check_range(name, number, 'int [1, inf)')
     _require_writable(output)
     for path in (figure, images):
         if path is not None:
