@@ -132,7 +132,7 @@ def _run_command(name: str, args: list[str], trace: bool) -> None:
     class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
         """Keeps the lines of an example."""
 
-    prog = f'torchgeo-saco {name}'
+    prog, known = f'torchgeo-saco {name}', list[str]()
     try:
         module = import_module(f'torchgeo_saco.{COMMANDS[name][0]}')
         if name == 'evaluate':
@@ -149,13 +149,14 @@ def _run_command(name: str, args: list[str], trace: bool) -> None:
         )
         parser.add_argument('--config', action='config', help='YAML file of arguments')
         parser.add_function_arguments(function, as_group=False)
+        known += [f'--{option}' for option in vars(parser.get_defaults())]
         options = parser.instantiate_classes(parser.parse_args(resolve_configs(args)))
         del options['config']
         function(**options)
     except (ArgumentError, ImportError, OSError, RuntimeError, ValueError) as error:
         from .runtime.commandline import told
 
-        text = told(error) or ('' if isinstance(error, RuntimeError) else str(error))
+        text = told(error, known) or ('' if isinstance(error, RuntimeError) else str(error))
         if trace or not text:
             raise
         _refuse(prog, text)

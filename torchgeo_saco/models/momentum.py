@@ -74,7 +74,16 @@ class KeyQueue(nn.Module):
         Args:
             keys: Features of the global batch, (N, D).
             locations: Number of the location of each key, (N), not negative.
+
+        Raises:
+            ValueError: If a key is NaN or infinite, on a CPU.
         """
+        # A GPU would have to be waited for; there the loss of the step tells.
+        if keys.device.type == 'cpu' and not keys.isfinite().all():
+            raise ValueError(
+                'keys hold NaN or infinity, and would stay in the queue; the encoder has diverged: '
+                'lower lr, and go on from a checkpoint before'
+            )
         keys, locations = l2_normalize(keys)[-self.size :], locations[-self.size :]
         slots = (self.pointer + torch.arange(len(keys), device=keys.device)) % self.size
         self.keys[slots] = keys.to(self.keys.dtype)

@@ -39,7 +39,7 @@ class _CommandLine(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> Any:
         """Make a parser."""
-        return super().init_parser(**{'exit_on_error': False} | kwargs)
+        return super().init_parser(**{'exit_on_error': False, 'allow_abbrev': False} | kwargs)
 
 
 @contextmanager
@@ -49,11 +49,12 @@ def plain_parsers() -> Iterator[None]:
         yield
 
 
-def told(error: Exception) -> str | None:
+def told(error: Exception, options: Iterable[str] = ()) -> str | None:
     """What a command line says of an error.
 
     Args:
         error: The error.
+        options: Options of the command, to suggest one for an unknown one.
 
     Returns:
         One sentence: of this package, of what an argument should be, or of a library about a file
@@ -62,7 +63,7 @@ def told(error: Exception) -> str | None:
     text = sentence(error)
     if text is None and isinstance(error, ArgumentError):
         text = _NOISE.sub('', str(error))
-        text += _meant(text)
+        text = text.rstrip() + _meant(text, options)
     if text is None and isinstance(error, _PLAIN):
         text = str(error) or type(error).__name__
     return None if text is None else ' '.join(text.split())
@@ -84,8 +85,11 @@ def class_arguments(path: str) -> list[str]:
     return list(parser.get_defaults().keys())
 
 
-def _meant(text: str) -> str:
+def _meant(text: str, options: Iterable[str]) -> str:
     """Suggest a name for the one that a message of the parser refuses."""
+    given = re.search(r'unrecognized arguments: (--[^\s=]+)', text)
+    if given:
+        return did_you_mean(given[1], options)
     unknown = re.findall(r"[Oo]ption '([^']+)'", text)
     path = re.findall(r"class_path '([^']+)'", text)
     if unknown and path:

@@ -444,7 +444,7 @@ def test_a_disk_that_fills_up_leaves_no_half_scene(catalogue, tmp_path, monkeypa
 
     half = SimpleNamespace(read=lambda _: np.zeros((10, 10)))
     monkeypatch.setattr(scenes, 'opened_raster', lambda *_, **__: nullcontext(half))
-    with pytest.raises(OSError, match=r'B01\.tif was not written whole; the disk may be full'):
+    with pytest.raises(OSError, match=r'B01\.tif cannot be written whole; the disk may be full'):
         fetch(TWO_YEARS, tmp_path, catalogue)
     assert list((tmp_path / '000000').iterdir()) == []
 
