@@ -93,7 +93,7 @@ def check_ranges(values: Mapping[str, Any], intervals: Mapping[str, str]) -> Non
         ValueError: If a number is none of its interval.
     """
     for name, interval in intervals.items():
-        value = values.get(name)
+        value: Any = values.get(name)
         if isinstance(value, Sequence) and not isinstance(value, str):
             for item in value:
                 check_range(f'each of {name}', item, interval)
