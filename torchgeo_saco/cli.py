@@ -8,7 +8,7 @@ import sys
 import warnings
 from argparse import ArgumentError, RawDescriptionHelpFormatter
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__
 from .io.configs import resolve_configs
@@ -74,6 +74,8 @@ def usage() -> str:
             'subcommands, each with a --help of its own:',
             *lines,
             '',
+            'An error is told in one sentence; --traceback shows where it was raised.',
+            '',
         ]
     )
 
@@ -85,17 +87,20 @@ def main(args: 'ArgsType' = None) -> None:
         args: Arguments, or None to take them from the command line.
     """
     words = sys.argv[1:] if args is None else args
+    trace = isinstance(words, list) and '--traceback' in words
+    if trace:
+        words = [word for word in words if word != '--traceback']
     if words in (['--help'], ['-h'], []):
         sys.stdout.write(usage())
         sys.exit(0)
     if isinstance(words, list):
         if words[0] in COMMANDS:
-            _run_command(words[0], words[1:])
+            _run_command(words[0], words[1:], trace)
             return
         try:
             words = resolve_configs(words)
         except FileNotFoundError as error:
-            _refuse('torchgeo-saco', error)
+            _refuse('torchgeo-saco', str(error))
     # Importing PyTorch, Lightning and TorchGeo takes seconds.
     sys.stderr.write(f'torchgeo_saco {__version__}\n')
     # Lightning 2.6 calls what PyTorch renames; nobody who runs this can do anything about it.
@@ -103,27 +108,23 @@ def main(args: 'ArgsType' = None) -> None:
     # Allows classes to be referenced using only the class name.
     for module in ('callbacks', 'datamodules', 'tasks'):
         import_module(f'torchgeo_saco.{module}')
-    import torchgeo.main
-
-    from .archives.layout import LayoutError
-    from .io.checkpoint import CheckpointError
-    from .io.raster import BandFileError
-    from .runtime.command_line import CheckedCLI
+    from .runtime.command_line import checked_command_line, told
 
     if args is None:
         sys.argv[1:] = words
-    command_line: Any = torchgeo.main
-    stock, command_line.LightningCLI = command_line.LightningCLI, CheckedCLI
+    from torchgeo.main import main as torchgeo_main
+
     try:
-        command_line.main(None if args is None else words)
-    except (BandFileError, CheckpointError, LayoutError) as error:
-        # A traceback does not help with a file that cannot be read.
-        _refuse('torchgeo-saco', error)
-    finally:
-        command_line.LightningCLI = stock
+        with checked_command_line():
+            torchgeo_main(None if args is None else words)
+    except Exception as error:
+        text = None if trace else told(error)
+        if text is None:
+            raise
+        _refuse('torchgeo-saco', text)
 
 
-def _run_command(name: str, args: list[str]) -> None:
+def _run_command(name: str, args: list[str], trace: bool) -> None:
     """Run a further command with the arguments of its function, or exit with one sentence."""
     # Takes a second, which the help of the command line itself does without.
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
@@ -131,7 +132,7 @@ def _run_command(name: str, args: list[str]) -> None:
     class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
         """Keeps the lines of an example."""
 
-    prog = f'torchgeo-saco {name}'
+    prog, known = f'torchgeo-saco {name}', list[str]()
     try:
         module = import_module(f'torchgeo_saco.{COMMANDS[name][0]}')
         if name == 'evaluate':
@@ -148,17 +149,23 @@ def _run_command(name: str, args: list[str]) -> None:
         )
         parser.add_argument('--config', action='config', help='YAML file of arguments')
         parser.add_function_arguments(function, as_group=False)
+        known += [f'--{option}' for option in vars(parser.get_defaults())]
         options = parser.instantiate_classes(parser.parse_args(resolve_configs(args)))
         del options['config']
         function(**options)
-    except (ArgumentError, ImportError, OSError, ValueError) as error:
-        _refuse(prog, error)
+    except (ArgumentError, ImportError, OSError, RuntimeError, ValueError) as error:
+        from .runtime.command_line import told
+
+        text = told(error, known) or ('' if isinstance(error, RuntimeError) else str(error))
+        if trace or not text:
+            raise
+        _refuse(prog, text)
     except KeyboardInterrupt:
         sys.stderr.write('interrupted; run the same command again to go on\n')
         sys.exit(130)
 
 
-def _refuse(prog: str, error: Exception) -> NoReturn:
+def _refuse(prog: str, text: str) -> NoReturn:
     """Say in one line why a command cannot run."""
-    sys.stderr.write(f'{prog}: error: {" ".join(str(error).split())}\n')
+    sys.stderr.write(f'{prog}: error: {" ".join(text.split())}\n')
     sys.exit(2)

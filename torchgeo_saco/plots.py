@@ -3,6 +3,7 @@
 
 """Figures of groups, textures, views, embeddings and predictions."""
 
+import os
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 from torchgeo.datasets.utils import quantile_normalization
 
+from .io.files import atomic_file
 from .losses import l2_normalize
 
 #: Any colour that Matplotlib takes, or red, green and blue from 0 to 255.
@@ -35,6 +37,22 @@ PALETTE = (
 _STRIPES = ((0.93, 0.93, 0.93), (0.78, 0.78, 0.78))
 _RIGHT, _WRONG, _MISSED = '#2e7d32', '#c62828', '#8a8a8a'
 _VERDICTS = {True: (_RIGHT, '#f2f8f2'), False: (_WRONG, '#fdf3f3')}
+
+
+def write_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 110) -> None:
+    """Write a figure, which appears at once and whole, and close it.
+
+    Args:
+        figure: The figure.
+        path: File to write; its folder is made.
+        dpi: Pixels per inch.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    with atomic_file(path) as partial:
+        figure.savefig(partial, dpi=dpi)
+    plt.close(figure)
 
 
 class PredictionRow(NamedTuple):

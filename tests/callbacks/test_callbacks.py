@@ -153,7 +153,7 @@ def test_data_without_labels_are_said_once(tmp_path, caplog):
 
 @pytest.mark.parametrize('name', ['k', 'temperature', 'every_n_epochs', 'dates_per_location'])
 def test_wrong_number(name):
-    with pytest.raises(ValueError, match=f'{name} must be positive, got 0'):
+    with pytest.raises(ValueError, match=f'{name} must be .*, got 0'):
         KNNProbe(**{name: 0})
 
 

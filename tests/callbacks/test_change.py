@@ -159,5 +159,5 @@ def test_nothing_is_drawn_before_a_location_was_seen(archive, tmp_path):
 
 @pytest.mark.parametrize('name', ['pairs', 'every_n_epochs'])
 def test_wrong_number(name):
-    with pytest.raises(ValueError, match=f'{name} must be positive, got 0'):
+    with pytest.raises(ValueError, match=f'{name} must be at least 1, got 0'):
         ChangeFigures(**{name: 0})

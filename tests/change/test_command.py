@@ -281,7 +281,7 @@ def test_checkpoint_without_a_task(tmp_path, content):
             ['--year_rule', 'lunar'],
             "Expected a typing.Literal['calendar', 'halves']. Got value: lunar",
         ),
-        (['--unit', '0'], 'unit must be positive, got 0'),
+        (['--unit', '0'], 'unit must be from 0.001 to 1000000000 or None, got 0'),
         (['--size', '99'], 'too small for a window of size=99'),
         (['--batch_size', '0'], 'batch_size must be at least 1, got 0'),
         (['--pairs', '0'], 'pairs must be at least 1, got 0'),

@@ -15,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import from_origin
 
 from torchgeo_saco.io import raster as io
+from torchgeo_saco.io.files import WriteError
 from torchgeo_saco.io.raster import (
     BandFileError,
     open_array,
@@ -409,7 +410,7 @@ def test_file_of_tiles_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / 'tile.tif'
     write_tiled(path, CLASSES[None])
     monkeypatch.setattr(io, 'read_bands', lambda path, count: np.zeros((count, 40, 50), 'uint8'))
-    with pytest.raises(BandFileError, match=r'tile\.tif was not written whole; the disk may be'):
+    with pytest.raises(WriteError, match=r'tile\.tif cannot be written whole; the disk may be'):
         write_tiled(path, CLASSES[None] + np.uint8(1))
     assert [entry.name for entry in tmp_path.iterdir()] == ['tile.tif']
     monkeypatch.undo()

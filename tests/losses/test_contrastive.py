@@ -156,7 +156,7 @@ def test_losses_compile():
 @pytest.mark.parametrize('temperature', [0, -1])
 def test_wrong_temperature(temperature):
     for call in (InfoNCE, lambda t: info_nce(QUERY, KEY, NEGATIVES, t)):
-        with pytest.raises(ValueError, match=f'temperature must be positive, got {temperature}'):
+        with pytest.raises(ValueError, match=f'temperature must be .*, got {temperature}'):
             call(temperature)
 
 
@@ -191,7 +191,7 @@ def test_symmetric_cross_entropy_is_that_of_rows_and_columns():
         for s in (similarity.numpy(), similarity.numpy().T)
     ]
     assert symmetric_cross_entropy(similarity).item() == pytest.approx(np.mean(wanted))
-    with pytest.raises(ValueError, match='temperature must be positive'):
+    with pytest.raises(ValueError, match='temperature must be from'):
         symmetric_cross_entropy(similarity, 0)
     with pytest.raises(ValueError, match=r'must be \(N, N\)'):
         symmetric_cross_entropy(similarity[:3])

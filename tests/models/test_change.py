@@ -393,13 +393,13 @@ def test_wrong_observations_leave_the_estimate_alone(location, ratio, tokens):
 
 @pytest.mark.parametrize('decay', [-0.1, 1.0, float('nan')])
 def test_wrong_decay(decay):
-    with pytest.raises(ValueError, match='decay must be at least 0 and below 1, got'):
+    with pytest.raises(ValueError, match=r'decay must be .*at least 0 and below 1, got'):
         ChangeEstimate(decay=decay)
 
 
 @pytest.mark.parametrize('numbers', [(-1, 2), (3, 0)])
 def test_wrong_numbers(numbers):
-    with pytest.raises(ValueError, match='at least 0 locations and 1 year, got'):
+    with pytest.raises(ValueError, match=r'(locations|years) must be at least ., got'):
         ChangeEstimate(*numbers)
 
 

@@ -86,7 +86,7 @@ def test_queue_compiles():
 
 @pytest.mark.parametrize('size', [0, -1])
 def test_queue_without_room(size):
-    with pytest.raises(ValueError, match=f'at least 1 key, got queue_size={size}'):
+    with pytest.raises(ValueError, match=f'queue_size must be at least 1, got {size}'):
         KeyQueue(size, 2)
 
 

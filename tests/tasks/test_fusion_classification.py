@@ -203,7 +203,7 @@ def test_a_checkpoint_makes_the_task_again(arguments, tmp_path):
         ({'modalities': []}, 'modalities are one or two of s2 and s1'),
         ({'modalities': ['s1', 's1']}, 'modalities are one or two of s2 and s1'),
         ({'modalities': ['s1'], 'early_fusion': True}, 'early_fusion joins two modalities'),
-        ({'modality_dropout': 1.0}, 'modality_dropout is a probability below 1'),
+        ({'modality_dropout': 1.0}, 'modality_dropout must be at least 0 and below 1'),
         ({'modality_dropout': 0.5, 'norm': False}, 'set norm to true'),
         ({'early_fusion': True, 'weights': True}, 'early_fusion takes the bands of both sensors'),
         ({'early_fusion': True, 'groups': ['urban']}, 'early_fusion takes the bands of both'),

@@ -86,7 +86,7 @@ def test_a_training_with_groups_left_out_is_a_function_of_its_seed(archive, tmp_
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match=r'group_dropout is a share .* below 1, got 1\.0'):
+    with pytest.raises(ValueError, match=r'group_dropout must be at least 0 and below 1, got 1\.0'):
         small(SACo, group_dropout=1.0)
     with pytest.raises(ValueError, match='CACoSimCLR has no key encoder to draw groups to'):
         small(CACoSimCLR, contrast_groups=True)

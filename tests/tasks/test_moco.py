@@ -131,12 +131,12 @@ def test_learning_rate_falls_at_the_milestones(archive, tmp_path):
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [
-        ({'milestones': [1.5]}, r'milestones are shares of the epochs from 0 to 1, got 1\.5'),
-        ({'crop': 0.0}, r'crop is a share of the ground above 0 and up to 1, got 0'),
-        ({'blur': 2.0}, r'blur is a probability, got 2'),
+        ({'milestones': [1.5]}, r'each of milestones must be above 0 and at most 1, got 1\.5'),
+        ({'crop': 0.0}, r'crop must be above 0 and at most 1, got 0'),
+        ({'blur': 2.0}, r'blur must be from 0 to 1, got 2'),
         ({'input_bands': ['B4', 'B99']}, r"no band 'B99'"),
-        ({'output_dim': 0}, r'must be at least 1, got \[16\] and 0'),
-        ({'hidden_dims': [0]}, r'must be at least 1, got \[0\] and 8'),
+        ({'output_dim': 0}, 'output_dim must be at least 1, got 0'),
+        ({'hidden_dims': [0]}, 'each of hidden_dims must be at least 1 or None, got 0'),
         ({'optimizer': 'rmsprop'}, r"optimizer must be one of adam, sgd, got 'rmsprop'"),
     ],
 )

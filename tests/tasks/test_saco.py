@@ -297,10 +297,10 @@ def test_other_groups_than_trained_are_refused():
         ({'groups': {'own': ['B4', 'B3']}}, r"group 'own' needs three bands, got 2"),
         ({'texture': 'urban'}, "texture must be true, false or a list of groups, got 'urban'"),
         ({'texture': ['moon']}, 'texture is asked of moon, which is no group here'),
-        ({'temperature': 0.0}, 'temperature must be positive, got 0'),
-        ({'momentum': 1.5}, r'momentum is a share from 0 to 1, got 1\.5'),
+        ({'temperature': 0.0}, 'temperature must be from .* or None, got 0'),
+        ({'momentum': 1.5}, r'momentum must be from 0 to 1 or None, got 1\.5'),
         ({'queue_size': 0}, r'at least 1 key of each year, got queue_size=0; set it to 1'),
-        ({'size': 0}, 'size of a view must be at least 1 px, got 0'),
+        ({'size': 0}, 'size must be at least 1, got 0'),
         ({'weights': 'nowhere.ckpt'}, "'nowhere.ckpt' is neither a file nor the name"),
     ],
 )

@@ -69,7 +69,7 @@ def test_ratios_of_powers_are_refused():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'unit': 0.0}, 'unit must be positive'),
+        ({'unit': 0.0}, 'unit must be from 0.001 to 1000000000 or None, got 0'),
         ({'scaling': 'patch'}, 'scaling must be one of fixed, maximum'),
     ],
 )

@@ -12,7 +12,7 @@ from rasterio.enums import Resampling
 from torchgeo.datasets.utils import Path
 
 from ..bands import known_sensor
-from ..runtime.checks import check_choice
+from ..runtime.checks import check_choice, check_range
 from .geotiff import GeoTIFFReader
 from .layout import LayoutError
 from .layouts import find_layout
@@ -68,8 +68,8 @@ def read_options(
         ValueError: If one is out of range.
     """
     check_choice('resampling', resampling, [r.name for r in Resampling])
-    if not 0 <= max_nodata <= 1:
-        raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
+    check_range('max_nodata', max_nodata, '[0, 1]')
+    check_range('size', size, 'int [1, inf) or None')
     sensor = known_sensor('rgb' if previews else DEFAULT_SENSOR)
     return ReadOptions(sensor, previews, size, resampling, max_nodata)
 

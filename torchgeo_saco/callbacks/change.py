@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from ..change.figures import plot_change_histogram, plot_change_locations
 from ..datasets import SeasonalArchive
 from ..models.change import ChangeEstimate
+from ..runtime.checks import check_range
 from .figures import after_epochs, save_figure
 
 
@@ -34,11 +35,8 @@ class ChangeFigures(Callback):
         Raises:
             ValueError: If a number is not positive.
         """
-        for name, number in {'pairs': pairs, 'every_n_epochs': every_n_epochs}.items():
-            if not number > 0:
-                raise ValueError(f'{name} must be positive, got {number}')
-        self.pairs = pairs
-        self.every_n_epochs = every_n_epochs
+        self.pairs = check_range('pairs', pairs, 'int [1, inf)')
+        self.every_n_epochs = check_range('every_n_epochs', every_n_epochs, 'int [1, inf)')
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what cannot be shown."""

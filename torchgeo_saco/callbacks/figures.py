@@ -14,7 +14,8 @@ from torch import Tensor
 from torchgeo.datasets.utils import Sample
 
 from ..models import BandInputs, GroupInputs
-from ..plots import plot_groups, plot_panels
+from ..plots import plot_groups, plot_panels, write_figure
+from ..runtime.checks import check_range
 from ..runtime.seeding import run_seed, torch_seeded
 from ..tasks import ContrastiveTask
 from ..tasks.channels import batch_image, unfold_dates
@@ -52,12 +53,11 @@ def save_figure(trainer: Trainer, name: str, figure: Figure) -> None:
     """
     if trainer.is_global_zero:
         folder = figure_folder(trainer)
-        os.makedirs(folder, exist_ok=True)
-        figure.savefig(os.path.join(folder, f'{name}.png'), dpi=110)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 tag = name.split('_epoch')[0]
                 logger.experiment.add_figure(tag, figure, trainer.global_step, close=False)
+        write_figure(figure, os.path.join(folder, f'{name}.png'))
     plt.close(figure)
 
 
@@ -73,9 +73,7 @@ class ContrastiveFigures(Callback):
         Raises:
             ValueError: If *samples* is not positive.
         """
-        if samples < 1:
-            raise ValueError(f'samples must be at least 1, got {samples}')
-        self.samples = samples
+        self.samples = check_range('samples', samples, 'int [1, inf)')
 
     @torch.no_grad()
     def on_train_batch_start(

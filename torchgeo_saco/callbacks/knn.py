@@ -17,7 +17,9 @@ from torch.utils.data import DataLoader
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from ..losses import l2_normalize
+from ..losses.contrastive import TEMPERATURE_RANGE
 from ..plots import plot_embeddings
+from ..runtime.checks import check_range
 from ..runtime.modes import evaluation_mode
 from ..tasks import ContrastiveTask
 from .figures import after_epochs, save_figure
@@ -57,21 +59,14 @@ class KNNProbe(Callback):
             dates_per_location: Dates of each location that are embedded.
 
         Raises:
-            ValueError: If a number is not positive.
+            ValueError: If a number is out of range.
         """
-        numbers = {
-            'k': k,
-            'temperature': temperature,
-            'every_n_epochs': every_n_epochs,
-            'dates_per_location': dates_per_location,
-        }
-        for name, number in numbers.items():
-            if not number > 0:
-                raise ValueError(f'{name} must be positive, got {number}')
-        self.k = k
-        self.temperature = temperature
-        self.every_n_epochs = every_n_epochs
-        self.dates_per_location = dates_per_location
+        self.k = check_range('k', k, 'int [1, inf)')
+        self.temperature = check_range('temperature', temperature, TEMPERATURE_RANGE)
+        self.every_n_epochs = check_range('every_n_epochs', every_n_epochs, 'int [1, inf)')
+        self.dates_per_location = check_range(
+            'dates_per_location', dates_per_location, 'int [1, inf)'
+        )
         #: Epochs trained, and accuracy from 0 to 1.
         self.rows: list[tuple[int, float]] = []
         self._loaders: tuple[DataLoader, DataLoader] | None = None

@@ -15,6 +15,8 @@ from rich.table import Table
 from ..datasets import SeasonalArchive
 from ..io.checkpoint import CheckpointError, read_checkpoint
 from ..io.tables import require_new, write_table
+from ..plots import write_figure
+from ..runtime.checks import check_range
 from ..runtime.device import known_device
 from ..tasks import ContrastiveTask, DualTask
 from ..transforms import Reflectance
@@ -83,8 +85,7 @@ def changes(
     numbers = {'batch_size': batch_size, 'pairs': pairs, 'top': top}
     numbers['least_locations'] = least_locations
     for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f'{name} must be at least 1, got {number}')
+        check_range(name, number, 'int [1, inf)')
     _require_writable(output)
     for path in (figure, images):
         if path is not None:
@@ -223,8 +224,7 @@ def _write_figure(changes: ChangeMap, path: str) -> None:
     plot_change_histogram(table['ratio'], changes.mixture, _title(changes), axes[0, 0])
     if placed:
         plot_change_map(table, axes[0, 1])
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    write_figure(figure, path)
 
 
 def _write_images(changes: ChangeMap, archive: SeasonalArchive, pairs: int, path: str) -> None:
@@ -236,8 +236,7 @@ def _write_images(changes: ChangeMap, archive: SeasonalArchive, pairs: int, path
         pairs,
         'largest change ratios (left) and smallest ones',
     )
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    write_figure(figure, path)
 
 
 def _summary(changes: ChangeMap, top: int) -> Table:

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
-from matplotlib import pyplot as plt
 from rich.console import Console
 
 from ..archives.rasters import SceneReader, open_scene
@@ -17,6 +16,7 @@ from ..bands import known_sensor, natural_color
 from ..embeddings.encoding import NamedWeights
 from ..embeddings.provenance import weights_hash
 from ..io.lock import exclusive
+from ..plots import write_figure
 from ..runtime.device import known_device
 from .figures import plot_pixel_change
 from .pixel_map import PixelMapReport, SceneSeries, ThresholdMethod, write_pixel_map
@@ -141,8 +141,7 @@ def pixel_changes(
                 drawn = plot_pixel_change(
                     report.preview.images, report.preview.magnitude, titles, report.threshold
                 )
-                drawn.savefig(picture, dpi=110)
-                plt.close(drawn)
+                write_figure(drawn, picture)
         finally:
             lock.unlink()
     for line in [*change.report(), *_report(report, output, mask, threshold)]:

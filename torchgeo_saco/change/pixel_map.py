@@ -18,7 +18,7 @@ import rasterio.shutil
 import torch
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 from rich.console import Console
 from rich.progress import track
@@ -27,7 +27,7 @@ from torch import Tensor
 from ..archives.rasters import SceneReader
 from ..bands import nearest_bands
 from ..embeddings.sources import require_unit, scene_scale
-from ..io.files import atomic_file
+from ..io.files import atomic_file, writing
 from ..io.formats import PROVENANCE_TAG
 from ..models.change import otsu_threshold, two_gaussians
 from ..runtime.checks import check_choice
@@ -320,10 +320,6 @@ def write_pixel_map(
                     target.write(flags, 1, window=_window(block.inner))
             _to_cog(plain_mask, mask, 'MODE')
         _to_cog(plain, output, 'AVERAGE')
-    except RasterioError as error:
-        raise OSError(
-            f'{output} cannot be written ({error.__cause__ or error}); the disk may be full'
-        ) from error
     finally:
         plain.unlink(missing_ok=True)
         plain_mask.unlink(missing_ok=True)
@@ -393,7 +389,7 @@ def _new_raster(
     path: Path, series: SceneSeries, dtype: str, nodata: float, tags: Mapping[str, str]
 ) -> Iterator[rasterio.io.DatasetWriter]:
     """Write a plain raster on the ground of the scenes."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), writing(path):
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
         with rasterio.open(
             path,

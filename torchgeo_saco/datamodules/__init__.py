@@ -3,6 +3,7 @@
 
 """Datamodules."""
 
+from ..runtime.errors import show_last
 from .benchmark import BenchmarkDataModule
 from .bigearthnet import BigEarthNetBandsDataModule
 from .dfc2020 import DFC2020DataModule
@@ -26,3 +27,5 @@ __all__ = (
     'PairedDataModule',
     'SeasonalDataModule',
 )
+
+show_last()

@@ -19,7 +19,7 @@ from torchgeo.datasets.utils import Path, Sample
 from ..bands import band_names
 from ..datasets import pixels
 from ..datasets.features import Features, collate_features
-from ..runtime.checks import check_choice
+from ..runtime.checks import check_choice, check_range
 from ..runtime.seeding import run_seed, torch_seeded
 from ..samplers.loader import ResumableLoader, evaluation_share
 from ..samplers.order import EpochOrder, EpochShare
@@ -88,8 +88,8 @@ class BenchmarkDataModule(NonGeoDataModule):
         """
         # make_dataset takes the part of the dataset class.
         super().__init__(NonGeoDataset, batch_size, num_workers)  # type: ignore[type-abstract]
-        if batch_size < 1:
-            raise ValueError(f'batch_size must be at least 1, got {batch_size}')
+        check_range('batch_size', batch_size, 'int [1, inf)')
+        check_range('num_workers', num_workers, 'int [0, inf)')
         self.root = root
         self.archive = check_choice('archive', archive, ('official', 'sample'))
         self.download = download

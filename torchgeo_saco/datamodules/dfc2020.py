@@ -13,6 +13,7 @@ from torchgeo.datasets.utils import Path
 
 from ..bands import SENTINEL2_L1C
 from ..datasets.dfc2020 import DFC2020, MODALITY_BANDS, LabelKind, Modality, holds_part
+from ..runtime.checks import check_range
 from ..samplers.order import EpochOrder, EpochSampler, EpochShare
 from ..transforms.backscatter import Backscatter, Scaling, scale_by_maximum
 from .benchmark import BenchmarkDataModule, Split
@@ -79,8 +80,7 @@ class DFC2020DataModule(BenchmarkDataModule):
                 that have several are to be balanced.
         """
         super().__init__(root, batch_size=batch_size, **kwargs)
-        if not 0 < fraction <= 1:
-            raise ValueError(f'fraction must be above 0 and at most 1, got {fraction}')
+        check_range('fraction', fraction, '(0, 1]')
         if balanced and task == 'multilabel':
             raise ValueError(
                 "balanced=True needs one class for each patch; set task to 'multiclass', or "

@@ -22,6 +22,7 @@ from ..archives.registry import archive_folder, obtain_archive
 from ..archives.splits import split_positions
 from ..archives.store import is_store
 from ..datasets import SeasonalArchive
+from ..runtime.checks import check_range
 from ..samplers.collate import collate
 from ..samplers.loader import ResumableLoader, evaluation_share, report_batches
 from ..samplers.order import EpochIndex, EpochSampler
@@ -101,13 +102,10 @@ class SeasonalDataModule(NonGeoDataModule):
         self.download = download
         self.pin_memory = pin_memory
         self.dates = dates
-        if not 0 <= val_fraction < 1:
-            raise ValueError(f'val_fraction must be at least 0 and below 1, got {val_fraction}')
-        if batch_size < 2:
-            raise ValueError(
-                f'batch_size must be at least 2 to contrast locations, got {batch_size}'
-            )
-        self.val_fraction = val_fraction
+        self.val_fraction = check_range('val_fraction', val_fraction, '[0, 1)')
+        # One location alone has nothing to be contrasted with.
+        check_range('batch_size', batch_size, 'int [2, inf)')
+        check_range('num_workers', num_workers, 'int [0, inf)')
         if split_files is not None and '{split}' not in split_files:
             raise ValueError(
                 f'split_files must hold {{split}} in place of train, val and test, got '

@@ -22,7 +22,7 @@ from ..archives.layout import list_tifs
 from ..archives.readers import centred
 from ..bands import SENTINEL1, SENTINEL2_L1C, band_index, natural_color
 from ..io.raster import BandFileError, read_bands, read_mask, read_size
-from ..runtime.checks import check_choice
+from ..runtime.checks import check_choice, check_range
 from ..runtime.seeding import mixed_seed, run_seed
 from ..samplers.order import EpochIndex
 from ..synthesis.landcover import SIMPLIFIED_IGBP
@@ -111,13 +111,10 @@ class DFC2020(LabelledScenes):
             raise ValueError(f"modalities must be of 's1' and 's2', each once, got {modalities!r}")
         for modality in modalities:
             check_choice('modalities', modality, get_args(Modality))
-        if size is not None and size < 1:
-            raise ValueError(f'size must be at least 1 or None, got {size}')
-        if not 0 < val_fraction < 1:
-            raise ValueError(f'val_fraction must be above 0 and below 1, got {val_fraction}')
+        check_range('val_fraction', val_fraction, '(0, 1)')
         self.modalities = tuple(modalities)
         self.task = check_choice('task', task, get_args(LabelKind))
-        self.size = size
+        self.size = check_range('size', size, 'int [1, inf) or None')
         self.allow_nan = allow_nan
         self._channels = band_index(MODALITY_BANDS['s2'], self.bands)
         part = _PARTS[split]

@@ -15,6 +15,7 @@ from torchgeo.datasets.utils import Path, Sample
 
 from ..bands import RGB, band_index
 from ..io.raster import BandFileError, read_bands, read_mask, read_size
+from ..runtime.checks import check_range
 from .gid_layout import CHANNELS, FIVE_COLORS, GIDTile, Release, copy_labels, listed_tiles
 from .pixels import IGNORED, LabelledPixels
 from .tiles import Tile, require_steps, tiles
@@ -121,8 +122,7 @@ class GIDWindows(LabelledPixels):
         self._channels = band_index(tuple(RGB.bands), self.bands)
         if split not in _SPLITS:
             raise ValueError(f'split must be one of {", ".join(_SPLITS)}, got {split!r}')
-        if not 0 <= val_fraction < 1:
-            raise ValueError(f'val_fraction must be at least 0 and below 1, got {val_fraction}')
+        check_range('val_fraction', val_fraction, '[0, 1)')
         require_steps(size, stride)
         #: Names of the classes.
         self.classes = gid_classes(classes, release)

@@ -14,6 +14,7 @@ from torchgeo.datasets.utils import Path
 
 from ..archives.layout import UNDATED, Location
 from ..bands import modality_name
+from ..runtime.checks import check_range
 from .seasonal import SeasonalArchive
 
 # Names in a message.
@@ -84,8 +85,7 @@ class PairedArchive(SeasonalArchive):
                 'to one grid, or set size to a window that both have'
             )
         self._require_same_ground()
-        if max_days is not None and max_days < 0:
-            raise ValueError(f'max_days must be at least 0, got {max_days}')
+        check_range('max_days', max_days, 'int [0, inf) or None')
         self._pair_locations(max_days)
 
     def _require_same_ground(self) -> None:

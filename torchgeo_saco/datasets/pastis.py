@@ -20,6 +20,7 @@ from torchgeo.datasets.utils import Path, Sample
 from ..bands import band_index
 from ..io.raster import BandFileError, open_array
 from ..plots import PALETTE
+from ..runtime.checks import check_range
 from .pixels import LabelledPixels
 
 #: Official folds, https://github.com/VSainteuf/pastis-benchmark
@@ -95,9 +96,7 @@ class PASTISFolds(LabelledPixels):
         super().__init__(root, bands, 'sentinel2_l2a', transforms)
         self._channels = band_index(PASTIS.s2_bands, self.bands)
         self.folds = known_folds(folds)
-        if dates is not None and dates < 1:
-            raise ValueError(f'dates must be at least 1 or None, got {dates}')
-        self.dates = dates
+        self.dates = check_range('dates', dates, 'int [1, inf) or None')
         self.time_axis = time_axis
         self.folder = os.path.join(root, PASTIS.directory)
         #: Path of the list of patches.

@@ -26,7 +26,7 @@ from ..archives.rasters import CellOptions
 from ..archives.readers import DateRule
 from ..archives.store import is_store
 from ..bands import known_sensor, natural_color
-from ..runtime.checks import check_choice
+from ..runtime.checks import check_choice, check_range
 from ..runtime.seeding import mixed_seed, run_seed
 from ..samplers.collate import Batch, empty_images
 from ..samplers.order import EpochIndex
@@ -141,8 +141,7 @@ class SeasonalArchive(NonGeoDataset):
         self.same_season = same_season
         self.other_dates = check_choice('other_dates', other_dates, get_args(OtherDates))
         self.transforms = transforms
-        if not isinstance(dates, int) or dates < 1:
-            raise ValueError(f'dates must be a whole number of at least 1, got {dates!r}')
+        check_range('dates', dates, 'int [1, inf)')
         if not time_axis and (dates > 1 or item == 'years'):
             raise ValueError(
                 f'time_axis=False gives one date without an axis, got dates={dates}, item={item}; '

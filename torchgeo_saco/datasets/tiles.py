@@ -9,6 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torchgeo.datasets.utils import Path
 
+from ..runtime.checks import check_range
 from .pixels import IGNORED
 
 
@@ -100,9 +101,8 @@ def require_steps(size: int, stride: int | None) -> None:
     Raises:
         ValueError: If *size* or *stride* is out of range.
     """
-    if size < 1:
-        raise ValueError(f'size must be at least 1, got {size}')
-    if stride is not None and not 1 <= stride <= size:
+    check_range('size', size, 'int [1, inf)')
+    if stride is not None and not 1 <= check_range('stride', stride, 'int (-inf, inf)') <= size:
         raise ValueError(
             f'stride must be from 1 to size={size}, so that no pixel is lost, got {stride}'
         )

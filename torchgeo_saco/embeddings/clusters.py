@@ -10,6 +10,7 @@ from geopandas import GeoDataFrame
 from matplotlib.colors import to_rgb
 
 from ..plots import PALETTE
+from ..runtime.checks import check_range
 from .grid import EmbeddingRaster, Raster
 from .source import Embeddings, all_vectors, as_raster, as_table, described, unit_vectors
 
@@ -43,8 +44,8 @@ def kmeans(
         ValueError: If there are fewer vectors than clusters, or numbers are out of range.
         BandFileError: If a map cannot be read.
     """
-    if not 2 <= clusters <= 65_535:
-        raise ValueError(f'clusters must be from 2 to 65535, got {clusters}')
+    check_range('clusters', clusters, 'int [2, 65535]')
+    check_range('seed', seed, 'int [0, 4294967295]')
     if sample < clusters:
         raise ValueError(f'sample must be at least the {clusters} clusters, got {sample}')
     values = _sample(source, sample, seed)

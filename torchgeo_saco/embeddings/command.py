@@ -15,6 +15,7 @@ from ..archives.rasters import CellOptions, ProductError, SceneReader, open_scen
 from ..archives.store import is_store
 from ..datasets import SeasonalArchive
 from ..io.lock import exclusive
+from ..runtime.checks import check_range
 from ..transforms import Reflectance
 from .archive import embed_archive, fit_to_archive
 from .encoding import DEFAULT_TILE, NamedWeights, Precision, TileEncoder
@@ -166,11 +167,10 @@ def _require_arguments(
     path: Path, tile: int | None, stride: int | None, batch_size: int, max_nodata: float
 ) -> None:
     """Refuse what could not work in the end."""
-    for name, number in {'tile': tile, 'stride': stride, 'batch_size': batch_size}.items():
-        if number is not None and number < 1:
-            raise ValueError(f'{name} must be at least 1, got {number}')
-    if not 0 <= max_nodata <= 1:
-        raise ValueError(f'max_nodata is a share from 0 to 1, got {max_nodata}')
+    check_range('tile', tile, 'int [1, inf) or None')
+    check_range('stride', stride, 'int [1, inf) or None')
+    check_range('batch_size', batch_size, 'int [1, inf)')
+    check_range('max_nodata', max_nodata, '[0, 1]')
     if path.suffix.lower() not in _MAPS + _TABLES:
         raise ValueError(f'{path} must end in .parquet for an archive, or in .tif for a scene')
     if path.exists():

@@ -17,10 +17,9 @@ from affine import Affine
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from ..io.files import atomic_file
+from ..io.files import atomic_file, not_whole
 from ..io.formats import PROVENANCE_TAG
 from ..io.raster import BandFileError, opened_raster
 
@@ -201,36 +200,33 @@ class Raster:
             raise FileExistsError(f'{path} exists; name another file or remove it')
         count, height, width = self.values.shape
         tiled = min(height, width) >= _TILE
-        try:
-            with atomic_file(path) as unfinished:
-                with rasterio.open(
-                    unfinished,
-                    'w',
-                    driver='GTiff',
-                    count=count,
-                    height=height,
-                    width=width,
-                    dtype=self.values.dtype,
-                    crs=self.crs,
-                    transform=self.transform,
-                    nodata=self.nodata,
-                    compress='deflate',
-                    **({'tiled': True, 'blockxsize': _TILE, 'blockysize': _TILE} if tiled else {}),
-                    **({'photometric': 'RGB'} if count == 3 else {}),
-                ) as file:
-                    file.write(self.values)
-                    for number, name in enumerate(self.descriptions, 1):
-                        file.set_band_description(number, name)
-                    if self.colors:
-                        file.write_colormap(1, dict(self.colors))
-                    file.update_tags(**{PROVENANCE_TAG: json.dumps(dict(self.provenance))})
-                # Closing a file does not tell of all that failed.
-                with rasterio.open(unfinished) as file:
-                    written = file.read()
-                if not np.array_equal(written, self.values, equal_nan=written.dtype.kind == 'f'):
-                    raise OSError(f'{path} was not written whole; the disk may be full')
-        except RasterioError as error:
-            raise OSError(f'{path} cannot be written ({error.__cause__ or error})') from error
+        with atomic_file(path) as unfinished:
+            with rasterio.open(
+                unfinished,
+                'w',
+                driver='GTiff',
+                count=count,
+                height=height,
+                width=width,
+                dtype=self.values.dtype,
+                crs=self.crs,
+                transform=self.transform,
+                nodata=self.nodata,
+                compress='deflate',
+                **({'tiled': True, 'blockxsize': _TILE, 'blockysize': _TILE} if tiled else {}),
+                **({'photometric': 'RGB'} if count == 3 else {}),
+            ) as file:
+                file.write(self.values)
+                for number, name in enumerate(self.descriptions, 1):
+                    file.set_band_description(number, name)
+                if self.colors:
+                    file.write_colormap(1, dict(self.colors))
+                file.update_tags(**{PROVENANCE_TAG: json.dumps(dict(self.provenance))})
+            # Closing a file does not tell of all that failed.
+            with rasterio.open(unfinished) as file:
+                written = file.read()
+            if not np.array_equal(written, self.values, equal_nan=written.dtype.kind == 'f'):
+                raise not_whole(path)
         return path
 
 

@@ -3,7 +3,6 @@
 
 """Embedding maps: cloud-optimized GeoTIFFs with one band for each number of an embedding."""
 
-import errno
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,13 +19,13 @@ import rasterio.shutil
 import torch
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 from rich.console import Console
 from rich.progress import track
 
 from ..archives.rasters import SceneReader
-from ..io.files import atomic_file, write_file
+from ..io.files import atomic_file, not_whole, write_file, writing
 from ..io.formats import PROVENANCE_TAG
 from .encoding import TileEncoder, cut
 from .provenance import Provenance
@@ -187,12 +186,7 @@ def write_map(
                     written = file.read(window=_window(block))
                     wanted = _stored(found, block, scales, provenance)
                     if not np.array_equal(written, wanted, equal_nan=written.dtype.kind == 'f'):
-                        raise OSError(errno.ENOSPC, 'it was not written whole')
-    except (RasterioError, OSError) as error:
-        raise OSError(
-            f'{output} cannot be written ({error.__cause__ or error}); the disk may be full: make '
-            'room and run the same command again, which goes on from what is embedded'
-        ) from error
+                        raise not_whole(output)
     finally:
         plain.unlink(missing_ok=True)
     return empty
@@ -286,16 +280,10 @@ class _Cells:
 
     def append(self, found: np.ndarray) -> None:
         """Keep the embeddings of the next block, (cells, D) float32."""
-        try:
-            with open(self.path, 'ab') as file:
-                file.write(found.tobytes())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise OSError(
-                f'{self.path} cannot be written ({error.strerror}); make room and run the same '
-                'command again, which goes on from there'
-            ) from error
+        with writing(self.path), open(self.path, 'ab') as file:
+            file.write(found.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
 
     def read(self) -> Iterator[tuple[Block, np.ndarray]]:
         """All blocks with their embeddings, one after the other."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from geopandas import GeoDataFrame
 
+from ..runtime.checks import check_range
 from .grid import EmbeddingRaster, Raster
 from .source import Embeddings, as_raster, as_table, described, unit_vectors
 
@@ -78,8 +79,7 @@ def principal_components(source: Embeddings, count: int = 3) -> PrincipalCompone
         raise ValueError(
             f'{described(source)} has {number} embeddings, and components need two; embed more'
         )
-    if not 1 <= count <= len(first):
-        raise ValueError(f'count must be from 1 to {len(first)}, the dimensions, got {count}')
+    check_range('count', count, f'int [1, {len(first)}]')
     apart = np.asarray(total) / number
     variances, directions = np.linalg.eigh(products / number - np.outer(apart, apart))
     variances, directions = variances[::-1].clip(0), directions.T[::-1]

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..runtime.checks import check_range
+
 #: Queries, and embeddings, that the fidelity is measured on at most.
 _QUERIES, _OTHERS = 64, 20_000
 
@@ -70,8 +72,7 @@ def reduced(values: np.ndarray, count: int = 32) -> ReducedEmbeddings:
     Raises:
         ValueError: If *count* is below 1.
     """
-    if count < 1:
-        raise ValueError(f'components must be at least 1, got {count}')
+    check_range('components', count, 'int [1, inf)')
     mean = values.mean(0, dtype='float64').astype('float32')
     apart = values - mean
     variances, directions = np.linalg.eigh((apart.T @ apart).astype('float64'))

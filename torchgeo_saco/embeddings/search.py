@@ -13,6 +13,7 @@ from geopandas import GeoDataFrame
 from pyproj import Transformer
 from rasterio.crs import CRS
 
+from ..runtime.checks import check_range
 from .grid import EmbeddingRaster, Raster, coordinates
 from .source import (
     Embeddings,
@@ -70,8 +71,7 @@ def nearest_neighbors(
             f'queries have {queries.shape[-1]} dimensions, embeddings {values.shape[-1]}; take '
             'both from one encoder'
         )
-    if not 1 <= count <= len(values):
-        raise ValueError(f'count must be from 1 to {len(values)}, the embeddings, got {count}')
+    check_range('count', count, f'int [1, {len(values)}]')
     values, queries = unit_length(values), unit_length(queries)
     if exact is None:
         exact = len(values) <= EXACT_LIMIT
@@ -146,8 +146,7 @@ def neighbors(
         ValueError: As for :func:`similarity`, or if *count* is below 1.
         BandFileError: If a map cannot be read.
     """
-    if count < 1:
-        raise ValueError(f'count must be at least 1, got {count}')
+    check_range('count', count, 'int [1, inf)')
     found = similarity(source, query, crs)
     if isinstance(found, Raster):
         values = found.values[0].ravel()

@@ -165,14 +165,8 @@ class TableParts:
         Raises:
             OSError: If it cannot be written, as where the disk is full; other parts are kept.
         """
-        try:
-            with atomic_file(self.folder / f'{name}.parquet') as partial:
-                pq.write_table(table, partial)
-        except OSError as error:
-            raise OSError(
-                f'{self.folder} cannot be written ({error}); make room and run the same command '
-                'again, which goes on from there'
-            ) from error
+        with atomic_file(self.folder / f'{name}.parquet', table.nbytes) as partial:
+            pq.write_table(table, partial)
 
     def join(self) -> int:
         """Join all parts to the table, ordered by index, and remove them.
@@ -193,16 +187,10 @@ class TableParts:
         _, order = np.unique(np.concatenate(index), return_index=True)
         read = lru_cache(maxsize=64)(pq.read_table)
         schema = _described(pq.read_schema(names[0]), self.provenance)
-        try:
-            with atomic_file(self.output) as partial, pq.ParquetWriter(partial, schema) as file:
-                for start in range(0, len(order), _ROWS):
-                    chosen = order[start : start + _ROWS]
-                    file.write_table(_gathered(names, part[chosen], row[chosen], read, schema))
-        except OSError as error:
-            raise OSError(
-                f'{self.output} cannot be written ({error}); make room and run the same command '
-                'again, which goes on from what is embedded'
-            ) from error
+        with atomic_file(self.output) as partial, pq.ParquetWriter(partial, schema) as file:
+            for start in range(0, len(order), _ROWS):
+                chosen = order[start : start + _ROWS]
+                file.write_table(_gathered(names, part[chosen], row[chosen], read, schema))
         shutil.rmtree(self.folder)
         sync(self.output.parent)
         return len(order)

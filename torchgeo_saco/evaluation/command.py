@@ -23,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ..io.files import require_folder
 from .plan import Run, plan_runs
 from .protocol import main as protocol_main
 from .protocol import split_protocol
@@ -83,6 +84,8 @@ def evaluate(settings: Settings, console: Console | None = None) -> Report:
     """
     console = console or Console(stderr=True)
     runs = plan_runs(settings)
+    # Before anything trains for hours.
+    require_folder(Path(settings.output) / 'runs')
     results: dict[str, Result] = {}
     for run in runs:
         result = Result.load(_folder(settings, run))

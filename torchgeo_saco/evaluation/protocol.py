@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy
 from ..datamodules import EuroSATBandsDataModule
 from ..datamodules.benchmark import SPLITS, Split
 from ..io.checkpoint import read_checkpoint
-from ..io.files import write_file
+from ..io.files import require_folder, write_file
 from ..losses import l2_normalize
 from ..metrics import effective_rank, feature_std
 from ..metrics.probes import linear_probe
@@ -198,6 +198,7 @@ def torchgeo_protocol(
     if doubled:
         raise ValueError(f'weights lists {", ".join(doubled)} twice; remove one')
     where = known_device(device)
+    require_folder(output)
     data = EuroSATBandsDataModule(
         root, spatial, archive=archive, download=download, batch_size=batch_size,
         num_workers=num_workers,
@@ -372,7 +373,6 @@ def _mean_cosine(features: Tensor) -> float:
 
 def _write(folder: Path, rows: Sequence[ProtocolRow], settings: Mapping[str, Any]) -> None:
     """Write the table as CSV and JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
     records = [row._asdict() | {'verdict': _verdict(row, rows)} for row in rows]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]), lineterminator='\n')

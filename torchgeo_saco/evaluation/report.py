@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from ..io.files import write_file
-from ..plots import PredictionRow, plot_confusion, plot_curves, plot_predictions
+from ..plots import PredictionRow, plot_confusion, plot_curves, plot_predictions, write_figure
 from .environment import environment
 from .intervals import paired_interval
 from .plan import Run
@@ -60,8 +59,7 @@ class Report:
         paths = [folder / name for name in texts]
         for name, figure in self.figures():
             paths.append(folder / f'{name}.png')
-            figure.savefig(paths[-1], dpi=130)
-            plt.close(figure)
+            write_figure(figure, paths[-1], 130)
         return paths
 
     def csv(self) -> str:

@@ -90,7 +90,6 @@ class Result:
             'panels': [list(panel.images) for panel in self.panels],
             'environment': dict(self.environment),
         }
-        folder.mkdir(parents=True, exist_ok=True)
         packed = io.BytesIO()
         np.savez_compressed(packed, allow_pickle=False, **arrays)
         write_file(folder / 'arrays.npz', packed.getvalue())

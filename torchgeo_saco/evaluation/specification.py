@@ -4,10 +4,9 @@
 """Specification of a run: the encoder merged over the benchmark, checked before anything runs."""
 
 import argparse
-import difflib
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from lightning.pytorch import Trainer
 from torchgeo.datamodules import BaseDataModule
 from torchgeo.tasks import BaseTask
 
+from ..runtime.command_line import did_you_mean
 from .settings import merge_configs
 
 # Nothing but the result is kept; the command has a progress bar of its own.
@@ -129,12 +129,6 @@ def parse_part(part: str, given: Mapping[str, Any]) -> Namespace:
     except argparse.ArgumentError as error:
         text = ' '.join(str(error).split())
         raise ValueError(text + _meant(text, part, given.get(part))) from error
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """End of a message on an unknown name: the nearest one, or nothing if none is near."""
-    close = difflib.get_close_matches(name, names, n=1)
-    return f'; did you mean {close[0]!r}?' if close else ''
 
 
 def _over(part: str, benchmark: Mapping[str, Any], own: Mapping[str, Any]) -> Any:

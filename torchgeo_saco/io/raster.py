@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 from torchgeo.datasets.utils import Path
 
-from .files import atomic_file
+from .files import atomic_file, not_whole
 from .resampling import EXACT_KINDS, EXACT_METHODS, enlarged
 from .tiff import decode_plain
 
@@ -260,33 +260,33 @@ def write_tiled(path: Path, image: np.ndarray) -> None:
         image: Array of shape (bands, height, width).
 
     Raises:
-        OSError: If it cannot be written.
-        BandFileError: If it was not written whole, as where a disk is full.
+        WriteError: If it cannot be written, or was not written whole, as where a disk is full.
     """
     count, height, width = image.shape
-    try:
-        with atomic_file(path) as unfinished, warnings.catch_warnings():
-            warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            with rasterio.open(
-                unfinished,
-                'w',
-                driver='GTiff',
-                count=count,
-                height=height,
-                width=width,
-                dtype=image.dtype,
-                tiled=True,
-                blockxsize=_TILE,
-                blockysize=_TILE,
-                interleave='pixel',
-                compress='deflate',
-            ) as file:
-                file.write(image)
-            # Closing a file does not tell of all that failed.
-            if not np.array_equal(read_bands(unfinished, count), image):
-                raise BandFileError(f'{path} was not written whole; the disk may be full')
-    except RasterioError as error:
-        raise OSError(f'{path} cannot be written ({error.__cause__ or error})') from error
+    with atomic_file(path) as unfinished, warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        with rasterio.open(
+            unfinished,
+            'w',
+            driver='GTiff',
+            count=count,
+            height=height,
+            width=width,
+            dtype=image.dtype,
+            tiled=True,
+            blockxsize=_TILE,
+            blockysize=_TILE,
+            interleave='pixel',
+            compress='deflate',
+        ) as file:
+            file.write(image)
+        # Closing a file does not tell of all that failed.
+        try:
+            whole = np.array_equal(read_bands(unfinished, count), image)
+        except BandFileError as error:
+            raise not_whole(path) from error
+        if not whole:
+            raise not_whole(path)
 
 
 def raster_environment(georeference: bool = False) -> rasterio.Env:

@@ -7,8 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..runtime.checks import check_range
+
 # The default of 1e-12 lets the gradient at a zero vector reach 1e12.
 _EPS = 1e-6
+
+#: Cosines divided by less leave no finite gradient in float32.
+TEMPERATURE_RANGE = '[1e-6, 1e6]'
 
 
 def l2_normalize(features: Tensor) -> Tensor:
@@ -19,6 +24,13 @@ def l2_normalize(features: Tensor) -> Tensor:
 def _wide(features: Tensor) -> Tensor:
     """Features in float32 or wider."""
     return features if features.dtype == torch.float64 else features.float()
+
+
+def _check_temperature(temperature: float) -> None:
+    """Refuse a temperature that no loss can be computed with."""
+    # The compiler would trace into it at every temperature.
+    if not torch.compiler.is_compiling():
+        check_range('temperature', temperature, TEMPERATURE_RANGE)
 
 
 def info_nce(
@@ -48,7 +60,7 @@ def info_nce(
         The loss. It is 0 where no negative counts.
 
     Raises:
-        ValueError: If shapes disagree or *temperature* is not positive.
+        ValueError: If shapes disagree or *temperature* is out of range.
 
     References:
         van den Oord et al., 2018, https://arxiv.org/abs/1807.03748, equation 4; with a queue,
@@ -59,8 +71,7 @@ def info_nce(
         >>> info_nce(query, query, torch.tensor([[0.0, 1.0]]), temperature=1.0)
         tensor(0.3133)
     """
-    if not temperature > 0:
-        raise ValueError(f'temperature must be positive, got {temperature}')
+    _check_temperature(temperature)
     if query.ndim != 2 or query.shape != key.shape or negatives.shape[1:] != query.shape[1:]:
         raise ValueError(
             'query and key must be (B, D) and negatives (K, D), got '
@@ -120,13 +131,12 @@ def symmetric_cross_entropy(similarity: Tensor, temperature: float = 0.1) -> Ten
         The loss.
 
     Raises:
-        ValueError: If *temperature* is not positive, or *similarity* is not square.
+        ValueError: If *temperature* is out of range, or *similarity* is not square.
 
     References:
         Windsor et al., 2021, https://arxiv.org/abs/2107.06652
     """
-    if not temperature > 0:
-        raise ValueError(f'temperature must be positive, got {temperature}')
+    _check_temperature(temperature)
     if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1]:
         raise ValueError(f'similarity must be (N, N), got {tuple(similarity.shape)}')
     right = torch.arange(len(similarity), device=similarity.device)
@@ -188,12 +198,10 @@ class InfoNCE(nn.Module):
             temperature: Divides the cosines.
 
         Raises:
-            ValueError: If *temperature* is not positive.
+            ValueError: If *temperature* is out of range.
         """
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f'temperature must be positive, got {temperature}')
-        self.temperature = temperature
+        self.temperature = check_range('temperature', temperature, TEMPERATURE_RANGE)
 
     def forward(
         self, query: Tensor, key: Tensor, negatives: Tensor, excluded: Tensor | None = None

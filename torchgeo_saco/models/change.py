@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from ..runtime.checks import check_range
 from ..runtime.distributed import all_gather
 
 # Added to the variance of a component, as scikit-learn does by default.
@@ -230,13 +231,9 @@ class ChangeEstimate(nn.Module):
             ValueError: If *decay* is no share, or a number is out of range.
         """
         super().__init__()
-        if not 0 <= decay < 1:
-            raise ValueError(f'decay must be at least 0 and below 1, got {decay}')
-        if locations < 0 or years < 1:
-            raise ValueError(
-                f'there must be at least 0 locations and 1 year, got {locations} and {years}'
-            )
-        self.decay = decay
+        self.decay = check_range('decay', decay, '[0, 1)')
+        check_range('locations', locations, 'int [0, inf)')
+        check_range('years', years, 'int [1, inf)')
         #: Running mean of the ratio of every location and year, NaN where never seen.
         self.register_buffer('ratio', torch.full((locations, years), torch.nan))
         #: What was decided of each: 1 changed, 0 not, -1 never seen.

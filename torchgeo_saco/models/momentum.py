@@ -10,6 +10,7 @@ from lightly.models.utils import deactivate_requires_grad
 from torch import Tensor, nn
 
 from ..losses import l2_normalize
+from ..runtime.checks import check_range
 from ..runtime.distributed import all_gather
 
 
@@ -44,12 +45,11 @@ class KeyQueue(nn.Module):
             dim: Length of a key.
 
         Raises:
-            ValueError: If *size* is not positive.
+            ValueError: If *size* or *dim* is not positive.
         """
         super().__init__()
-        if size < 1:
-            raise ValueError(f'the queue must hold at least 1 key, got queue_size={size}')
-        self.size = size
+        self.size = check_range('queue_size', size, 'int [1, inf)')
+        check_range('dim', dim, 'int [1, inf)')
         self.register_buffer('keys', torch.zeros(size, dim))
         # -1 marks an empty slot.
         self.register_buffer('locations', torch.full((size,), -1))
@@ -74,7 +74,16 @@ class KeyQueue(nn.Module):
         Args:
             keys: Features of the global batch, (N, D).
             locations: Number of the location of each key, (N), not negative.
+
+        Raises:
+            ValueError: If a key is NaN or infinite, on a CPU.
         """
+        # A GPU would have to be waited for; there the loss of the step tells.
+        if keys.device.type == 'cpu' and not keys.isfinite().all():
+            raise ValueError(
+                'keys hold NaN or infinity, and would stay in the queue; the encoder has diverged: '
+                'lower lr, and go on from a checkpoint before'
+            )
         keys, locations = l2_normalize(keys)[-self.size :], locations[-self.size :]
         slots = (self.pointer + torch.arange(len(keys), device=keys.device)) % self.size
         self.keys[slots] = keys.to(self.keys.dtype)

@@ -10,6 +10,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..runtime.checks import check_range
+
 
 class Projectors(nn.ModuleList):
     """Projection heads, one multi-layer perceptron per sub-space of the embedding.
@@ -44,10 +46,8 @@ class Projectors(nn.ModuleList):
             ValueError: If a width is not positive.
         """
         hidden = [width] if hidden_dims is None else list(hidden_dims)
-        if min([output_dim, *hidden]) < 1:
-            raise ValueError(
-                f'hidden_dims and output_dim must be at least 1, got {hidden} and {output_dim}'
-            )
+        for size in (output_dim, *hidden):
+            check_range('each of hidden_dims and output_dim', size, 'int [1, inf)')
         super().__init__(_perceptron([width, *hidden, output_dim], norm) for _ in range(spaces))
 
     def forward(self, features: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from ..runtime.checks import check_range
 from .geotiff import write_location
 from .landcover import COVERS
 from .locations import SampleLocation, sample_location
@@ -110,8 +111,7 @@ def generate_sample_archive(
 
 def _require_sound(wanted: _Parameters) -> None:
     """Refuse parameters out of their ranges."""
-    if wanted.locations < 1:
-        raise ValueError(f'locations must be at least 1, got {wanted.locations}')
+    check_range('locations', wanted.locations, 'int [1, inf)')
     if wanted.size < _SMALLEST or wanted.size % 6:
         raise ValueError(
             f'size must be a multiple of 6, for the 60 m bands, and at least {_SMALLEST}, '
@@ -121,8 +121,7 @@ def _require_sound(wanted: _Parameters) -> None:
         raise ValueError(f'dates_per_year must be 1 to 12, got {wanted.dates_per_year}')
     if len(wanted.years) != 2 or wanted.years[0] >= wanted.years[1]:
         raise ValueError(f'years must be two years in order, got {wanted.years}')
-    if wanted.seed < 0:
-        raise ValueError(f'seed must not be negative, got {wanted.seed}')
+    check_range('seed', wanted.seed, 'int [0, inf)')
 
 
 def _write_one(wanted: _Parameters, root: Path, index: int) -> SampleLocation:

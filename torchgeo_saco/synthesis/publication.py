@@ -21,6 +21,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from ..runtime.checks import check_range
+
 
 @dataclass(frozen=True)
 class Tree[Record]:
@@ -70,8 +72,7 @@ def publish(
         RuntimeError: If a worker process dies.
     """
     root = Path(root).expanduser().absolute()
-    if workers is not None and workers < 1:
-        raise ValueError(f'workers must be at least 1 or None, got {workers}')
+    check_range('workers', workers, 'int [1, inf) or None')
     if _is_complete(root, tree):
         return root
     report = Console(stderr=True, quiet=not progress)

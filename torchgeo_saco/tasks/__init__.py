@@ -3,6 +3,7 @@
 
 """Tasks."""
 
+from ..runtime.errors import show_last
 from .caco import CACo
 from .caco_simclr import CACoSimCLR
 from .change import GroupChangeDetection
@@ -34,3 +35,5 @@ __all__ = (
     'SACo',
     'SeCo',
 )
+
+show_last()

@@ -3,7 +3,7 @@
 
 """CACo: change-aware contrast."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from einops import rearrange
@@ -44,6 +44,8 @@ class CACo(SeCo):
     decided: Tensor
 
     years = 2
+
+    ranges: ClassVar[dict[str, str]] = {'ratio_decay': '[0, 1)'}
 
     def __init__(
         self,

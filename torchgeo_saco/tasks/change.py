@@ -42,6 +42,8 @@ class GroupChangeDetection(DownstreamTask):
 
     axes: ClassVar[Sequence[str]] = ('B 2 C H W',)
 
+    ranges: ClassVar[dict[str, str]] = {'decoder_widths': 'int [1, inf) or None'}
+
     def __init__(
         self,
         decoder: Decoder = 'unet',

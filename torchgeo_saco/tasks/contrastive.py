@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from einops import rearrange
@@ -20,12 +20,13 @@ from torchgeo.datasets.utils import Sample
 from torchvision.models._api import WeightsEnum
 
 from ..losses import AlignmentLoss, InfoNCE, chance_level
+from ..losses.contrastive import TEMPERATURE_RANGE
 from ..metrics import alignment, embedding_measures, uniformity
 from ..models import BandInputs, Encoder, GroupInputs, Projectors, create_backbone, matching_inputs
 from ..models.change import ChangeEstimate
 from ..models.momentum import KeyQueue, key_copy
 from ..models.texture import TextureFeatures, texture_features
-from ..runtime.checks import check_choice
+from ..runtime.checks import check_choice, check_ranges, declared_ranges
 from ..runtime.device import prepare_device
 from ..runtime.distributed import (
     exclude_buffers_from_ddp,
@@ -97,6 +98,25 @@ class ContrastiveTask(ResumableTask):
 
     #: Channels of the images, or None until the datamodule names them.
     bands: tuple[str, ...] | None = None
+
+    #: Intervals of arguments, see :func:`~torchgeo_saco.runtime.checks.check_range`; a method
+    #: declares those of the arguments that it adds. Those of the views are declared there.
+    ranges: ClassVar[dict[str, str]] = {
+        'texture_points': 'int [1, 254]',
+        'texture_radius': '(0, 1000]',
+        'hidden_dims': 'int [1, inf) or None',
+        'output_dim': 'int [1, inf)',
+        'temperature': f'{TEMPERATURE_RANGE} or None',
+        'queue_size': 'int [1, inf) or None',
+        'momentum': '[0, 1] or None',
+        'alignment_weight': '[0, inf)',
+        'group_dropout': '[0, 1)',
+        'lr': '[0, 1000] or None',
+        'sgd_momentum': '[0, 1)',
+        'weight_decay': '[0, 1000]',
+        'milestones': '(0, 1]',
+        'warmup_steps': 'int [0, inf) or None',
+    }
 
     def __init__(
         self,
@@ -252,6 +272,7 @@ class ContrastiveTask(ResumableTask):
     def configure_models(self) -> None:
         """Initialize backbone, projectors, their key copies, queues and views."""
         hparams = self.hparams
+        check_ranges(hparams, declared_ranges(type(self)))
         # Those to compute have the values of the shortest training until they are.
         shortest = scaled_hyperparameters(0, 1)._asdict()
         self._computed = [name for name in shortest if hparams[name] is None]
@@ -381,21 +402,11 @@ class ContrastiveTask(ResumableTask):
         self.nce = InfoNCE(hparams['temperature'])
         self.align = AlignmentLoss()
         check_choice('optimizer', hparams['optimizer'], ('adam', 'sgd'))
-        if not 0 <= hparams['group_dropout'] < 1:
-            raise ValueError(
-                'group_dropout is a share of the groups from 0 to below 1, got '
-                f'{hparams["group_dropout"]}'
-            )
         if hparams['contrast_groups'] and not self.has_key_encoder:
             raise ValueError(
                 f'{type(self).__name__} has no key encoder to draw groups to; set contrast_groups '
                 'to false'
             )
-        if not 0 <= hparams['momentum'] <= 1:
-            raise ValueError(f'momentum is a share from 0 to 1, got {hparams["momentum"]}')
-        wrong = [share for share in hparams['milestones'] if not 0 < share <= 1]
-        if wrong:
-            raise ValueError(f'milestones are shares of the epochs from 0 to 1, got {wrong[0]}')
         if 'lr' in self._computed and hparams['optimizer'] != 'adam':
             raise ValueError(
                 f'lr is computed for adam, and optimizer is {hparams["optimizer"]}; set optimizer '

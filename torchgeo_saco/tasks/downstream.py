@@ -33,6 +33,7 @@ from ..models import (
     fit_input_statistics,
     load_encoder,
 )
+from ..runtime.checks import check_ranges, declared_ranges
 from .channels import batch_image, require_floats
 from .resumable import ResumableTask
 
@@ -87,6 +88,17 @@ class DownstreamTask(ResumableTask):
 
     #: Whether the statistics were taken already.
     statistics_fitted: Tensor
+
+    #: Intervals of arguments, see :func:`~torchgeo_saco.runtime.checks.check_range`.
+    ranges: ClassVar[dict[str, str]] = {
+        'texture_points': 'int [1, 254] or None',
+        'texture_radius': '(0, 1000] or None',
+        'num_classes': 'int [1, inf) or None',
+        'class_weights': '[0, inf) or None',
+        'cache_gib': '[0, inf)',
+        'lr': '[0, 1000]',
+        'weight_decay': '[0, 1000]',
+    }
 
     def __init__(
         self,
@@ -149,6 +161,7 @@ class DownstreamTask(ResumableTask):
 
     def configure_models(self) -> None:
         """Initialize the model, if its bands are known already."""
+        check_ranges(self.hparams, declared_ranges(type(self)))
         self.model = None
         self.config: EncoderConfig | None = None
         self._random = False

@@ -4,7 +4,7 @@
 """Classification of images of two modalities."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +104,8 @@ class FusionClassification(DownstreamTask):
 
     target = 'label'
 
+    ranges: ClassVar[dict[str, str]] = {'modality_dropout': '[0, 1)'}
+
     def __init__(
         self,
         modalities: Sequence[str] = ('s2', 's1'),
@@ -162,8 +164,6 @@ class FusionClassification(DownstreamTask):
             raise ValueError(
                 'modality_dropout leaves out one of two encoders, and there is one; set it to 0'
             )
-        if not 0 <= modality_dropout < 1:
-            raise ValueError(f'modality_dropout is a probability below 1, got {modality_dropout}')
         if modality_dropout and not norm:
             raise ValueError(
                 'modality_dropout puts the mean in the place of a modality, which norm makes 0; '

@@ -133,6 +133,11 @@ class GroupSegmentation(DownstreamTask):
 
     axes: ClassVar[Sequence[str]] = ('B C H W', 'B T C H W')
 
+    ranges: ClassVar[dict[str, str]] = {
+        'decoder_widths': 'int [1, inf) or None',
+        'void_classes': 'int [0, inf)',
+    }
+
     def __init__(
         self,
         decoder: Decoder = 'unet',

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torchgeo.transforms.sar import lee_filter
 
-from ..runtime.checks import check_choice
+from ..runtime.checks import check_choice, check_range
+from .reflectance import UNIT_RANGE
 
 Scaling = Literal['fixed', 'maximum']
 
@@ -64,12 +65,10 @@ class Backscatter(nn.Module):
             fill_nan: Whether NaN, as beyond the border of a swath, counts as -25 dB.
 
         Raises:
-            ValueError: If *unit* is not positive, or *scaling* is unknown.
+            ValueError: If *unit* is out of range, or *scaling* is unknown.
         """
         super().__init__()
-        if unit is not None and not unit > 0:
-            raise ValueError(f'unit must be positive, got {unit}')
-        self.unit = unit
+        self.unit = check_range('unit', unit, UNIT_RANGE)
         self.scaling = check_choice('scaling', scaling, get_args(Scaling))
         self.speckle_filter = speckle_filter
         self.fill_nan = fill_nan

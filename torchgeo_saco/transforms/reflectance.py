@@ -6,8 +6,13 @@
 import torch
 from torch import Tensor, nn
 
+from ..runtime.checks import check_range
+
 #: Digital number of reflectance 1 by type: SeCo stores it x 255, Copernicus products x 10000.
 UNITS = {torch.uint8: 255.0, torch.uint16: 10000.0, torch.int16: 10000.0, torch.int32: 10000.0}
+
+# Stored numbers have at most 32 bits, of which float32 keeps 24; beyond these all pixels are one.
+UNIT_RANGE, _OFFSET_RANGE = '[0.001, 1e9] or None', '[-1e7, 1e7]'
 
 
 class Reflectance(nn.Module):
@@ -27,13 +32,11 @@ class Reflectance(nn.Module):
                 unless the provider has undone it.
 
         Raises:
-            ValueError: If *unit* is not positive.
+            ValueError: If *unit* or *offset* is out of range.
         """
         super().__init__()
-        if unit is not None and not unit > 0:
-            raise ValueError(f'unit must be positive, got {unit}')
-        self.unit = unit
-        self.offset = offset
+        self.unit = check_range('unit', unit, UNIT_RANGE)
+        self.offset = check_range('offset', offset, _OFFSET_RANGE)
 
     def forward(self, image: Tensor) -> Tensor:
         """Reflectance of an image.
@@ -43,7 +46,12 @@ class Reflectance(nn.Module):
 
         Returns:
             Reflectance, float32, same shape.
+
+        Raises:
+            ValueError: If numbers are complex.
         """
+        if image.is_complex():
+            raise ValueError(f'image is {image.dtype}, and reflectance is real; give its abs()')
         unit = UNITS.get(image.dtype, 1.0) if self.unit is None else self.unit
         # One copy, for a batch is large; never the image of the caller.
         numbers = image.to(torch.float32, copy=True)

@@ -24,6 +24,9 @@ _CPU_BLOCK, _BLOCK = 2**18, 2**22
 # Codes hold one bit per neighbour, and float32 counts exactly to 2**24.
 _MOST_POINTS = {'default': 24, 'ror': 24, 'uniform': 254, 'nri_uniform': 254, 'var': 254}
 
+# Integers to which float64 counts.
+_LARGEST = 2**53
+
 # Narrowest float that holds every value of a type, int64 up to 2**53.
 _FLOATS = {
     torch.uint8: torch.float32,
@@ -91,8 +94,8 @@ def local_binary_pattern(
 
     Raises:
         ValueError: If *image* has fewer than three axes or no pixels, or is half precision,
-            complex or boolean; if *points* or *radius* is out of range; if *method* is
-            unknown; or if *compile* is asked for *var*.
+            complex or boolean; if *points* or *radius* is out of range, or the image is no larger
+            than twice the radius; if *method* is unknown; or if *compile* is asked for *var*.
 
     Shape:
         - Input: :math:`(\dots, C, H, W)`
@@ -108,6 +111,7 @@ def local_binary_pattern(
     """
     _check_arguments(points, radius, method, compile)
     dtype = _exact_dtype(image)
+    _require_size(image, radius)
     finite = not image.is_floating_point()
     if torch.compiler.is_compiling():
         ring = Ring(points, radius)
@@ -313,7 +317,23 @@ def _exact_dtype(image: Tensor) -> torch.dtype:
             'half precision has already moved codes by rounding. '
             'Compute the texture from integers, float32 or float64, before any cast'
         )
+    compiling = torch.compiler.is_compiling()
+    if image.dtype == torch.int64 and not compiling and (image.abs() > _LARGEST).any():
+        raise ValueError(
+            'image holds integers beyond 2**53, which float64 rounds, and codes would move; '
+            'subtract their least value, which changes no code'
+        )
     return _FLOATS[image.dtype]
+
+
+def _require_size(image: Tensor, radius: float) -> None:
+    """Refuse images of which no pixel has all its neighbours."""
+    height, width = image.shape[-2:]
+    if min(height, width) <= 2 * radius:
+        raise ValueError(
+            f'image of {height} x {width} px has no pixel with all neighbours at radius {radius}; '
+            'give one larger than twice the radius, or lower radius'
+        )
 
 
 @functools.cache

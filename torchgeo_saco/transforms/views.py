@@ -5,12 +5,13 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..runtime.checks import check_ranges
 from .base import ImageTransform
 
 # MoCo v2's range of blur, in pixels; the kernel holds three standard deviations.
@@ -20,6 +21,8 @@ _BLUR_RADIUS = 6
 # As in torchvision's RandomResizedCrop.
 _CROP_RATIO = (3 / 4, 4 / 3)
 _CROP_ATTEMPTS = 10
+
+_PROBABILITIES = ('p', 'horizontal_flip', 'vertical_flip', 'jitter', 'grayscale', 'blur')
 
 #: Random numbers of a batch of views by name, one row per image.
 type ViewParameters = dict[str, Tensor]
@@ -113,6 +116,16 @@ class ContrastiveViews(ImageTransform):
         and artificial augmentation of some.
     """
 
+    #: Interval of each argument, see :func:`~torchgeo_saco.runtime.checks.check_range`.
+    ranges: ClassVar[dict[str, str]] = {
+        'size': 'int [1, inf)',
+        'rotation': '[0, 360]',
+        'zoom': '[1, 1000]',
+        'contrast': '[0, 1)',
+        'shift': '[0, 1000]',
+        'crop': '(0, 1]',
+    } | dict.fromkeys(_PROBABILITIES, '[0, 1]')
+
     def __init__(
         self,
         size: int = 64,
@@ -149,25 +162,6 @@ class ContrastiveViews(ImageTransform):
             ValueError: If an argument is out of range.
         """
         super().__init__()
-        if size < 1:
-            raise ValueError(f'size of a view must be at least 1 px, got {size}')
-        if not (math.isfinite(zoom) and zoom >= 1):
-            raise ValueError(f'zoom must be at least 1, got {zoom}')
-        if not (math.isfinite(rotation) and rotation >= 0):
-            raise ValueError(f'rotation must be at least 0 degrees, got {rotation}')
-        if not 0 < crop <= 1:
-            raise ValueError(f'crop is a share of the ground above 0 and up to 1, got {crop}')
-        probabilities = {
-            'p': p, 'horizontal_flip': horizontal_flip, 'vertical_flip': vertical_flip,
-            'jitter': jitter, 'grayscale': grayscale, 'blur': blur,
-        }  # fmt: skip
-        for name, probability in probabilities.items():
-            if not 0 <= probability <= 1:
-                raise ValueError(f'{name} is a probability, got {probability}')
-        if not (0 <= contrast < 1 and 0 <= shift < math.inf):
-            raise ValueError(
-                f'contrast must be in [0, 1) and shift at least 0, got {contrast} and {shift}'
-            )
         self.size = size
         self.rotation = rotation
         self.zoom = zoom
@@ -180,6 +174,7 @@ class ContrastiveViews(ImageTransform):
         self.jitter = jitter
         self.grayscale = grayscale
         self.blur = blur
+        check_ranges(vars(self), self.ranges)
 
     def generate_parameters(
         self, batch_shape: tuple[int, ...], device: torch.device | None = None

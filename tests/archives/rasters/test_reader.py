@@ -139,7 +139,7 @@ def test_what_rasters_cannot_give_is_refused(tmp_path, arguments, message):
 def test_cells_belong_to_rasters(tmp_path):
     with pytest.raises(ValueError, match='set layout=rasters'):
         SeasonalArchive(tmp_path, cells=CellOptions())
-    with pytest.raises(ValueError, match='max_masked is a share'):
+    with pytest.raises(ValueError, match='max_masked must be at least 0 and below 1'):
         CellOptions(max_masked=1.5)
     with pytest.raises(ValueError, match='no group'):
         CellOptions(date_regex=r'\d{8}')

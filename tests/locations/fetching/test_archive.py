@@ -444,7 +444,7 @@ def test_a_disk_that_fills_up_leaves_no_half_scene(catalogue, tmp_path, monkeypa
 
     half = SimpleNamespace(read=lambda _: np.zeros((10, 10)))
     monkeypatch.setattr(scenes, 'opened_raster', lambda *_, **__: nullcontext(half))
-    with pytest.raises(OSError, match=r'B01\.tif was not written whole; the disk may be full'):
+    with pytest.raises(OSError, match=r'B01\.tif cannot be written whole; the disk may be full'):
         fetch(TWO_YEARS, tmp_path, catalogue)
     assert list((tmp_path / '000000').iterdir()) == []
 
@@ -541,8 +541,8 @@ def test_footprints_that_promise_too_much_are_found_out(catalogue, tmp_path):
     [
         ({'bands': ['B10']}, "has no band 'B10'"),
         ({'size_m': 100}, 'size_m must be a multiple of 60'),
-        ({'max_cloud': 101}, 'max_cloud must lie from 0 to 100, got 101'),
-        ({'max_nodata': -1}, 'max_nodata must lie from 0 to 1, got -1'),
+        ({'max_cloud': 101}, 'max_cloud must be from 0 to 100, got 101'),
+        ({'max_nodata': -1}, 'max_nodata must be from 0 to 1, got -1'),
         ({'dtype': 'float32'}, "dtype must be one of uint16, uint8, got 'float32'"),
         ({'on_missing': 'skip'}, "on_missing must be one of error, drop, got 'skip'"),
         ({'workers': 0}, 'workers must be at least 1, got 0'),

@@ -21,6 +21,7 @@ from torchgeo.datasets.utils import Path as AnyPath
 
 from ...io.files import sync, write_file
 from ...io.lock import scene_progress
+from ...runtime.checks import check_range
 from ..geotiff import GeoTIFFReader
 from ..opening import OpenArchive, open_archive, read_options
 from ..readers import DateRule
@@ -102,9 +103,8 @@ def pack_archive(
             URL, lies within the archive, or holds anything else, or a store of other arguments.
         OSError: If the disk is too small, or cannot be written to.
     """
-    for name, number in {'shard_bytes': shard_bytes, 'workers': workers}.items():
-        if number < 1:
-            raise ValueError(f'{name} must be at least 1, got {number}')
+    check_range('shard_bytes', shard_bytes, 'int [1, inf)')
+    check_range('workers', workers, 'int [1, inf)')
     if is_store(root):
         raise ValueError(f'{root} is a store already; give the folder of its locations')
     _require_location(output, root)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import shapely
 
-from ...io.files import sync, write_file
+from ...io.files import sync, write_file, writing
 from ..geotiff import GeoTIFFReader
 from ..layout import Location
 from ..store.description import PACKING, StoreDescription
@@ -80,7 +80,8 @@ class ShardPacker:
             OSError: If the shard cannot be written.
         """
         partial = self.output / PACKING / f'{job.number}.partial'
-        write_shard(os.fspath(partial), self._images(job.scenes), self.description.shard)
+        with writing(partial):
+            write_shard(os.fspath(partial), self._images(job.scenes), self.description.shard)
         ground = [self._ground(location) for location, scenes in job.scenes if scenes.start == 0]
         write_file(self.ground_path(job.number), json.dumps(ground).encode())
         path = self.path(job.number)

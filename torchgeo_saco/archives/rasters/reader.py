@@ -22,6 +22,7 @@ from torchgeo.datasets import GeoDataset
 
 from ...io.georeference import Georeference
 from ...io.raster import BandFileError
+from ...runtime.checks import check_range
 from ..labels import read_labels
 from ..layout import UNDATED, Location, Scene, complete_locations
 from ..listing import Locations, TreeListing
@@ -63,8 +64,8 @@ class CellOptions:
 
     def __post_init__(self) -> None:
         """Refuse values that are out of range."""
-        if not 0 <= self.max_masked < 1:
-            raise ValueError(f'max_masked is a share from 0 to below 1, got {self.max_masked}')
+        check_range('max_masked', self.max_masked, '[0, 1)')
+        check_range('res', self.res, '(0, inf) or None')
         if self.date_regex is not None:
             try:
                 known = re.compile(self.date_regex).groupindex
@@ -76,8 +77,6 @@ class CellOptions:
                 raise ValueError(
                     f'date_regex {self.date_regex!r} has no group (?P<date>...); name one'
                 )
-        if self.res is not None and not self.res > 0:
-            raise ValueError(f'res must be positive, got {self.res}')
 
 
 class RasterReader(ArchiveReader):

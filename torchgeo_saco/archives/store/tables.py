@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from ...io.files import writing
 from .description import StoreError
 from .files import LocalFiles, RemoteFiles
 
@@ -215,7 +217,7 @@ def read_table(
 
 def _write(table: pa.Table, path: str) -> None:
     """Write a table that says when it is damaged, to the disk for good."""
-    with open(path, 'wb') as file:
+    with writing(Path(path)), open(path, 'wb') as file:
         pq.write_table(
             table, file, row_group_size=_GROUP, compression='zstd', write_page_checksum=True
         )

@@ -16,7 +16,7 @@ from torchgeo.datasets.utils import Path as AnyPath
 
 from ...bands import SENTINEL2_L2A, band_names
 from ...io.lock import exclusive, scene_progress
-from ...runtime.checks import check_choice
+from ...runtime.checks import check_choice, check_range
 from .catalogue import Catalogue, FetchError, Modifier, Patience, require_stac
 from .grid import square_around
 from .items import ItemError, band_files, rank_scenes
@@ -122,13 +122,12 @@ def fetch_archive(
         Path(root).expanduser().absolute(),
         _checked_bands(bands),
         size_m,
-        _in_range('max_cloud', max_cloud, 0, 100),
-        _in_range('max_nodata', max_nodata, 0, 1),
+        check_range('max_cloud', max_cloud, '[0, 100]'),
+        check_range('max_nodata', max_nodata, '[0, 1]'),
         check_choice('dtype', dtype, UNITS),
     )
     check_choice('on_missing', on_missing, ('error', 'drop'))
-    if workers < 1:
-        raise ValueError(f'workers must be at least 1, got {workers}')
+    check_range('workers', workers, 'int [1, inf)')
     patience = Patience(tries, pause)
     require_stac()
     locations = read_locations(points)
@@ -283,10 +282,3 @@ def _checked_bands(bands: Sequence[str] | None) -> tuple[str, ...]:
     return (
         known if bands is None else tuple(sorted(band_names(bands, SENTINEL2_L2A), key=known.index))
     )
-
-
-def _in_range(name: str, value: float, low: float, high: float) -> float:
-    """The value, if it lies in its range."""
-    if not low <= value <= high:
-        raise ValueError(f'{name} must lie from {low} to {high}, got {value}')
-    return value

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ...runtime.checks import check_range
 from .items import Item
 from .points import DateWindow, TargetLocation
 
@@ -39,12 +40,8 @@ class Patience:
         Raises:
             ValueError: If an argument is out of range.
         """
-        if tries < 1 or pause < 0:
-            raise ValueError(
-                f'tries must be at least 1 and pause at least 0, got tries={tries}, pause={pause}'
-            )
-        self.tries = tries
-        self.pause = pause
+        self.tries = check_range('tries', tries, 'int [1, inf)')
+        self.pause = check_range('pause', pause, '[0, 3600]')
         self.stop = stop or threading.Event()
 
     def __call__[Result](

@@ -43,6 +43,9 @@ _COMMON = {
 # https://sentiwiki.copernicus.eu/web/s2-products
 _SCALE, _OFFSET, _OFFSET_SINCE = 1e-4, -0.1, 4.0
 
+# Lists of bands in an asset, in STAC 1.1 and the extensions of STAC 1.0.
+_BAND_LISTS = ('bands', 'eo:bands', 'raster:bands')
+
 # What GDAL reads without settings of its own.
 _REMOTE = ('https', 'http', 's3', 'gs')
 
@@ -114,9 +117,11 @@ def rank_scenes(
     outline = square.outline()
     for item in items:
         try:
+            _require_sound(item)
             found.append(_candidate(item, window, square, outline, max_cloud))
         except ItemError as error:
-            reasons.append(f'{item.get("id", "an item without id")} {error}')
+            name = item.get('id') if isinstance(item, Mapping) else None
+            reasons.append(f'{name or "an item without id"} {error}')
     found.sort(
         key=lambda scene: (
             _zone(scene.item) not in (None, square.epsg),
@@ -156,6 +161,31 @@ def band_files(item: Item, bands: Sequence[str]) -> dict[str, BandFile]:
     return {band: _band_file(item, item['assets'][key]) for band, key in keys.items()}
 
 
+def _require_sound(item: Any) -> None:
+    """Refuse what is no item, https://github.com/radiantearth/stac-spec, before it is looked at."""
+    if not isinstance(item, Mapping) or not isinstance(item.get('id'), str) or not item['id']:
+        raise ItemError('is none, for it has no id')
+    for name in ('properties', 'assets'):
+        if not isinstance(item.get(name), Mapping):
+            raise ItemError(f'has no mapping {name}, but {item.get(name)!r}')
+    for key, asset in item['assets'].items():
+        if not isinstance(asset, Mapping) or not isinstance(asset.get('href'), str):
+            raise ItemError(f'has an asset {key} without href')
+        for name in _BAND_LISTS:
+            listed = asset.get(name) or []
+            if not isinstance(listed, list) or not all(isinstance(b, Mapping) for b in listed):
+                raise ItemError(f'has an asset {key} whose {name} is no list of mappings')
+
+
+def _shape(ground: Any) -> Any:
+    """Footprint of an item."""
+    try:
+        return shape(ground)
+    # Shapely raises anything on what is no GeoJSON.
+    except Exception as error:
+        raise ItemError(f'has a geometry that is no GeoJSON ({error})') from error
+
+
 def _candidate(
     item: Item, window: DateWindow, square: Square, outline: Any, max_cloud: float
 ) -> Candidate:
@@ -170,7 +200,7 @@ def _candidate(
         raise ItemError(f'has {cloud:.4g} % cloud')
     # Where the footprint is unknown, the pixels decide.
     ground = item.get('geometry')
-    if ground and not around(shape(ground), square.longitude).covers(outline):
+    if ground and not around(_shape(ground), square.longitude).covers(outline):
         raise ItemError('covers the square in part')
     return Candidate(str(item['id']), time, float(cloud), item)
 
@@ -195,7 +225,7 @@ def _zone(item: Item) -> int | None:
 
 def _parts(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Metadata of each band in an asset, in STAC 1.1 or the extensions of STAC 1.0."""
-    lists = [asset.get(name) or [] for name in ('bands', 'eo:bands', 'raster:bands')]
+    lists = [asset.get(name) or [] for name in _BAND_LISTS]
     count = max(map(len, lists))
     parts = [{**asset} for _ in range(count or 1)]
     for listed in lists:
@@ -254,15 +284,18 @@ def _band_file(item: Item, asset: Mapping[str, Any]) -> BandFile:
     elif offset is None and scale is None:
         raise ItemError('tells neither scale and offset of its numbers nor a processing baseline')
     try:
-        return BandFile(
+        file = BandFile(
             asset['href'],
-            asset.get('type', ''),
+            str(asset.get('type') or ''),
             float(_SCALE if scale is None else scale),
             float(offset or 0.0),
             float(part.get('nodata') or 0.0),
         )
     except (TypeError, ValueError) as error:
         raise ItemError(f'has scale {scale!r}, offset {offset!r}, not numbers') from error
+    if not (math.isfinite(file.scale) and file.scale > 0 and math.isfinite(file.offset)):
+        raise ItemError(f'has scale {scale!r}, offset {offset!r}, not finite numbers')
+    return file
 
 
 def _baseline(item: Item) -> float | None:

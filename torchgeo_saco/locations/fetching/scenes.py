@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
 
 from ...archives.layout import scene_date
 from ...bands import SENTINEL2_L2A
+from ...io.files import not_whole, writing
 from ...io.raster import opened_raster
 from .grid import Square
 from .items import BandFile, Candidate
@@ -102,14 +102,15 @@ def write_scene(
     name = scene_name(scene)
     folder = root / location.name / name
     unfinished = root / location.name / f'{_UNFINISHED}{name}'
-    unfinished.mkdir(parents=True)
     try:
-        for band, pixels in bands.items():
-            _write_band(unfinished / f'{band}.tif', band, pixels, square)
-        record = _record(location, window, scene, bands, files, square, skipped_scenes)
-        text = json.dumps(record, indent=2) + '\n'
-        (unfinished / _METADATA).write_text(text, encoding='utf-8')
-        unfinished.rename(folder)
+        with writing(folder, unfinished / _METADATA):
+            unfinished.mkdir(parents=True)
+            for band, pixels in bands.items():
+                _write_band(unfinished / f'{band}.tif', band, pixels, square)
+            record = _record(location, window, scene, bands, files, square, skipped_scenes)
+            text = json.dumps(record, indent=2) + '\n'
+            (unfinished / _METADATA).write_text(text, encoding='utf-8')
+            unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return Kept(name, window, scene.time.date())
@@ -183,8 +184,9 @@ def _record(
 def _write_band(path: Path, band: str, pixels: Band, square: Square) -> None:
     """One georeferenced file of one band."""
     height, width = pixels.numbers.shape
-    try:
-        with rasterio.open(
+    with (
+        writing(path),
+        rasterio.open(
             path,
             'w',
             driver='GTiff',
@@ -197,14 +199,13 @@ def _write_band(path: Path, band: str, pixels: Band, square: Square) -> None:
             nodata=NODATA,
             compress='deflate',
             predictor=2,
-        ) as file:
-            file.write(pixels.numbers, 1)
-            file.set_band_description(1, band)
-    except RasterioError as error:
-        raise OSError(f'{path} cannot be written ({error.__cause__ or error})') from error
+        ) as file,
+    ):
+        file.write(pixels.numbers, 1)
+        file.set_band_description(1, band)
     # Closing a file does not tell of all that failed. Without its georeference it would be warned
     # of, and filters of warnings are not those of one thread.
     with opened_raster(path, 1, georeference=True) as file:
         written = file.read(1)
     if not np.array_equal(written, pixels.numbers):
-        raise OSError(f'{path} was not written whole; the disk may be full')
+        raise not_whole(path)

@@ -6,10 +6,10 @@
 from pathlib import Path
 from typing import Any
 
-from matplotlib import pyplot as plt
 from rich.console import Console
 
 from ...io.tables import require_new, write_table
+from ...plots import write_figure
 from .cities import built_in_cities, read_cities
 from .land import built_in_land, read_land
 from .maps import plot_points
@@ -79,7 +79,5 @@ def sample(
             'and bays'
         )
     if figure is not None:
-        Path(figure).parent.mkdir(parents=True, exist_ok=True)
         drawn = plot_points(points, polygons, title=f'{len(points)} locations, seed {seed}')
-        drawn.savefig(figure, dpi=130)
-        plt.close(drawn)
+        write_figure(drawn, figure, 130)

@@ -4,7 +4,6 @@
 """Points around cities, on land, apart from each other."""
 
 import itertools
-import math
 from collections.abc import Iterator
 from typing import Literal, get_args
 
@@ -14,6 +13,7 @@ from pyproj import Geod
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from ...runtime.checks import check_range
 from ...runtime.seeding import mixed_seed
 from .land import LandIndex
 from .spacing import Spacing
@@ -248,15 +248,10 @@ def _require_numbers(
     max_tries: int | None,
 ) -> None:
     """Refuse arguments out of range."""
-    if not 1 <= count <= _MOST:
-        raise ValueError(f'count must be from 1 to {_MOST}, got {count}')
-    if not (spread_km > 0 and math.isfinite(spread_km)):
-        raise ValueError(f'spread_km must be above 0 and finite, got {spread_km}')
-    if not (spacing_km >= 0 and math.isfinite(spacing_km)):
-        raise ValueError(f'spacing_km must be 0 or above and finite, got {spacing_km}')
-    if most_populous < 1:
-        raise ValueError(f'most_populous must be at least 1, got {most_populous}')
-    if seed < 0:
-        raise ValueError(f'seed must not be negative, got {seed}')
+    check_range('count', count, f'int [1, {_MOST}]')
+    check_range('spread_km', spread_km, '(0, inf)')
+    check_range('spacing_km', spacing_km, '[0, inf)')
+    check_range('most_populous', most_populous, 'int [1, inf)')
+    check_range('seed', seed, 'int [0, inf)')
     if max_tries is not None and max_tries < count:
         raise ValueError(f'max_tries must be at least count, {count}, or None, got {max_tries}')

@@ -10,6 +10,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from ...runtime.checks import check_range
 from ...runtime.seeding import mixed_seed
 
 # Launch of Sentinel-2A; surface reflectance of all land is there from December 2018 only.
@@ -54,10 +55,10 @@ class DateWindows:
     def __post_init__(self) -> None:
         """Refuse arguments before there are points."""
         object.__setattr__(self, 'latest', _latest(self.latest))
-        for name, value in vars(self).items():
-            least = 0 if name.endswith('_days') else 1
-            if name != 'latest' and value < least:
-                raise ValueError(f'{name} must be at least {least}, got {value}')
+        for name in ('seasons', 'step_weeks', 'years', 'gap_years'):
+            check_range(name, getattr(self, name), 'int [1, 10000]')
+        for name in ('half_width_days', 'shift_days'):
+            check_range(name, getattr(self, name), 'int [0, 100000]')
         width = 2 * self.half_width_days + 1
         if self.seasons > 1 and 7 * self.step_weeks < width:
             raise ValueError(
