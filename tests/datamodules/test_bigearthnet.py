@@ -18,6 +18,7 @@ from torchgeo.datasets import (
 )
 
 from torchgeo_saco.datamodules import BigEarthNetBandsDataModule, benchmark, bigearthnet
+from torchgeo_saco.io.downloads import DownloadError
 
 from ..data.scenes import S2_BANDS, digest, write_bigearthnet, write_bigearthnet_v2
 
@@ -65,7 +66,7 @@ def second_origin(tmp_path, monkeypatch):
         part, kind = ('s2', 'sha256') if 'S2' in path.name else ('metadata', 'md5')
         sums[part]['files'][path.name] = digest(path, kind)
     monkeypatch.setattr(BigEarthNetV2, 'url', source.as_uri() + '/{}')
-    monkeypatch.setattr(bigearthnet._Sentinel2Parts, 'metadata_locs', sums)
+    monkeypatch.setattr(BigEarthNetV2, 'metadata_locs', sums)
     monkeypatch.setattr(pd, 'read_parquet', lambda path, columns=None: pd.read_json(path))
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name)
     return source
@@ -129,7 +130,9 @@ def test_absent_list_alone_is_downloaded(origin, tmp_path):
 def test_damaged_download(origin, tmp_path, monkeypatch):
     wrong = BigEarthNet.metadata['s2'] | {'md5': 32 * '0'}
     monkeypatch.setitem(BigEarthNet.metadata, 's2', wrong)
-    with pytest.raises(RuntimeError, match=r'BigEarthNet-S2-v1\.0\.tar\.gz. is corrupted'):
+    with pytest.raises(
+        DownloadError, match=r'BigEarthNet-S2-v1\.0\.tar\.gz was downloaded .* is damaged'
+    ):
         setup_all(tmp_path / 'root')
     setup_all(tmp_path / 'root', checksum=False)
 
@@ -150,7 +153,7 @@ def test_download_of_version_2_fetches_no_more_than_is_read(second_origin, tmp_p
 @pytest.mark.parametrize('name', ['metadata.parquet', 'BigEarthNet-S2.tar.gzab'])
 def test_damaged_download_of_version_2(second_origin, tmp_path, name):
     (second_origin / name).write_bytes(b'[]')
-    with pytest.raises(RuntimeError, match=f'{name}. is corrupted'):
+    with pytest.raises(DownloadError, match=f'{name} was downloaded .* is damaged: its digest is'):
         setup_all(tmp_path / 'root', version=2)
 
 
@@ -167,10 +170,13 @@ def test_version_2_is_not_downloaded_where_it_cannot_be_read(tmp_path, monkeypat
 
 
 def test_parts_of_version_2_are_those_of_torchgeo():
-    parts = bigearthnet._Sentinel2Parts.metadata_locs
-    assert parts['s2'] == BigEarthNetV2.metadata_locs['s2']
-    lengths = {len(text) for part in parts.values() for text in part['files'].values()}
-    assert lengths == {32, 64}
+    images, folder, lists = bigearthnet._second_version()
+    assert [source.name for source in images] == [
+        'BigEarthNet-S2.tar.gzaa',
+        'BigEarthNet-S2.tar.gzab',
+    ]
+    assert folder == 'BigEarthNet-S2'
+    assert {len(source.digest) for source in (*images, *lists)} == {32, 64}
 
 
 def test_sample_is_generated_in_place_of_a_download(tree, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import torch
 from torchgeo.datasets import DatasetNotFoundError, EuroSAT, EuroSATSpatial
 
 from torchgeo_saco.datamodules import EuroSATBandsDataModule, benchmark
+from torchgeo_saco.io.downloads import DownloadError
 
 from ..data.scenes import CLASSES, digest, write_eurosat
 
@@ -97,7 +98,9 @@ def test_download(origin, tmp_path):
 def test_damaged_download(origin, tmp_path, monkeypatch):
     _, spatial = origin
     monkeypatch.setattr(EuroSAT, 'sha256', 64 * '0')
-    with pytest.raises(RuntimeError, match=r'EuroSATallBands\.zip. is corrupted'):
+    with pytest.raises(
+        DownloadError, match=r'EuroSATallBands\.zip was downloaded .* is damaged: its digest is'
+    ):
         EuroSATBandsDataModule(tmp_path / 'root', download=True, spatial=spatial).prepare_data()
     data = EuroSATBandsDataModule(tmp_path / 'root', download=True, checksum=False, spatial=spatial)
     data.prepare_data()

@@ -12,6 +12,7 @@ from torchgeo.datasets import GID15, DatasetNotFoundError
 
 from torchgeo_saco.datamodules import benchmark
 from torchgeo_saco.datamodules.gid import GIDWindowsDataModule
+from torchgeo_saco.io.downloads import DownloadError
 
 from ..data.benchmark_trees import (
     GID_NAMES,
@@ -148,7 +149,7 @@ def test_download(origin, tmp_path):
 
 def test_damaged_download(origin, tmp_path, monkeypatch):
     monkeypatch.setattr(GID15, 'md5', 32 * '0')
-    with pytest.raises(RuntimeError, match=r'gid-15\.zip. is corrupted'):
+    with pytest.raises(DownloadError, match=r'gid-15\.zip was downloaded .* is damaged'):
         GIDWindowsDataModule(tmp_path / 'root', download=True).prepare_data()
     GIDWindowsDataModule(tmp_path / 'root', download=True, checksum=False, size=32).prepare_data()
 

@@ -12,6 +12,7 @@ from torchgeo.datasets import OSCD, DatasetNotFoundError
 
 from torchgeo_saco.datamodules import benchmark
 from torchgeo_saco.datamodules.oscd import OSCDTilesDataModule
+from torchgeo_saco.io.downloads import DownloadError
 
 from ..data.benchmark_trees import OSCD_BANDS, OSCD_NAME, write_oscd
 from ..data.scenes import digest
@@ -119,7 +120,9 @@ def test_download_of_the_part_that_is_absent(origin, tmp_path, part):
 
 def test_damaged_download(origin, tmp_path, monkeypatch):
     monkeypatch.setattr(OSCD, 'sha256s', dict.fromkeys(OSCD.urls, 64 * '0'))
-    with pytest.raises(RuntimeError, match=r'Images\.zip. is corrupted'):
+    with pytest.raises(
+        DownloadError, match=r'Images\.zip was downloaded .* is damaged: its digest is'
+    ):
         read_small(tmp_path / 'root', download=True).prepare_data()
     read_small(tmp_path / 'root', download=True, checksum=False).prepare_data()
 

@@ -12,6 +12,7 @@ from torchgeo.datasets import PASTIS, DatasetNotFoundError
 
 from torchgeo_saco.datamodules import benchmark
 from torchgeo_saco.datamodules.pastis import PASTISFoldsDataModule
+from torchgeo_saco.io.downloads import DownloadError
 
 from ..data.benchmark_trees import write_pastis
 from ..data.scenes import digest
@@ -129,7 +130,9 @@ def test_download_that_was_extracted_in_part(origin, tmp_path):
 
 def test_damaged_download(origin, tmp_path, monkeypatch):
     monkeypatch.setattr(PASTIS, 'md5', 32 * '0')
-    with pytest.raises(RuntimeError, match=r'PASTIS-R\.zip. is corrupted'):
+    with pytest.raises(
+        DownloadError, match=r'PASTIS-R\.zip was downloaded .* is damaged: its digest is'
+    ):
         PASTISFoldsDataModule(tmp_path / 'root', download=True).prepare_data()
     PASTISFoldsDataModule(tmp_path / 'root', download=True, checksum=False).prepare_data()
 

@@ -69,7 +69,7 @@ def main() -> None:
         good = verdict == 'as it should be'
         counts['as they should be' if good else 'not'] += 1
         if not good:
-            print(f'{fault.id}: {verdict}')
+            print(f'{fault.id}: {verdict}', flush=True)
     print(f'{len(chosen)} faults: ' + ', '.join(f'{n} {kind}' for kind, n in counts.items()))
     sys.exit(counts['not'] > 0)
 

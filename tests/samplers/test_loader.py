@@ -50,6 +50,23 @@ def loops(path):
     return torch.load(path, weights_only=True)['loops']
 
 
+@pytest.mark.slow
+def test_runs_with_one_seed_end_alike(places, tmp_path, monkeypatch):
+    # Five repeats, with and without workers, by one thread and by two.
+    monkeypatch.setenv('PL_GLOBAL_SEED', '0')
+    ends, threads = set(), torch.get_num_threads()
+    for number in range(5):
+        for workers in (0, 2):
+            try:
+                torch.set_num_threads(1 + number % 2)
+                folder = tmp_path / f'{number}-{workers}'
+                run = trained(places, folder, epochs=1, num_workers=workers)
+                ends.add(digest(run))
+            finally:
+                torch.set_num_threads(threads)
+    assert len(ends) == 1
+
+
 # The first step, within an epoch, the last step of one, the last of all.
 @pytest.mark.slow
 @pytest.mark.parametrize(

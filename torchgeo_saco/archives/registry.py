@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torchgeo.datasets import SeasonalContrastS2
 from torchgeo.datasets.utils import Path
 
+from ..io.downloads import Source, obtain
 from ..synthesis import generate_sample_archive, generate_sample_benchmark
 from .layout import LAYOUT
 from .store import is_store
@@ -30,14 +31,14 @@ class KnownArchive(NamedTuple):
 
 
 def _seco(version: str) -> KnownArchive:
-    """SeCo, downloaded and verified by TorchGeo."""
+    """SeCo, downloaded and verified."""
 
-    def obtain(root: Path) -> object:
-        os.makedirs(root, exist_ok=True)
-        return SeasonalContrastS2(root, version=version, download=True)
+    def obtain_seco(root: Path) -> None:
+        part = SeasonalContrastS2.metadata[version]
+        obtain(root, [Source(part['url'], part['filename'], part['md5'])], [part['directory']])
 
     return KnownArchive(
-        f'seasonal_contrast_{version}', obtain, 'https://zenodo.org/records/4728033'
+        f'seasonal_contrast_{version}', obtain_seco, 'https://zenodo.org/records/4728033'
     )
 
 
@@ -87,10 +88,10 @@ def obtain_archive(archive: str, root: Path) -> None:
         ValueError: If no archive has that name, or it cannot be obtained automatically.
     """
     archive_folder(archive, root)
-    obtain = ARCHIVES[archive].obtain
-    if obtain is None:
+    make = ARCHIVES[archive].obtain
+    if make is None:
         raise ValueError(
             f'archive {archive!r} cannot be downloaded; set download to false and root to its '
             f'folder ({ARCHIVES[archive].origin})'
         )
-    obtain(root)
+    make(root)

@@ -58,8 +58,8 @@ class ZarrReader(ArchiveReader):
         self._window = window
         self.shape = tuple(part.stop - part.start for part in window)
         self.dtype = np.dtype(self.description.dtype)
-        self._images = StoredImages(self._files, self.description)
-        stored = read_listing(self._files, self.description.shape[0])
+        stored = read_listing(self._files, self.description.shape[0], self.description.tables)
+        self._images = StoredImages(self._files, self.description, stored)
         self._listing = StoreListing(stored)
         self.single_date = bool((np.diff(self._listing.first) < 2).all())
 
@@ -73,6 +73,11 @@ class ZarrReader(ArchiveReader):
         enough = rule.enough(self._listing.first, self._listing.days)
         skipped = _Reasons(Locations(self._listing, np.flatnonzero(~enough)), rule)
         return Locations(self._listing, np.flatnonzero(enough).astype(np.int32)), skipped
+
+    def open_images(self, first: Location) -> None:
+        """See :meth:`ArchiveReader.open_images`."""
+        if isinstance(first, StoredLocation):
+            self._images.require_shard(first.start)
 
     def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
         """See :meth:`ArchiveReader.labels`."""

@@ -7,11 +7,12 @@ import os
 from typing import Any, ClassVar, Literal
 
 from torchgeo.datasets import BigEarthNet, BigEarthNetV2, DatasetNotFoundError
-from torchgeo.datasets.utils import Path, download_url
+from torchgeo.datasets.utils import Path
 
 from ..bands import SENTINEL2_L2A
 from ..datasets.bigearthnet import BigEarthNetBands, bigearthnet_classes, require_parquet
 from ..datasets.scenes import require_disjoint
+from ..io.downloads import Source, download, obtain
 from .benchmark import SPLITS, BenchmarkDataModule, Split
 
 
@@ -56,12 +57,20 @@ class BigEarthNetBandsDataModule(BenchmarkDataModule):
         """Download the images of Sentinel-2 and the lists, where any is absent."""
         if self.version == 2:
             require_parquet()
-        source = _Sentinel2Folders if self.version == 1 else _Sentinel2Parts
         try:
             for split in SPLITS:
                 self.make_dataset(split)
         except DatasetNotFoundError:
-            source(self.root, bands='s2', download=True, checksum=self.checksum)
+            first = self.version == 1
+            images, folder, lists = _first_version() if first else _second_version()
+            for source in lists:
+                if not os.path.isfile(os.path.join(self.root, source.name)):
+                    download(self._checked(source), self.root)
+            obtain(self.root, [self._checked(source) for source in images], [folder])
+
+    def _checked(self, source: Source) -> Source:
+        """Source whose digest is verified if that is asked for."""
+        return source if self.checksum else source._replace(digest=None)
 
     def setup(self, stage: str) -> None:
         """Make the datasets of a stage.
@@ -79,42 +88,22 @@ class BigEarthNetBandsDataModule(BenchmarkDataModule):
         require_disjoint([part for part in parts if isinstance(part, BigEarthNetBands)])
 
 
-class _Sentinel2Folders(BigEarthNet):
-    """Download of version 1.
-
-    TorchGeo fetches all images again where a list is absent, so lists come first.
-    """
-
-    def _verify(self) -> None:
-        """Fetch what is absent and extract it."""
-        for part in self.splits_metadata.values():
-            if not os.path.isfile(os.path.join(self.root, part['filename'])):
-                self._download(part['url'], part['filename'], part['md5'])
-        super()._verify()
+def _first_version() -> tuple[list[Source], str, list[Source]]:
+    """Parts of the images of Sentinel-2, the folder that they extract to, and the lists."""
+    images, *lists = (
+        Source(part['url'], part['filename'], part['md5'])
+        for part in (BigEarthNet.metadata['s2'], *BigEarthNet.splits_metadata.values())
+    )
+    return [images], BigEarthNet.metadata['s2']['directory'], lists
 
 
-class _Sentinel2Parts(BigEarthNetV2):
-    """Download of version 2.
-
-    TorchGeo 0.10 fetches radar and maps too, does not extract what an interrupted run has
-    fetched (torchgeo#3210), and takes the MD5 digests of the smaller files for SHA-256.
-    """
-
-    metadata_locs: ClassVar[dict[str, dict[str, dict[str, str]]]] = {
-        key: BigEarthNetV2.metadata_locs[key] for key in ('s2', 'metadata')
-    }
-
-    def _verify(self) -> None:
-        """Fetch what is absent and extract it."""
-        self._download()
-        if not os.path.isdir(os.path.join(self.root, self.dir_file_names['s2'])):
-            self._extract()
-
-    def _download(self) -> None:
-        """Fetch the files that are absent or damaged."""
-        for part in self.metadata_locs.values():
-            for name, digest in part['files'].items():
-                md5, sha256 = (digest, None) if len(digest) == 32 else (None, digest)
-                if not self.checksum:
-                    md5 = sha256 = None
-                download_url(self.url.format(name), self.root, name, md5=md5, sha256=sha256)
+def _second_version() -> tuple[list[Source], str, list[Source]]:
+    """See :func:`_first_version`; TorchGeo 0.10 takes MD5 digests of version 2 for SHA-256."""
+    images, lists = (
+        [
+            Source(BigEarthNetV2.url.format(name), name, digest)
+            for name, digest in BigEarthNetV2.metadata_locs[part]['files'].items()
+        ]
+        for part in ('s2', 'metadata')
+    )
+    return images, BigEarthNetV2.dir_file_names['s2'], lists

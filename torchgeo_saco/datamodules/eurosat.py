@@ -3,15 +3,17 @@
 
 """Datamodule of EuroSAT."""
 
+import os
 from typing import Any, ClassVar
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
-from torchgeo.datasets import DatasetNotFoundError, EuroSAT, EuroSATSpatial
+from torchgeo.datasets import EuroSAT, EuroSATSpatial
 from torchgeo.datasets.utils import Path
 
 from ..datasets.eurosat import EuroSATBands
 from ..datasets.scenes import require_disjoint
-from .benchmark import SPLITS, BenchmarkDataModule, Split
+from ..io.downloads import Source, download, obtain
+from .benchmark import BenchmarkDataModule, Split
 
 
 class EuroSATBandsDataModule(BenchmarkDataModule):
@@ -43,12 +45,14 @@ class EuroSATBandsDataModule(BenchmarkDataModule):
 
     def obtain(self) -> None:
         """Download the images, and the lists that are absent."""
-        source = EuroSATSpatial if self.spatial else EuroSAT
-        for split in SPLITS:
-            try:
-                self.make_dataset(split)
-            except DatasetNotFoundError:
-                source(self.root, split, download=True, checksum=self.checksum)
+        lists = EuroSATSpatial if self.spatial else EuroSAT
+        for split, name in lists.split_filenames.items():
+            if not os.path.isfile(os.path.join(self.root, name)):
+                digest = lists.split_sha256s[split] if self.checksum else None
+                download(Source(lists.url + name, name, digest), self.root)
+        digest = EuroSAT.sha256 if self.checksum else None
+        images = Source(EuroSAT.url + EuroSAT.filename, EuroSAT.filename, digest)
+        obtain(self.root, [images], [EuroSAT.base_dir])
 
     def setup(self, stage: str) -> None:
         """Make the datasets of a stage, and name the classes that a split lacks.

@@ -12,6 +12,7 @@ from torchgeo.datasets.utils import Path
 from ..bands import RGB
 from ..datasets.gid import GIDWindows, gid_classes
 from ..datasets.gid_layout import Part, Release, copy_labels, listed_tiles
+from ..io.downloads import Source, obtain
 from .benchmark import BenchmarkDataModule, Split
 
 _PARTS: tuple[Part, Part] = ('train', 'val')
@@ -98,7 +99,9 @@ class GIDWindowsDataModule(BenchmarkDataModule):
             for part in _PARTS:
                 listed_tiles(self.root, part, self.release)
         except FileNotFoundError:
-            GID15(self.root, download=True, checksum=self.checksum)
+            source = Source(GID15.url, GID15.filename, GID15.md5 if self.checksum else None)
+            folders = (f'{name}/{part}' for name in ('img_dir', 'ann_dir') for part in _PARTS)
+            obtain(self.root, [source], [f'{GID15.directory}/{folder}' for folder in folders])
 
     def prepare_data(self) -> None:
         """Generate or download the data, and copy masks to files of which windows can be read."""

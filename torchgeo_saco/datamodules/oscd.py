@@ -3,7 +3,6 @@
 
 """Datamodule of OSCD."""
 
-import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,9 +10,10 @@ import kornia
 import kornia.augmentation as K
 import torch
 from torchgeo.datasets import OSCD
-from torchgeo.datasets.utils import Path, download_url, extract_archive
+from torchgeo.datasets.utils import Path
 
 from ..datasets.oscd import VAL_CITIES, OSCDTiles
+from ..io.downloads import Source, obtain
 from .benchmark import IGNORED, SPLITS, BenchmarkDataModule, Split
 
 
@@ -119,11 +119,8 @@ class OSCDTilesDataModule(BenchmarkDataModule):
         Where one of the three parts is there, TorchGeo does not fetch the others.
         """
         for name, url in OSCD.urls.items():
-            path = os.path.join(self.root, name)
-            if not os.path.isdir(path.removesuffix('.zip')):
-                digest = OSCD.sha256s[name] if self.checksum else None
-                download_url(url, self.root, name, sha256=digest)
-                extract_archive(path)
+            source = Source(url, name, OSCD.sha256s[name] if self.checksum else None)
+            obtain(self.root, [source], [name.removesuffix('.zip')])
 
 
 def _draws_series() -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torchgeo.datasets import PASTIS
-from torchgeo.datasets.utils import Path, download_url, extract_archive
+from torchgeo.datasets.utils import Path
 
 from ..datasets.pastis import METADATA, PASTISFolds, known_folds, pad_dates
+from ..io.downloads import Source, obtain
 from .benchmark import BenchmarkDataModule, Split
 
 
@@ -99,8 +100,6 @@ class PASTISFoldsDataModule(BenchmarkDataModule):
 
     def obtain(self) -> None:
         """Download the data where they are absent."""
+        source = Source(PASTIS.url, PASTIS.filename, PASTIS.md5 if self.checksum else None)
         # TorchGeo takes a partly extracted folder for the whole.
-        if not os.path.isfile(os.path.join(self.root, PASTIS.directory, METADATA)):
-            digest = PASTIS.md5 if self.checksum else None
-            download_url(PASTIS.url, self.root, PASTIS.filename, md5=digest)
-            extract_archive(os.path.join(self.root, PASTIS.filename), self.root)
+        obtain(self.root, [source], [os.path.join(PASTIS.directory, METADATA)])

@@ -3,9 +3,12 @@
 
 """Tests of shards, against Zarr's own reader."""
 
+import hashlib
 import json
+import os
 import shutil
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,13 +30,15 @@ def numbers(dtype):
 def write(folder, dtype='uint16', shard=3):
     """A store of 7 scenes in shards of 3, without tables."""
     description = StoreDescription('sentinel2_l1c', ('B02', 'B03', 'B04'), dtype, SHAPE, shard)
+    checksums = []
     for number in range(description.shards):
         path = folder / description.shard_name(number)
         path.parent.mkdir(parents=True)
-        write_shard(path, numbers(dtype)[number * shard : (number + 1) * shard], shard)
+        scenes = numbers(dtype)[number * shard : (number + 1) * shard]
+        checksums += write_shard(path, scenes, shard)
     for name, content in description.metadata().items():
         (folder / name).write_bytes(content)
-    return StoredImages(LocalFiles(folder), description)
+    return StoredImages(LocalFiles(folder), description, SimpleNamespace(checksums=checksums))
 
 
 @pytest.mark.parametrize('dtype', ['uint8', 'uint16', 'int16', 'int32', 'float32', 'float64'])
@@ -89,7 +94,7 @@ def test_every_flipped_byte_is_an_error_that_names_the_scene(tmp_path):
         changed = bytearray(whole)
         changed[position] ^= 16
         path.write_bytes(changed)
-        fresh = StoredImages(LocalFiles(tmp_path), images.description)
+        fresh = StoredImages(LocalFiles(tmp_path), images.description, images._listing)
         failed = 0
         for row in (3, 4, 5):
             try:
@@ -150,22 +155,78 @@ def test_index_of_another_length():
         decode_index(bytes(index_length(3)), 2)
 
 
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        ({'format': 1}, 'is of another version of torchgeo_saco; pack it again'),
-        ({'colour': 'red'}, 'was not written by torchgeo-saco pack, or its zarr.json is damaged'),
-        ({'shape': None}, 'was not written by torchgeo-saco pack'),
-    ],
-)
-def test_metadata_of_another_kind(tmp_path, change, message):
-    write(tmp_path)
-    path = tmp_path / 'zarr.json'
+def change_metadata(folder, change, signed):
+    path = folder / 'zarr.json'
     group = json.loads(path.read_bytes())
-    group['attributes']['torchgeo_saco'] |= change
+    ours = group['attributes']['torchgeo_saco'] | change
+    if signed:
+        del ours['sha256']
+        content = json.dumps(ours, sort_keys=True).encode()
+        ours['sha256'] = hashlib.sha256(content).hexdigest()
+    group['attributes']['torchgeo_saco'] = ours
     path.write_text(json.dumps(group))
-    with pytest.raises(StoreError, match=message):
+
+
+FORGED = [
+    {'colour': 'red'},
+    {'shape': None},
+    {'shape': [7, 3, 6, -5]},
+    {'shape': [7, 3, 6, 5.0]},
+    {'shard': 0},
+    {'bands': ['B02', 'B03']},
+    {'bands': ['B02', 'B03', 'B03']},
+    {'bands': ['B02', 'B03', 4]},
+    {'classes': ['a', 'a']},
+    {'dtype': 'complex64'},
+    {'dtype': 'object'},
+    {'dtype': 'none such'},
+]
+
+
+@pytest.mark.parametrize('change', [*FORGED, {'bands': ['B03', 'B02', 'B04']}, {'sensor': 'rgb'}])
+def test_metadata_that_were_changed(tmp_path, change):
+    write(tmp_path)
+    change_metadata(tmp_path, change, signed=False)
+    with pytest.raises(StoreError, match=r'zarr\.json was changed after packing, for its SHA-256'):
         read_description(LocalFiles(tmp_path))
+
+
+@pytest.mark.parametrize('change', FORGED)
+def test_metadata_that_no_run_writes(tmp_path, change):
+    write(tmp_path)
+    change_metadata(tmp_path, change, signed=True)
+    with pytest.raises(StoreError, match=r'was not written by torchgeo-saco pack, or its zarr'):
+        read_description(LocalFiles(tmp_path))
+
+
+@pytest.mark.parametrize('change', [{'format': 1}, {'format': 2}, {'format': None}])
+def test_metadata_of_another_version(tmp_path, change):
+    write(tmp_path)
+    change_metadata(tmp_path, change, signed=False)
+    with pytest.raises(StoreError, match='is of another version of torchgeo_saco; pack it again'):
+        read_description(LocalFiles(tmp_path))
+
+
+def test_a_shard_that_was_copied_over_another(tmp_path):
+    images = write(tmp_path)
+    names = [tmp_path / images.description.shard_name(number) for number in range(2)]
+    shutil.copy(names[0], names[1])
+    image = np.empty(SHAPE[1:], 'uint16')
+    images.fill([0], [image])
+    for row in (3, 4, 5):
+        with pytest.raises(StoreError, match=rf'images/c/1/0/0/0 holds another scene in .* {row};'):
+            images.fill([row], [image])
+
+
+def test_a_shard_that_is_a_pipe(tmp_path):
+    images = write(tmp_path)
+    path = tmp_path / images.description.shard_name(0)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match=r'images/c/0/0/0/0 cannot be read .* is no regular file'):
+        images.require_shard(0)
+    with pytest.raises(StoreError, match=r'cannot be read at 0 .* is no regular file'):
+        images.fill([0], [np.empty(SHAPE[1:], 'uint16')])
 
 
 @pytest.mark.parametrize('content', ['', '{}', '[]', '{"attributes": 3}'])

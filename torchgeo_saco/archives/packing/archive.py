@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import replace
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -230,11 +231,12 @@ class _Packing:
     def _complete(self) -> None:
         """Write tables and metadata; what makes it a store comes last."""
         names, counts, scenes, days, labels = _columns(self.archive, self.packer.tree)
-        ground = {
-            location['location']: location
-            for number in range(self.description.shards)
-            for location in json.loads(self.packer.ground_path(number).read_bytes())
-        }
+        ground: dict[str, dict[str, Any]] = {}
+        checksums: list[int] = []
+        for number in range(self.description.shards):
+            record = json.loads(self.packer.record_path(number).read_bytes())
+            ground |= {location['location']: location for location in record['locations']}
+            checksums += record['checksums']
         known: list[dict[str, Any]] = [ground.get(name, {}) for name in names]
         columns = {
             'geometry': pa.array(
@@ -245,8 +247,9 @@ class _Packing:
                 [location.get('transform') for location in known], pa.list_(pa.float64(), 6)
             ),
         }
-        write_tables(self.output, names, counts, days, scenes, labels, columns)
-        for name, content in reversed(self.description.metadata().items()):
+        digests = write_tables(self.output, names, counts, days, checksums, scenes, labels, columns)
+        description = replace(self.description, tables=digests)
+        for name, content in reversed(description.metadata().items()):
             write_file(self.output / name, content)
         shutil.rmtree(self.output / PACKING)
         sync(self.output)

@@ -52,8 +52,11 @@ class ShardPacker:
         """Where a shard stands when it is whole."""
         return self.output / self.description.shard_name(number)
 
-    def ground_path(self, number: int) -> Path:
-        """Where the georeferences of the locations that begin in a shard stand until the end."""
+    def record_path(self, number: int) -> Path:
+        """Where the checksums of a shard's scenes stand until the end.
+
+        And the georeferences of the locations that begin in it.
+        """
         return self.output / PACKING / f'{number}.json'
 
     def is_packed(self, job: ShardJob) -> bool:
@@ -63,7 +66,7 @@ class ShardPacker:
         return (
             path.is_file()
             and path.stat().st_size == shard_length(len(job), scene_bytes, chunks)
-            and self.ground_path(job.number).is_file()
+            and self.record_path(job.number).is_file()
         )
 
     def pack(self, job: ShardJob) -> int:
@@ -80,10 +83,12 @@ class ShardPacker:
             OSError: If the shard cannot be written.
         """
         partial = self.output / PACKING / f'{job.number}.partial'
+        chunks = self.description.shard
         with writing(partial):
-            write_shard(os.fspath(partial), self._images(job.scenes), self.description.shard)
+            checksums = write_shard(os.fspath(partial), self._images(job.scenes), chunks)
         ground = [self._ground(location) for location, scenes in job.scenes if scenes.start == 0]
-        write_file(self.ground_path(job.number), json.dumps(ground).encode())
+        record = {'locations': ground, 'checksums': checksums}
+        write_file(self.record_path(job.number), json.dumps(record).encode())
         path = self.path(job.number)
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(partial, path)

@@ -15,7 +15,7 @@ from ..store.tables import read_table
 
 
 def verify_store(root: AnyPath, console: Console | None = None) -> int:
-    """Read every scene of a store and compare it with its checksum.
+    """Read every scene of a store and all its tables, and compare them with their checksums.
 
     Args:
         root: Folder or URL of the store.
@@ -30,10 +30,10 @@ def verify_store(root: AnyPath, console: Console | None = None) -> int:
     """
     files = store_files(root)
     description = read_description(files)
-    listing = read_listing(files, description.shape[0])
+    listing = read_listing(files, description.shape[0], description.tables)
     for name in (LOCATIONS, SCENES):
-        read_table(files, name)
-    images = StoredImages(files, description)
+        read_table(files, name, description.tables)
+    images = StoredImages(files, description, listing)
     image = np.empty(description.shape[1:], images.dtype)
 
     def named(row: int) -> str:

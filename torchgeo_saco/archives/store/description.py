@@ -3,10 +3,14 @@
 
 """Description of a store: attributes of a Zarr group and metadata of its array."""
 
+import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ...io.raster import BandFileError
 from .files import LocalFiles, RemoteFiles, is_url
@@ -21,9 +25,12 @@ METADATA = 'zarr.json'
 PACKING = '.packing'
 
 #: Counted up when older versions could misread what is written.
-FORMAT = 2
+FORMAT = 3
 
 _OURS = 'torchgeo_saco'
+
+#: SHA-256 of columns of a table by name, one for each group of rows.
+type Digests = Mapping[str, Sequence[str]]
 
 _CHECKED = {'name': 'crc32c'}
 _LITTLE = {'name': 'bytes', 'configuration': {'endian': 'little'}}
@@ -70,15 +77,21 @@ class StoreDescription:
     #: SHA-256 of what was listed: locations, scenes, dates, labels.
     listing: str = ''
 
+    #: Digests of the tables, known once all is packed. One column holds the checksums of the
+    #: scenes, so what hashes this description ties it to every pixel.
+    tables: Mapping[str, Digests] = field(default_factory=dict)
+
     @property
     def shards(self) -> int:
         """Number of shards."""
         return -(-self.shape[0] // self.shard)
 
     def attributes(self) -> dict[str, Any]:
-        """As attributes of the Zarr group."""
+        """As attributes of the Zarr group, without what is known once all is packed."""
         # Through JSON, so that it equals what is read back.
-        return {_OURS: json.loads(json.dumps({'format': FORMAT} | asdict(self)))}
+        ours = json.loads(json.dumps({'format': FORMAT} | asdict(self)))
+        del ours['tables']
+        return {_OURS: ours}
 
     def metadata(self) -> dict[str, bytes]:
         """Zarr's own files by name: of the group, and of the array."""
@@ -98,7 +111,9 @@ class StoreDescription:
             'dimension_names': ['scene', 'band', 'y', 'x'],
             'storage_transformers': [],
         }
-        group = {'zarr_format': 3, 'node_type': 'group', 'attributes': self.attributes()}
+        ours = self.attributes()[_OURS] | {'tables': dict(self.tables)}
+        attributes = {_OURS: ours | {'sha256': _digest(ours)}}
+        group = {'zarr_format': 3, 'node_type': 'group', 'attributes': attributes}
         # So that readers need not list the folder, which object stores may forbid.
         group['consolidated_metadata'] = {
             'kind': 'inline', 'must_understand': False, 'metadata': {IMAGES: array}
@@ -153,18 +168,31 @@ def read_description(files: LocalFiles | RemoteFiles) -> StoreDescription:
         raise FileNotFoundError(
             f'{root} holds no store; pack one by torchgeo-saco pack, or correct root'
         ) from error
+    except OSError as error:
+        raise _unreadable(files, METADATA, error) from error
     try:
         found = json.loads(content)['attributes'][_OURS]
-        if found.pop('format') != FORMAT:
+        if found.get('format') != FORMAT:
             raise StoreError(f'{root} is of another version of torchgeo_saco; pack it again')
+        if found.pop('sha256') != _digest(found):
+            raise StoreError(
+                f'{root}/{METADATA} was changed after packing, for its SHA-256 is wrong; copy it '
+                'anew, or pack the archive again'
+            )
+        del found['format']
         shape, bands, classes = (tuple(found.pop(name)) for name in ('shape', 'bands', 'classes'))
         description = StoreDescription(shape=shape, bands=bands, classes=classes, **found)
+        _require_sound(description)
         array = json.loads(files.read(f'{IMAGES}/{METADATA}'))
         expected = json.loads(description.metadata()[f'{IMAGES}/{METADATA}'])
         other = [name for name in expected if not _alike(name, array.get(name), expected[name])]
     except StoreError:
         raise
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+    except OSError as error:
+        raise _unreadable(files, f'{IMAGES}/{METADATA}', error) from error
+    except (
+        ValueError, KeyError, TypeError, AttributeError, RecursionError
+    ) as error:  # fmt: skip
         raise StoreError(
             f'{root} was not written by torchgeo-saco pack, or its {METADATA} is damaged '
             f'({type(error).__name__}: {error}); pack it again'
@@ -177,8 +205,37 @@ def read_description(files: LocalFiles | RemoteFiles) -> StoreDescription:
     return description
 
 
+def _unreadable(files: LocalFiles | RemoteFiles, name: str, error: OSError) -> OSError | StoreError:
+    """Error of metadata that cannot be read; those of object stores say what to do already."""
+    if is_url(files.root) and not isinstance(error, FileNotFoundError):
+        return error
+    return StoreError(
+        f'{files.root}/{name} cannot be read ({error}); copy it anew, or pack the archive again'
+    )
+
+
+def _digest(ours: Mapping[str, Any]) -> str:
+    """SHA-256 of attributes, however they are spaced and ordered."""
+    return hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()
+
+
+def _require_sound(description: StoreDescription) -> None:
+    """Refuse what :func:`pack_archive` does not write, though its digest is right."""
+    shape, bands = description.shape, description.bands
+    whole = all(type(number) is int and number > 0 for number in (*shape, description.shard))
+    if not whole or len(shape) != 4 or len(bands) != shape[1]:
+        raise ValueError(f'shape {shape} and shards of {description.shard} do not fit {bands}')
+    for names in (bands, description.classes):
+        if len(set(names)) < len(names) or not all(type(name) is str for name in names):
+            raise ValueError(f'{names} are no different names')
+    if np.dtype(description.dtype).kind not in 'uif':
+        raise ValueError(f'{description.dtype} is no type of pixels')
+
+
 def _alike(name: str, found: Any, expected: Any) -> bool:
     """Whether metadata say the same; what others may add says nothing of the pixels."""
+    if name == 'attributes' and isinstance(found, dict):
+        return bool(found.get('bands', expected['bands']) == expected['bands'])
     if name in ('attributes', 'dimension_names', 'storage_transformers', 'fill_value'):
         return True
     return bool(json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True))

@@ -5,6 +5,7 @@
 
 import io
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,7 @@ class LocalFiles:
         Raises:
             OSError: If it cannot be read.
         """
-        with open(os.path.join(self.root, name), 'rb') as file:
+        with self.open(name) as file:
             return file.read()
 
     def open(self, name: str) -> BinaryIO:
@@ -82,7 +83,7 @@ class LocalFiles:
         Raises:
             OSError: If it cannot be opened.
         """
-        return open(os.path.join(self.root, name), 'rb')
+        return os.fdopen(self._opened(name), 'rb')
 
     def size(self, name: str) -> int:
         """Length of a file in bytes.
@@ -122,10 +123,20 @@ class LocalFiles:
         if name in self._open:
             self._open.move_to_end(name)
             return self._open[name]
-        number = os.open(os.path.join(self.root, name), os.O_RDONLY | os.O_CLOEXEC)
+        number = self._opened(name)
         self._open[name] = number
         if len(self._open) > _OPEN:
             os.close(self._open.popitem(last=False)[1])
+        return number
+
+    def _opened(self, name: str) -> int:
+        """Number of a file that is opened now; others than regular ones are refused."""
+        # A pipe would be waited for without end.
+        flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, 'O_NONBLOCK', 0)
+        number = os.open(os.path.join(self.root, name), flags)
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            os.close(number)
+            raise OSError(f'{name} is no regular file')
         return number
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 
 """Scenes of a store, read by their number into memory that is given."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
@@ -10,26 +11,36 @@ import numpy as np
 
 from .description import StoreDescription, StoreError
 from .files import LocalFiles, Range, RemoteFiles
-from .shards import CHECKSUM, MISSING, checksum, decode_index, index_length
+from .shards import CHECKSUM, MISSING, checksum, decode_index, index_length, shard_length
+from .tables import StoredListing
 
 # Indices of shards that are kept; one of 300 scenes takes 5 kB.
 _KEPT = 4096
 
 
 class StoredImages:
-    """The array of all scenes, each checked against its checksum whenever it is read."""
+    """The array of all scenes, each checked against its checksum whenever it is read.
 
-    def __init__(self, files: LocalFiles | RemoteFiles, description: StoreDescription) -> None:
+    The checksum is compared with that beside the pixels and with that of the table of scenes, so
+    that sound pixels of another scene are refused as well.
+    """
+
+    def __init__(
+        self, files: LocalFiles | RemoteFiles, description: StoreDescription, listing: StoredListing
+    ) -> None:
         """Initialize a new StoredImages instance.
 
         Args:
             files: Files of the store.
             description: What the store says of itself.
+            listing: Its table of scenes.
         """
         self.files = files
         self.description = description
+        # Not its checksums, which would travel to processes beside it.
+        self._listing = listing
         self.dtype = np.dtype(description.dtype)
-        self._scene_bytes = int(np.prod(description.shape[1:])) * self.dtype.itemsize
+        self._scene_bytes = math.prod(description.shape[1:]) * self.dtype.itemsize
         self._indices: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def fill(
@@ -60,11 +71,41 @@ class StoredImages:
                 'anew, or pack the archive again'
             ) from error
         for row, part, check in zip(rows, ranges, stored, strict=True):
-            if checksum(part.buffers[0]) != check:
+            found = checksum(part.buffers[0])
+            if found != check:
                 raise StoreError(
                     f'{self.files.root} is damaged at {named(row)}: the checksum in {part.name} is '
                     'wrong; copy that file anew, or pack the archive again'
                 )
+            if int.from_bytes(found, 'little') != self._listing.checksums[row]:
+                raise StoreError(
+                    f'{self.files.root}/{part.name} holds another scene in place of {named(row)}; '
+                    'copy that file anew, or pack the archive again'
+                )
+
+    def require_shard(self, row: int) -> None:
+        """Refuse a shard that cannot hold its scenes, before memory is taken for them.
+
+        Args:
+            row: Number of a scene.
+
+        Raises:
+            StoreError: If the shard of the scene is missing, or too short.
+        """
+        scenes, chunks = self.description.shape[0], self.description.shard
+        number = row // chunks
+        name = self.description.shard_name(number)
+        held = min(chunks, scenes - number * chunks)
+        try:
+            reason = 'it is too short for its scenes'
+            short = self.files.size(name) < shard_length(held, self._scene_bytes, chunks)
+        except OSError as error:
+            reason, short = str(error), True
+        if short:
+            raise StoreError(
+                f'{self.files.root}/{name} cannot be read ({reason}); copy it anew, or pack the '
+                'archive again'
+            )
 
     def _range(
         self, row: int, image: np.ndarray, check: bytearray, named: Callable[[int], str]

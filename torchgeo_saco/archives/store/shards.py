@@ -64,7 +64,7 @@ def decode_index(content: bytes | memoryview, chunks: int) -> np.ndarray:
     return np.frombuffer(content[:-CHECKSUM], '<u8').reshape(chunks, 2)
 
 
-def write_shard(path: str, scenes: Iterable[np.ndarray], chunks: int) -> None:
+def write_shard(path: str, scenes: Iterable[np.ndarray], chunks: int) -> list[int]:
     """Write a shard, one scene after the other, to the disk for good.
 
     Args:
@@ -72,23 +72,29 @@ def write_shard(path: str, scenes: Iterable[np.ndarray], chunks: int) -> None:
         scenes: Images, of one size and type.
         chunks: Chunks that a shard can hold, at least the number of scenes.
 
+    Returns:
+        Checksum of each scene.
+
     Raises:
         OSError: If it cannot be written.
     """
     index = np.full((chunks, 2), MISSING, '<u8')
-    position = 0
+    position, checksums = 0, []
     with open(path, 'wb') as file:
         for number, scene in enumerate(scenes):
             stored = np.ascontiguousarray(scene, scene.dtype.newbyteorder('<'))
             pixels = memoryview(stored).cast('B')
             file.write(pixels)
-            file.write(checksum(pixels))
+            found = checksum(pixels)
+            file.write(found)
+            checksums.append(int.from_bytes(found, 'little'))
             index[number] = position, len(pixels) + CHECKSUM
             position += len(pixels) + CHECKSUM
         file.write(index.tobytes())
         file.write(checksum(index.tobytes()))
         file.flush()
         os.fsync(file.fileno())
+    return checksums
 
 
 def shard_length(scenes: int, scene_bytes: int, chunks: int) -> int:
