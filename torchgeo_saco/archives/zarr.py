@@ -74,7 +74,7 @@ class ZarrReader(ArchiveReader):
         skipped = _Reasons(Locations(self._listing, np.flatnonzero(~enough)), rule)
         return Locations(self._listing, np.flatnonzero(enough).astype(np.int32)), skipped
 
-    def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
+    def labels(self, locations: Locations, strict: bool = False) -> tuple[list[str], np.ndarray]:
         """See :meth:`ArchiveReader.labels`."""
         classes = list(self.description.classes)
         if not classes:

@@ -3,6 +3,7 @@
 
 """Reflectance from stored numbers, on the device."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +36,16 @@ class Reflectance(nn.Module):
         self.unit = unit
         self.offset = offset
 
+    def unit_of(self, dtype: np.dtype) -> float:
+        """Digital number of reflectance 1 in images of a type.
+
+        Args:
+            dtype: Type of the stored numbers.
+        """
+        if self.unit is not None:
+            return self.unit
+        return UNITS.get(torch.from_numpy(np.empty(0, dtype)).dtype, 1.0)
+
     def forward(self, image: Tensor) -> Tensor:
         """Reflectance of an image.
 
@@ -43,7 +54,15 @@ class Reflectance(nn.Module):
 
         Returns:
             Reflectance, float32, same shape.
+
+        Raises:
+            ValueError: If they are complex or truth values.
         """
+        if image.dtype.is_complex or image.dtype == torch.bool:
+            raise ValueError(
+                f'images hold {str(image.dtype).removeprefix("torch.")}, which is no number to '
+                'take reflectance of; convert them to integers or floats'
+            )
         unit = UNITS.get(image.dtype, 1.0) if self.unit is None else self.unit
         # One copy, for a batch is large; never the image of the caller.
         numbers = image.to(torch.float32, copy=True)

@@ -90,7 +90,8 @@ def local_binary_pattern(
         else float32.
 
     Raises:
-        ValueError: If *image* has fewer than three axes or no pixels, or is half precision,
+        ValueError: If *image* has fewer than three axes, no pixels or no room for a circle, or is
+            half precision,
             complex or boolean; if *points* or *radius* is out of range; if *method* is
             unknown; or if *compile* is asked for *var*.
 
@@ -108,6 +109,12 @@ def local_binary_pattern(
     """
     _check_arguments(points, radius, method, compile)
     dtype = _exact_dtype(image)
+    if min(image.shape[-2:]) <= 2 * radius:
+        height, width = image.shape[-2:]
+        raise ValueError(
+            f'image of {width} x {height} px is too small for circles of radius {radius:g}, which '
+            f'nowhere lie inside; lower radius, or give images above {2 * radius:g} px'
+        )
     finite = not image.is_floating_point()
     if torch.compiler.is_compiling():
         ring = Ring(points, radius)
@@ -306,7 +313,9 @@ def _exact_dtype(image: Tensor) -> torch.dtype:
     if image.ndim < 3:
         raise ValueError(f'image must be (..., C, H, W), got shape {tuple(image.shape)}')
     if 0 in image.shape[-2:]:
-        raise ValueError(f'image has no pixels: its height and width are {tuple(image.shape[-2:])}')
+        raise ValueError(
+            f'image has no pixels: its height and width are {tuple(image.shape[-2:])}; leave it out'
+        )
     if image.dtype not in _FLOATS:
         raise ValueError(
             f'image is {image.dtype}, which has no exact order of brightness to compare; '
