@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio.transform import from_origin
 
 SIZES = {'B1': 6, 'B9': 6} | dict.fromkeys(('B5', 'B6', 'B7', 'B8A', 'B11', 'B12'), 2)
@@ -14,11 +15,16 @@ ALL_BANDS = ('B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B9', 'B11',
 DATES = ('20180410', '20180715', '20190412', '20190720')
 
 
+def ground(pixel: float = 10) -> Affine:
+    """Where all images lie that say nothing else, by the side of a pixel in metres."""
+    return from_origin(500000, 5600000, pixel, pixel)
+
+
 def write_tif(path: Path, image: np.ndarray, **profile) -> None:
     """One GeoTIFF of (H, W) or (C, H, W)."""
     image = image if image.ndim == 3 else image[None]
     path.parent.mkdir(parents=True, exist_ok=True)
-    profile = {'transform': from_origin(500000, 5600000, 10, 10), 'crs': 'EPSG:32631'} | profile
+    profile = {'transform': ground(), 'crs': 'EPSG:32631'} | profile
     with rasterio.open(
         path,
         'w',
@@ -55,7 +61,8 @@ def write_archive(
                 image = (level + 0.2 * pattern[::ratio, ::ratio] + 0.02 * number) * top
                 noise = generator.normal(0, 0.01 * top, image.shape)
                 path = root / f'{location:06d}' / f'{date}{suffix}' / f'{band}.tif'
-                write_tif(path, (image + noise).clip(0, top).astype(dtype))
+                pixels = (image + noise).clip(0, top).astype(dtype)
+                write_tif(path, pixels, transform=ground(10 * ratio))
     return root
 
 

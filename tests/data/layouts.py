@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torchgeo.datasets import EuroSAT
 
-from .archives import SIZES, write_tif
+from .archives import SIZES, ground, write_tif
 from .scenes import write_patch
 
 #: Bands of the products of SSL4EO-S12.
@@ -39,7 +39,8 @@ def write_ssl4eo(root: Path, products=('s1', 's2c', 's2a'), locations: int = 2) 
                     side = 12 // SIZES.get(name, 6 if name == 'B10' else 1)
                     value = -10.5 - number if product == 's1' else 100 * number + location
                     dtype = 'float32' if product == 's1' else 'uint16'
-                    write_tif(scene / f'{name}.tif', np.full((side, side), value, dtype))
+                    image = np.full((side, side), value, dtype)
+                    write_tif(scene / f'{name}.tif', image, transform=ground(120 / side))
                 (scene / 'metadata.json').write_text('{}')
     return root
 

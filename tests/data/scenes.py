@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torchgeo.datasets import BigEarthNet, BigEarthNetV2, EuroSAT, EuroSATSpatial
 
-from .archives import write_tif
+from .archives import ground, write_tif
 
 CLASSES = (
     'AnnualCrop',
@@ -83,7 +83,7 @@ def write_patch(folder: Path, seed: int) -> None:
     for band in S2_BANDS:
         side = S2_SIDES.get(band, 60)
         image = generator.integers(1, 10000, (side, side), dtype='uint16')
-        write_tif(folder / f'{folder.name}_{band}.tif', image)
+        write_tif(folder / f'{folder.name}_{band}.tif', image, transform=ground(1200 / side))
 
 
 def write_bigearthnet(root: Path, **splits: list[list[str]]) -> Path:

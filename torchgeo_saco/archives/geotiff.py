@@ -4,8 +4,10 @@
 """Seasonal archives as trees of folders, in any layout."""
 
 import copy
+import math
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,19 +15,31 @@ import pyarrow as pa
 from shapely.geometry.base import BaseGeometry
 
 from ..bands import band_index, band_names
-from ..io.georeference import Georeference, read_footprint, read_georeference
+from ..io.georeference import (
+    Georeference,
+    read_footprint,
+    read_georeference,
+    read_place,
+    require_same_grid,
+    require_same_ground,
+)
 from ..io.raster import (
     BandFileError,
     InvalidValuesError,
     raster_environment,
-    read_bands,
+    read_band,
     read_size,
     require_content,
+    require_no_fill,
 )
+from ..io.tiff import Place
 from .layout import Location, complete_locations
 from .layouts import Layout
 from .listing import Locations, TreeListing
 from .readers import EMPTY_REMEDY, ArchiveReader, DateRule, ReadOptions, centred
+
+# A larger image is a scene, which is read as cells of rasters.
+_MAX_SIDE = 4096
 
 
 class GeoTIFFReader(ArchiveReader):
@@ -51,6 +65,8 @@ class GeoTIFFReader(ArchiveReader):
         self.multilabel = layout.multilabel
         self.skipped_reason = layout.skipped_reason.format(sensor=form.sensor.name)
         self._keys: dict[tuple[str, int], tuple[object, ...]] = {}
+        # How many pixels of the finest band one of each band is, known from the first image.
+        self._ratios: list[int] = []
         self._locations, self.skipped_files = layout.locations()
         self.single_date = all(len(location.scenes) < 2 for location in self._locations)
         self.listed = pa.array([location.name for location in self._locations], pa.string())
@@ -65,10 +81,10 @@ class GeoTIFFReader(ArchiveReader):
         self._locations = []
         return Locations(TreeListing(kept)), skipped
 
-    def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
+    def labels(self, locations: Locations, strict: bool = False) -> tuple[list[str], np.ndarray]:
         """See :meth:`ArchiveReader.labels`."""
         names = locations.names.to_pylist()
-        classes, known = self.layout.labels(names)
+        classes, known = self.layout.labels(names, set(self.listed.to_pylist()) if strict else None)
         return classes, np.array([known.get(name, -1) for name in names], np.int32)
 
     def multi_hot(self, location: Location) -> np.ndarray:
@@ -76,20 +92,52 @@ class GeoTIFFReader(ArchiveReader):
         return self.layout.multi_hot(location.name)
 
     def open_images(self, first: Location) -> None:
-        """Size and type of all images are those of the first."""
-        image = self._image(first, 0)
+        """Size and type of all images are those of the first, and so are the sizes of the bands."""
+        image, _ = self._image(first, 0)
         self.shape, self.dtype = (image.shape[-2], image.shape[-1]), image.dtype
+        if self.layout.file_bands is None:
+            paths = self.band_paths(first, 0)
+            finest = read_size(paths[self._finest])[0]
+            self._ratios = [finest // read_size(path)[0] for path in paths]
 
     def fill(self, location: Location, scenes: Sequence[int], images: np.ndarray) -> None:
         """See :meth:`ArchiveReader.fill`."""
+        lead: Place | None = None
         with raster_environment():
             for scene, image in zip(scenes, images, strict=True):
-                image[...] = self._image(location, scene)
+                image[...], place = self._image(location, scene)
+                if lead is None:
+                    lead, first = place, scene
+                else:
+                    self._require_ground(location, scene, place, first, lead)
 
     def check(self, location: Location, scene: int) -> None:
         """See :meth:`ArchiveReader.check`."""
         with raster_environment():
-            self._image(location, scene)
+            image, _ = self._image(location, scene)
+            require_no_fill(self._name(location, scene), image, self.bands, self.form.max_nodata)
+        self.require_ground(location, scene)
+
+    def require_ground(self, location: Location, scene: int) -> None:
+        """See :meth:`ArchiveReader.require_ground`."""
+        if not scene or not self.layout.georeferenced:
+            return
+        lead = read_place(self._finest_path(location, 0), self._count)
+        if lead is not None:
+            place = read_place(self._finest_path(location, scene), self._count)
+            self._require_ground(location, scene, place, 0, lead)
+
+    def _require_ground(
+        self, location: Location, scene: int, place: Place | None, first: int, lead: Place
+    ) -> None:
+        """Refuse a date of another ground than an earlier one."""
+        path, other = self._finest_path(location, scene), self._finest_path(location, first)
+        require_same_ground(path, self._of_window(place), other, self._of_window(lead) or lead)
+
+    def _of_window(self, place: Place | None) -> Place | None:
+        """Where the centred window lies, if one is read."""
+        window = None if place is None else centred(place.shape, self.form.size)
+        return place if place is None or window is None else place.part(*window)
 
     def key(self, location: Location, scene: int) -> tuple[object, ...]:
         """Place, date, and the times of the files: what was written anew is another image."""
@@ -115,25 +163,20 @@ class GeoTIFFReader(ArchiveReader):
         """Where the pixels of the images of a location lie, from the header of the first date."""
         if not self.layout.georeferenced:
             return None
-        paths = self.band_paths(location, 0)
-        path = paths[self._finest if self.layout.file_bands is None else 0]
+        path = self._finest_path(location, 0)
         found = read_georeference(path, self._count)
         if found is None or self.form.size is None:
             return found
-        rows, columns = centred(read_size(path, self._count), self.form.size) or (
-            slice(0, 0),
-            slice(0, 0),
-        )
-        a, b, c, d, e, f = found.transform
-        x, y = columns.start, rows.start
-        return found._replace(transform=(a, b, a * x + b * y + c, d, e, d * x + e * y + f))
+        place = Place(read_size(path, self._count), found.transform, b'')
+        window = centred(place.shape, self.form.size)
+        return found if window is None else found._replace(transform=place.part(*window).transform)
 
     @property
     def _count(self) -> int:
         """Bands of a file."""
         return len(self.layout.file_bands or ('',))
 
-    @property
+    @cached_property
     def _finest(self) -> int:
         """Position of the band that the others are brought to."""
         sides = [self.form.sensor.bands[band] for band in self.bands]
@@ -146,6 +189,16 @@ class GeoTIFFReader(ArchiveReader):
         return [
             os.path.join(self.root, self.layout.path(location.name, found, band)) for band in bands
         ]
+
+    def _finest_path(self, location: Location, scene: int) -> str:
+        """File of the band that the others are brought to, or of all bands."""
+        paths = self.band_paths(location, scene)
+        return paths[self._finest if self.layout.file_bands is None else 0]
+
+    def _name(self, location: Location, scene: int) -> str:
+        """File or folder of a date, for messages."""
+        paths = self.band_paths(location, scene)
+        return paths[0] if len(paths) == 1 else os.path.dirname(paths[0])
 
     def require_dtype(self, path: str, dtype: np.dtype) -> None:
         """Refuse what would take its unit of reflectance from other files.
@@ -166,41 +219,70 @@ class GeoTIFFReader(ArchiveReader):
         part.listed = pa.array([], pa.string())
         return part
 
-    def _image(self, location: Location, scene: int) -> np.ndarray:
-        """One date of a location from its files, (C, H, W), with usable values."""
+    def _image(self, location: Location, scene: int) -> tuple[np.ndarray, Place | None]:
+        """One date of a location from its files, (C, H, W), with usable values; and its place."""
         try:
-            image = self._stored_image(location, scene)
+            image, place = self._stored_image(location, scene)
         except InvalidValuesError as error:
             raise InvalidValuesError(f"{error}; on_invalid='drop' leaves out such dates") from error
-        paths = self.band_paths(location, scene)
-        name = paths[0] if len(paths) == 1 else os.path.dirname(paths[0])
-        require_content(name, image, EMPTY_REMEDY)
-        return image
+        require_content(self._name(location, scene), image, EMPTY_REMEDY)
+        return image, place
 
-    def _stored_image(self, location: Location, scene: int) -> np.ndarray:
-        """One date of a location as it is in its files, (C, H, W)."""
+    def _stored_image(self, location: Location, scene: int) -> tuple[np.ndarray, Place | None]:
+        """One date of a location as it is in its files, (C, H, W), and where it lies."""
         paths = self.band_paths(location, scene)
         if self.layout.file_bands is not None:
             image = self.layout.read_image(paths[0], self.form.max_nodata)
             image = image[band_index(self.layout.file_bands, self.bands)]
             self.require_dtype(paths[0], image.dtype)
-            return self._center_window(image, paths[0])
+            _require_patch(paths[0], image.shape[-2:])
+            return self._center_window(image, paths[0]), None
         finest = self._finest
-        grid = read_bands(paths[finest], max_nodata=self.form.max_nodata)
-        self.require_dtype(paths[finest], grid.dtype)
-        image = np.empty((len(paths), *grid.shape[1:]), grid.dtype)
-        options: Any = (1, image.shape[1:], self.form.resampling, self.form.max_nodata)
+        grid = read_band(paths[finest], None, 'nearest', self.form.max_nodata, _MAX_SIDE)
+        self.require_dtype(paths[finest], grid.image.dtype)
+        image = np.empty((len(paths), *grid.shape), grid.image.dtype)
+        options: Any = (grid.shape, self.form.resampling, self.form.max_nodata, _MAX_SIDE)
         for i, path in enumerate(paths):
-            band = grid if i == finest else read_bands(path, *options)
-            if band.dtype != grid.dtype:
+            band = grid if i == finest else read_band(path, *options)
+            if band.image.dtype != image.dtype:
                 # Of the first image, the first file says the type.
-                self.require_dtype(path, band.dtype)
+                self.require_dtype(path, band.image.dtype)
                 raise BandFileError(
-                    f'{path} holds {band.dtype}, the first file of the archive {grid.dtype}; '
-                    'store all in one type and unit'
+                    f'{path} holds {band.image.dtype}, the first file of the archive '
+                    f'{image.dtype}; store all in one type and unit'
                 )
-            image[i] = band[0]
-        return self._center_window(image, paths[finest])
+            self._require_ratio(i, path, band.shape, grid.shape)
+            if grid.place is not None and band is not grid:
+                require_same_grid(path, band.place, paths[finest], grid.place)
+            image[i] = band.image
+        return self._center_window(image, paths[finest]), grid.place
+
+    def _require_ratio(
+        self, number: int, path: str, shape: tuple[int, int], grid: tuple[int, int]
+    ) -> None:
+        """Refuse a band that is coarser than its sensor delivers it, or elsewhere in the archive.
+
+        Args:
+            number: Position among the bands.
+            path: Its file.
+            shape: Height and width of the file.
+            grid: Those of the finest band of the date.
+        """
+        ratio = grid[0] // shape[0]
+        sides = [self.form.sensor.bands[band] for band in self.bands]
+        if self._ratios:
+            expected, why = self._ratios[number], 'as in the first image of the archive'
+        else:
+            expected, why = ratio, ''
+            if ratio > math.ceil(sides[number] / min(sides)):
+                expected = max(1, round(sides[number] / min(sides)))
+                why = f'for a band of {sides[number]:g} m'
+        if ratio != expected:
+            height, width = (side // expected for side in grid)
+            raise BandFileError(
+                f'{path} is {shape[1]} x {shape[0]} px where {width} x {height} px are expected '
+                f'{why}; fetch it again, or resample it'
+            )
 
     def _center_window(self, image: np.ndarray, path: str) -> np.ndarray:
         """Centred window, of the one size that all images of the archive share."""
@@ -230,6 +312,15 @@ class GeoTIFFReader(ArchiveReader):
             present.update(files)
         return chosen_bands(
             self.root, bands, [band for band in sensor.bands if band in present], self.form
+        )
+
+
+def _require_patch(path: str, shape: tuple[int, ...]) -> None:
+    """Refuse an image that is larger than a patch."""
+    if max(shape) > _MAX_SIDE:
+        raise BandFileError(
+            f'{path} is {shape[1]} x {shape[0]} px, above the limit of {_MAX_SIDE}; cut it into '
+            'patches, or read it as cells by layout=rasters'
         )
 
 

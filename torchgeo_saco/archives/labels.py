@@ -3,48 +3,96 @@
 
 """Labels of the locations of an archive: a table beside them, or the files of BigEarthNet."""
 
+import csv
 import difflib
 import json
 import os
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 import numpy as np
-import pandas as pd
 from torchgeo.datasets import BigEarthNet
 from torchgeo.datasets.utils import Path
 
+from ..io.raster import require_regular_file
 
-def read_labels(root: Path, locations: Container[str]) -> tuple[list[str], dict[str, int]]:
+
+def read_labels(
+    root: Path, locations: Container[str], listed: Container[str] | None = None
+) -> tuple[list[str], dict[str, int]]:
     """Classes of an archive, and the class of each location.
 
     Args:
         root: Folder of the locations; the table is its ``labels.csv``, and may be missing.
-        locations: Names of the locations.
+        locations: Names of the locations that are read.
+        listed: Names of all locations of the archive, or None to pass over other names.
 
     Returns:
-        Names of the classes in alphabetical order; and their positions by name of the location.
+        Names of the classes in alphabetical order, as they are written, also such as ``NA``; and
+        their positions by name of the location. Locations with an empty label have none.
 
     Raises:
-        ValueError: If a column is missing, a location is listed twice, or no location is listed.
+        ValueError: If the table is no text in UTF-8, a column is missing or there twice, a line has
+            another number of cells, a location is unknown or listed twice, or none is listed.
     """
     path = os.path.join(root, 'labels.csv')
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         return [], {}
-    table = pd.read_csv(path, dtype=str)
-    absent = {'location', 'label'} - set(table.columns)
-    if absent:
-        raise ValueError(f'{path} has no column {", ".join(sorted(absent))}; add it')
-    twice = table['location'][table['location'].duplicated()]
-    if len(twice):
-        raise ValueError(f'{path} lists location {twice.iloc[0]} twice; remove one row')
-    table = table.dropna(subset=['label'])
-    if len(table) and not any(name in locations for name in table['location']):
+    require_regular_file(path)
+    labels: dict[str, str] = {}
+    lines = _table(path)
+    for number, (name, label) in lines:
+        if listed is not None and name not in listed:
+            raise ValueError(
+                f'{path}, line {number}: {root} has no location {name!r}; correct the line, as '
+                "folders are named, or set on_missing='drop' to pass over such"
+            )
+        if name in labels:
+            raise ValueError(f'{path} lists location {name} twice; remove line {number}')
+        labels[name] = label
+    if labels and not any(name in locations for name in labels):
         raise ValueError(
-            f'{path} lists no location of the archive; its first is {table["location"].iloc[0]!r}: '
+            f'{path} lists no location of the archive; its first is {next(iter(labels))!r}: '
             'write locations as their folders are named'
         )
-    classes = sorted(table['label'].unique())
-    return classes, dict(zip(table['location'], map(classes.index, table['label']), strict=True))
+    labels = {name: label for name, label in labels.items() if label}
+    classes = sorted(set(labels.values()))
+    number_of = {name: number for number, name in enumerate(classes)}
+    return classes, {name: number_of[label] for name, label in labels.items()}
+
+
+def _table(path: str) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Number of each line of a table of labels, its location and its label."""
+    wanted = ('location', 'label')
+    try:
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            rows = csv.reader(file, strict=True)
+            header = next(rows, [])
+            absent = [name for name in wanted if name not in header]
+            if absent and not any('\0' in name for name in header):
+                raise ValueError(f'{path} has no column {", ".join(sorted(absent))}; add it')
+            for name in wanted:
+                if header.count(name) > 1:
+                    raise ValueError(f'{path} has column {name} twice; remove one')
+            before = 1
+            for row in (header, *rows) if absent else rows:
+                if len(row) not in (0, len(header)) or any('\0' in cell for cell in row):
+                    raise ValueError(
+                        f'{path}, line {before + (not absent)}: {",".join(row)[:80]!r} is not one '
+                        f'cell for each of {len(header)} columns; correct the line'
+                    )
+                if row:
+                    name, label = (row[header.index(column)] for column in wanted)
+                    yield before + 1, (name, label)
+                before = rows.line_num
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path} is no text in UTF-8 ({error.reason} {error.object[error.start]:#x}); save it '
+            'in that encoding'
+        ) from error
+    except csv.Error as error:
+        raise ValueError(f'{path}, line {before + 1}: {error}; correct the line') from error
+    except PermissionError as error:
+        raise ValueError(f'{path} cannot be read: permission denied') from error
 
 
 def bigearthnet_classes(num_classes: int, version: int) -> list[str]:

@@ -4,6 +4,7 @@
 """Folder layout of SeCo, CACo and anything stored like them."""
 
 import datetime
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,10 @@ PREVIEWS = '<location>/<scene id>.tif'
 UNDATED = datetime.date.min
 
 _STRAY = {'__MACOSX', 'lost+found', 'System Volume Information', '$RECYCLE.BIN'}
+
+
+# Time of day behind a date.
+_TIME = re.compile(r'\d{8}T(\d{6})')
 
 
 class LayoutError(ValueError):
@@ -107,7 +112,8 @@ def read_layout(
     Raises:
         FileNotFoundError: If the folder is missing or no folder.
         PermissionError: If a folder may not be read.
-        ValueError: If no location is found, a scene has no date, or a band has two files.
+        ValueError: If no location is found, a scene has no date or is there twice, or a band has
+            two files.
     """
     require_folder(root)
     shared: dict[frozenset[str], dict[str, str]] = {}
@@ -115,6 +121,7 @@ def read_layout(
     locations = []
     for folder in list_folders(root):
         scenes = sorted(find(folder.path, sensor, shared), key=lambda scene: scene[1::-1])
+        _require_distinct(folder.path, scenes)
         locations.append(Location(folder.name, scenes))
     if not any(scene.files for location in locations for scene in location.scenes):
         pattern = PREVIEWS if previews else LAYOUT
@@ -179,7 +186,11 @@ def list_folders(path: Path) -> list[os.DirEntry[str]]:
     """List sub-folders by name. Unlike glob and walk, this raises where it may not read."""
     try:
         with os.scandir(path) as entries:
-            found = [entry for entry in entries if is_data(entry.name) and entry.is_dir()]
+            found = [
+                entry
+                for entry in entries
+                if is_data(entry.name) and _is_text(path, entry.name) and entry.is_dir()
+            ]
     except PermissionError as error:
         raise PermissionError(f'{path} cannot be listed: permission denied') from error
     return sorted(found, key=lambda entry: entry.name)
@@ -190,6 +201,15 @@ def is_data(name: str) -> bool:
     return not name.startswith('.') and name not in _STRAY
 
 
+def _is_text(folder: Path, name: str) -> bool:
+    """Refuse a name of bytes that are no UTF-8, which tables and other programs cannot hold."""
+    if name.isprintable() or name.encode(errors='replace').decode() == name:
+        return True
+    raise ValueError(
+        f'{folder} has an entry whose name {os.fsencode(name)!r} is no text in UTF-8; rename it'
+    )
+
+
 def list_names(path: Path) -> list[str]:
     """List all names in a folder.
 
@@ -197,7 +217,7 @@ def list_names(path: Path) -> list[str]:
         PermissionError: If it may not be read.
     """
     try:
-        return os.listdir(path)
+        return [name for name in os.listdir(path) if _is_text(path, name)]
     except PermissionError as error:
         raise PermissionError(f'{path} cannot be listed: permission denied') from error
 
@@ -206,6 +226,18 @@ def list_tifs(path: Path) -> list[str]:
     """List the names of the GeoTIFFs in a folder."""
     names = list_names(path)
     return sorted(n for n in names if is_data(n) and n.lower().endswith(('.tif', '.tiff')))
+
+
+def _require_distinct(location: str, scenes: Sequence[Scene]) -> None:
+    """Refuse an acquisition that is there twice, as far as names say; one day may have several."""
+    for one, other in itertools.pairwise(scenes):
+        if one.date == other.date:
+            times = {time[1] for s in (one, other) if (time := _TIME.search(s.name))}
+            if len(times) < 2:
+                raise ValueError(
+                    f'{location} has two scenes of {one.date}, {one.name} and {other.name}; remove '
+                    'one, or name both with the time as in 20190415T103021'
+                )
 
 
 def _band_scenes(
@@ -239,7 +271,9 @@ def _band_files(folder: str, names: list[str], sensor: Sensor) -> dict[str, str]
         except ValueError:
             continue
         if band in files:
-            raise ValueError(f'{folder} has two files of band {band}: {files[band]} and {name}')
+            raise ValueError(
+                f'{folder} has two files of band {band}: {files[band]} and {name}; remove one'
+            )
         files[band] = name
     return files
 

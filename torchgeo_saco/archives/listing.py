@@ -4,7 +4,7 @@
 """Places and dates of an archive as arrays, of which single locations are made when asked for."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Protocol, overload
 
@@ -166,3 +166,20 @@ class Locations(Sequence[Location]):
     def __getstate__(self) -> dict[str, Any]:
         """Arrays that follow from others do not travel."""
         return {k: v for k, v in vars(self).items() if k not in ('names', 'counts')}
+
+
+def spread_dates(locations: Locations, count: int) -> Iterator[tuple[Location, int]]:
+    """Some dates, spread over an archive.
+
+    Args:
+        locations: The locations.
+        count: How many, if there are as many.
+
+    Yields:
+        Location, and position among its scenes.
+    """
+    ends = np.cumsum(locations.counts, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    for item in np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)):
+        number = int(np.searchsorted(ends, item, 'right'))
+        yield locations[number], int(item - (ends[number] - locations.counts[number]))

@@ -14,10 +14,10 @@ from torchgeo.datasets.utils import Path
 from ..bands import known_sensor
 from ..runtime.checks import check_choice, check_range
 from .geotiff import GeoTIFFReader
-from .layout import LayoutError
+from .layout import LayoutError, Location
 from .layouts import find_layout
 from .layouts.registry import DEFAULT_SENSOR
-from .listing import Locations
+from .listing import Locations, spread_dates
 from .rasters import CellOptions, RasterReader
 from .readers import ArchiveReader, DateRule, ReadOptions
 from .store import is_store
@@ -26,6 +26,18 @@ from .validity import valid_locations
 from .zarr import ZarrReader
 
 _LISTED = 20
+
+# Dates, spread over the archive, whose headers are looked at.
+_GROUNDS = 32
+
+# Sensors by the beginning of the names of their scenes.
+_LANDSAT = {
+    'LC08_': 'landsat_8_9', 'LC09_': 'landsat_8_9', 'LO08_': 'landsat_8_9', 'LO09_': 'landsat_8_9',
+    'LE07_': 'landsat_4_7', 'LT05_': 'landsat_4_7', 'LT04_': 'landsat_4_7',
+}  # fmt: skip
+
+# Metres of a degree of latitude, and how much coarser pixels may be than those of the sensor.
+_DEGREE, _COARSER = 111_320, 1.9
 
 
 class OpenArchive(NamedTuple):
@@ -107,6 +119,7 @@ def open_archive(
         FileNotFoundError: If *root* is missing.
         ValueError: If a band is unknown, no location is found, or something is missing.
     """
+    given = sensor
     drop = check_choice('on_missing', on_missing, ('error', 'drop')) == 'drop'
     if on_invalid is not None:
         check_choice('on_invalid', on_invalid, ('error', 'drop'))
@@ -128,9 +141,38 @@ def open_archive(
     if on_invalid is not None and not isinstance(source, ZarrReader):
         locations, invalid = valid_locations(source, locations, rule, on_invalid == 'drop')
         skipped = [*skipped, *invalid]
-    classes, label_numbers = source.labels(locations)
+    classes, label_numbers = source.labels(locations, strict=not drop)
     source.open_images(locations[0])
+    for location, scene in spread_dates(locations, _GROUNDS):
+        source.require_ground(location, scene)
+        _require_sensor(source, location, scene, sensor, given)
     return OpenArchive(source, locations, skipped, classes, label_numbers, sensor)
+
+
+def _require_sensor(
+    source: ArchiveReader, location: Location, scene: int, sensor: str, given: str | None
+) -> None:
+    """Refuse images of Landsat that would be read as those of Sentinel-2."""
+    if not sensor.startswith('sentinel2') or not isinstance(source, GeoTIFFReader):
+        return
+    name, known = location.scenes[scene].name, known_sensor(sensor)
+    landsat = _LANDSAT.get(name[:5].upper())
+    if landsat is not None:
+        raise ValueError(
+            f'{source.root}: {location.name}/{name} is named as a scene of Landsat, and would be '
+            f'read as {known.name}; set sensor to {landsat}'
+        )
+    found = None if given is not None or scene else source.georeference(location)
+    if found is None:
+        return
+    side = float(np.hypot(*found.transform[1:5:3])) * (_DEGREE if found.is_geographic else 1)
+    finest = min(known.bands[band] for band in source.bands)
+    if side > _COARSER * finest:
+        raise ValueError(
+            f'{source.root}: pixels of {location.name} are {side:.0f} m wide, those of '
+            f'{known.name} {finest:.0f} m; set sensor to that of the images, such as landsat_8_9, '
+            f'or to {sensor} if they were made coarser'
+        )
 
 
 def _open_rasters(

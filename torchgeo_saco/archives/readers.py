@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from torch import Tensor
 
 from ..bands import Sensor
-from ..io.raster import require_content
+from ..io.raster import require_content, require_no_fill
 from .dates import Item, OtherDates, YearRule, enough_dates, too_few_dates
 from .layout import Location
 from .listing import Locations
@@ -120,8 +120,13 @@ class ArchiveReader(ABC):
         """List locations with enough dates, and a clause for each scene and location skipped."""
 
     @abstractmethod
-    def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
-        """Classes, and the class of each location, -1 where it has none."""
+    def labels(self, locations: Locations, strict: bool = False) -> tuple[list[str], np.ndarray]:
+        """Classes, and the class of each location, -1 where it has none.
+
+        Args:
+            locations: The locations.
+            strict: Whether labels of locations that the archive has not are refused.
+        """
 
     def multi_hot(self, location: Location) -> np.ndarray:
         """Return 1 for each class of a location and 0 for the others, (classes) int64."""
@@ -160,7 +165,20 @@ class ArchiveReader(ABC):
             BandFileError: If it cannot be read.
         """
         name = f'{location.name}/{location.scenes[scene].name}'
-        require_content(name, self._read(location, scene).numpy(), EMPTY_REMEDY)
+        image = self._read(location, scene).numpy()
+        require_content(name, image, EMPTY_REMEDY)
+        require_no_fill(name, image, self.bands)
+
+    def require_ground(self, location: Location, scene: int) -> None:  # noqa: B027
+        """Refuse a date of another ground than the first one of its location, by the headers.
+
+        Args:
+            location: The location.
+            scene: Position among its scenes.
+
+        Raises:
+            BandFileError: If it lies elsewhere.
+        """
 
     def fill_each(self, wanted: Sequence[tuple[Location, Sequence[int], np.ndarray]]) -> None:
         """Read dates of several locations, each as by :meth:`fill`."""

@@ -79,7 +79,7 @@ class ZarrReader(ArchiveReader):
         if isinstance(first, StoredLocation):
             self._images.require_shard(first.start)
 
-    def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
+    def labels(self, locations: Locations, strict: bool = False) -> tuple[list[str], np.ndarray]:
         """See :meth:`ArchiveReader.labels`."""
         classes = list(self.description.classes)
         if not classes:

@@ -6,6 +6,7 @@
 import hashlib
 import inspect
 import zlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +37,9 @@ _MANY_FILES = 50_000
 
 # Attributes of a dataset that change what a sample is.
 _OPTIONS = ('item', 'other_dates', 'year_rule', 'same_season')
+
+# Classes that are named.
+_LISTED_CLASSES = 20
 
 # Names turned into Python texts at a time.
 _BLOCK = 1 << 16
@@ -386,6 +390,7 @@ class SeasonalDataModule(NonGeoDataModule):
         unlisted = len(whole.locations) - sum(len(part.locations) for part in parts if part)
         if unlisted:
             rank_zero_info(f'{unlisted} locations are in no list of split_files, and are left out')
+        self._report_classes(whole, dict(zip(('train', 'val', 'test'), parts, strict=True)))
         dates = len(self.predict_dataset or ())
         files = dates * whole.source.files_per_scene
         if files > _MANY_FILES and not self.kwargs.get('cache') and not is_store(self.folder):
@@ -394,6 +399,23 @@ class SeasonalDataModule(NonGeoDataModule):
                 'what torchgeo-saco pack makes of them once, see docs/scale.md'
             )
         self._report_skipped(whole)
+
+    def _report_classes(
+        self, whole: SeasonalArchive, parts: Mapping[str, SeasonalArchive | None]
+    ) -> None:
+        """Say which classes a split lacks: what is measured there says nothing of them."""
+        if whole.multilabel:
+            return
+        for split, part in parts.items():
+            if part is None or not len(part.locations):
+                continue
+            absent = set(range(len(whole.classes))) - set(part.label_numbers.tolist())
+            names = ', '.join(whole.classes[number] for number in sorted(absent)[:_LISTED_CLASSES])
+            if absent:
+                rank_zero_info(
+                    f'{len(absent)} of {len(whole.classes)} classes are in no location of the '
+                    f'{split} split: {names}'
+                )
 
     def _report_skipped(self, whole: SeasonalArchive) -> None:
         """Say what was passed over."""

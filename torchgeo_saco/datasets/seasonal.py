@@ -25,13 +25,14 @@ from ..archives.opening import open_archive, read_options
 from ..archives.rasters import CellOptions
 from ..archives.readers import DateRule
 from ..archives.store import is_store
+from ..archives.values import require_plausible, require_plausible_decibel
 from ..bands import known_sensor, natural_color
 from ..runtime.checks import check_choice, check_range
 from ..runtime.seeding import mixed_seed, run_seed
 from ..samplers.collate import Batch, empty_images
 from ..samplers.order import EpochIndex
-from ..transforms.backscatter import Backscatter, require_decibel
-from ..transforms.reflectance import Reflectance, require_reflectance
+from ..transforms.backscatter import Backscatter
+from ..transforms.reflectance import Reflectance
 
 # Cached properties that depend on the locations; dropped in parts and in pickles.
 _CACHED = ('location_index', 'labels', '_ends')
@@ -372,15 +373,16 @@ class SeasonalArchive(NonGeoDataset):
             Reflectance of the images of this archive, or backscatter.
 
         Raises:
-            ValueError: If the files contradict, numbers are floats that are plainly no
-                reflectance and no unit is known, or backscatter is plainly not in dB.
+            ValueError: If the files contradict, or some dates, spread over the archive, are plainly
+                no reflectance in that unit, or no backscatter in dB.
+            BandFileError: If one of these cannot be read.
         """
         if self.sensor_name == 'sentinel1':
             if given.offset:
                 raise ValueError(
                     f'{self.root} holds backscatter, which has no offset; leave it out'
                 )
-            require_decibel(str(self.root), self[0]['image'])
+            require_plausible_decibel(self.source, self.locations)
             return Backscatter(given.unit)
         scale = self.source.scale
         if scale is not None and given.unit is None and not given.offset:
@@ -393,8 +395,8 @@ class SeasonalArchive(NonGeoDataset):
                     f'{scale.offset:g}, and unit {unit:g} and offset {given.offset:g} are asked '
                     'for; leave out unit and offset'
                 )
-        if self.dtype.is_floating_point and given.unit is None:
-            require_reflectance(str(self.root), self[0]['image'].max().item())
+        is_given = given.unit is not None
+        require_plausible(self.source, self.locations, given, is_given)
         return given
 
     def footprint(self, location: Location) -> BaseGeometry | None:

@@ -3,6 +3,8 @@
 
 """Where on Earth a GeoTIFF lies."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +12,21 @@ import shapely
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
-from rasterio.warp import transform_geom
+from rasterio.warp import transform, transform_geom
 from shapely.geometry.base import BaseGeometry
 from torchgeo.datasets.utils import Path
 
 from .raster import BandFileError, opened_raster
+from .tiff import Place
 
 _WGS84 = CRS.from_epsg(4326)
+
+type Corners = Sequence[tuple[float, float]]
+
+
+# Crops of bands of other sizes, as of SeCo, are apart by up to half of a coarse pixel; dates that
+# were seen by neighbouring tiles, by a few pixels.
+_BANDS_APART, _DATES_APART = 1.01, 0.1
 
 
 class Georeference(NamedTuple):
@@ -27,6 +37,11 @@ class Georeference(NamedTuple):
 
     #: From column and row to coordinates, row by row (a, b, c, d, e, f).
     transform: tuple[float, ...]
+
+    @property
+    def is_geographic(self) -> bool:
+        """Whether coordinates are degrees."""
+        return bool(CRS.from_wkt(self.crs).is_geographic)
 
 
 def read_georeference(path: Path, count: int = 1) -> Georeference | None:
@@ -64,17 +79,125 @@ def read_footprint(path: Path, count: int = 1) -> BaseGeometry | None:
         BandFileError: If the file cannot be read, or its corners lie nowhere on Earth.
     """
     with opened_raster(path, count, georeference=True) as file:
-        crs, transform, (height, width) = file.crs, file.transform, file.shape
+        crs, affine, (height, width) = file.crs, file.transform, file.shape
     # Without a georeference, the transform counts pixels.
-    if crs is None or transform.is_identity:
+    if crs is None or affine.is_identity:
         return None
-    a, b, c, d, e, f, *_ = transform
+    a, b, c, d, e, f, *_ = affine
     pixels = ((0, 0), (width, 0), (width, height), (0, height))
     corners = [(a * x + b * y + c, d * x + e * y + f) for x, y in pixels]
     _require_on_earth(path, crs, corners)
     ring = {'type': 'Polygon', 'coordinates': [[*corners, corners[0]]]}
     # Cuts what crosses the antimeridian, other than pyproj.
     return shapely.geometry.shape(transform_geom(crs, _WGS84, ring))
+
+
+def read_place(path: Path, count: int = 1) -> Place | None:
+    """Where the pixels of any GeoTIFF lie, from its header.
+
+    Args:
+        path: GeoTIFF file.
+        count: Bands that the file must have.
+
+    Returns:
+        The place, or None if the file is not georeferenced.
+
+    Raises:
+        BandFileError: If the file cannot be read.
+    """
+    with opened_raster(path, count, georeference=True) as file:
+        if file.crs is None or file.transform.is_identity:
+            return None
+        return Place(file.shape, tuple(file.transform)[:6], file.crs.to_wkt().encode())
+
+
+def require_same_grid(path: Path, place: Place | None, other_path: Path, other: Place) -> None:
+    """Refuse a band that does not lie on another one that it is stacked with.
+
+    Args:
+        path: File of the band.
+        place: Where it lies, or None if it does not say so.
+        other_path: File of the other one.
+        other: Where that lies.
+
+    Raises:
+        BandFileError: If their corners are apart by more than a pixel of the coarser one, or their
+            coordinate systems differ.
+    """
+    if place is None or place == other:
+        return
+    remedy = 'bring all bands of a date to one grid, as by gdalwarp'
+    if place.system != other.system:
+        one, two = _systems(path, other_path)
+        if one != two:
+            raise BandFileError(
+                f'{path} is in {_spelled(one)}, {other_path} of the same date in {_spelled(two)}; '
+                f'{remedy}'
+            )
+    apart = _apart(place.corners, other.corners)
+    if not apart <= _BANDS_APART * max(place.pixel, other.pixel):
+        raise BandFileError(
+            f'{path} has a corner at {_corner(place)}, {other_path} of the same date at '
+            f'{_corner(other)}, and they are apart by up to {apart:g}, or stored another way up; '
+            f'{remedy}'
+        )
+
+
+def require_same_ground(path: Path, place: Place | None, other_path: Path, other: Place) -> None:
+    """Refuse an image of another ground than that of another date.
+
+    Args:
+        path: File of the image.
+        place: Where it lies, or None if it does not say so.
+        other_path: File of the other one.
+        other: Where that lies, in the same coordinate system or another.
+
+    Raises:
+        BandFileError: If their corners are apart by more than a tenth of the image and two pixels.
+    """
+    if place is None or place == other:
+        return
+    corners = place.corners
+    if place.system != other.system:
+        one, two = _systems(path, other_path)
+        if one != two and one is not None and two is not None:
+            xs, ys = transform(one, two, *map(list, zip(*corners, strict=True)))
+            corners = list(zip(xs, ys, strict=True))
+    apart = _apart(corners, other.corners)
+    if not apart <= max(_DATES_APART * max(other.shape), 2) * other.pixel:
+        raise BandFileError(
+            f'{path} has its corners at {_listed(corners)}, {other_path} of another date at '
+            f'{_listed(other.corners)}; a location is one ground, stored one way up: put them into '
+            'folders of their own'
+        )
+
+
+def _apart(corners: Corners, others: Corners) -> float:
+    """Largest distance of corresponding corners."""
+    return max(math.dist(one, other) for one, other in zip(corners, others, strict=True))
+
+
+def _systems(path: Path, other_path: Path) -> tuple[CRS | None, CRS | None]:
+    """Coordinate systems of two files, which may be written in different ways."""
+    with opened_raster(path, None, georeference=True) as file:
+        one = file.crs
+    with opened_raster(other_path, None, georeference=True) as file:
+        return one, file.crs
+
+
+def _spelled(system: CRS | None) -> str:
+    """A coordinate system in a word."""
+    return 'no coordinate system' if system is None else system.to_string()[:60]
+
+
+def _corner(place: Place) -> str:
+    """First corner of an image."""
+    return '({:.10g}, {:.10g})'.format(*place.corners[0])
+
+
+def _listed(corners: Corners) -> str:
+    """First and opposite corner of an image."""
+    return ' and '.join('({:.8g}, {:.8g})'.format(*corner) for corner in corners[::2])
 
 
 def _require_on_earth(path: Path, crs: CRS, corners: list[tuple[float, float]]) -> None:

@@ -8,6 +8,7 @@ import stat
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import rasterio
@@ -19,11 +20,11 @@ from torchgeo.datasets.utils import Path
 
 from .files import atomic_file, not_whole
 from .resampling import EXACT_KINDS, EXACT_METHODS, enlarged
-from .tiff import decode_plain
+from .tiff import Place, decode_plain
 
-# A patch is a few hundred pixels wide, a tile of GID 7200; a header that declares more is
-# damaged or hostile.
-_MAX_SIDE = 12_000
+#: Largest side of a file. A patch is a few hundred pixels wide, a tile of GID 7200; a header that
+#: declares more is damaged or hostile.
+MAX_SIDE = 12_000
 
 _KINDS = ('uint8', 'uint16', 'int16', 'int32', 'float32', 'float64')
 
@@ -33,11 +34,19 @@ _MASK_MODES = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA')
 # What Pillow raises on damaged files.
 _PNG_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
+# Besides the least and largest number of a type, what missing numbers are filled with; and the
+# share of a band that may hold such a number, as bright pixels may.
+_FILL, _FILLED = -9999, 0.01
+
 # A larger file is no patch, and is read by parts.
 _MAX_PLAIN = 1 << 26
 
 # Side of a tile of the files written here, https://gdal.org/drivers/raster/gtiff.html
 _TILE = 256
+
+
+# Floats beyond are no measurement, but what missing numbers are filled with.
+_LARGEST = 1e9
 
 
 class BandFileError(ValueError):
@@ -51,6 +60,52 @@ class InvalidValuesError(BandFileError):
     def reason(self) -> str:
         """The message without the remedy."""
         return str(self).partition('; ')[0]
+
+
+class StoredBand(NamedTuple):
+    """One band of a file."""
+
+    #: Its numbers, (height, width), on the grid asked for.
+    image: np.ndarray
+
+    #: Height and width in the file.
+    shape: tuple[int, int]
+
+    #: Where the pixels of the file lie, or None if its header does not say so.
+    place: Place | None
+
+
+def read_band(
+    path: Path,
+    shape: tuple[int, int] | None = None,
+    resampling: str = 'bilinear',
+    max_nodata: float = 0.0,
+    max_side: int = MAX_SIDE,
+) -> StoredBand:
+    """Stored numbers of a GeoTIFF of one band, and where they lie.
+
+    Args:
+        path: See :func:`read_bands`.
+        shape: See :func:`read_bands`.
+        resampling: See :func:`read_bands`.
+        max_nodata: See :func:`read_bands`.
+        max_side: Largest height and width of the file.
+
+    Returns:
+        The band.
+
+    Raises:
+        BandFileError: As of :func:`read_bands`.
+    """
+    plain, place = _plain_pixels(path, max_side)
+    if plain is not None and (shape is None or resampling in EXACT_METHODS):
+        _require_grid(path, plain.shape, shape)
+        image = plain if shape is None else enlarged(plain, shape, resampling)
+        return StoredBand(image, plain.shape, place)
+    with opened_raster(path, 1, max_side=max_side) as file:
+        image = _read_opened(path, file, [0], shape, resampling, None)
+        size = file.shape
+    return StoredBand(_checked_values(path, image, max_nodata)[0], size, place)
 
 
 def read_bands(
@@ -94,28 +149,38 @@ def read_bands(
     if shape is not None and window is not None:
         raise ValueError('a window is read as stored; leave out either shape or window')
     if count == 1 and window is None and channels is None and not allow_nan:
-        plain = _plain_pixels(path)
-        if plain is not None and (shape is None or resampling in EXACT_METHODS):
-            _require_grid(path, plain.shape, shape)
-            return plain[None] if shape is None else enlarged(plain, shape, resampling)[None]
+        return read_band(path, shape, resampling, max_nodata).image[None]
     channels = range(count) if channels is None else channels
     with opened_raster(path, count) as file:
-        _require_grid(path, file.shape, shape)
-        _require_plain_numbers(path, file)
-        masked = file.nodata is not None
-        exact = not masked and resampling in EXACT_METHODS and file.dtypes[0] in EXACT_KINDS
-        image = file.read(
-            [channel + 1 for channel in channels],
-            window=_window(path, file.shape, window),
-            out_shape=None if shape is None or exact else (len(channels), *shape),
-            resampling=Resampling[resampling],
-            masked=masked,
-        )
-    if shape is not None and exact:
-        image = np.stack([enlarged(band, shape, resampling) for band in image])
+        image = _read_opened(path, file, channels, shape, resampling, window)
     if allow_nan and image.dtype.kind == 'f':
         image = np.ma.filled(image, np.nan)
     return _checked_values(path, image, max_nodata, allow_nan)
+
+
+def _read_opened(
+    path: Path,
+    file: rasterio.DatasetReader,
+    channels: Sequence[int],
+    shape: tuple[int, int] | None,
+    resampling: str,
+    window: tuple[int, int, int, int] | None,
+) -> np.ndarray:
+    """Stored numbers of some bands of an open file, masked if it has a nodata value."""
+    _require_grid(path, file.shape, shape)
+    _require_plain_numbers(path, file)
+    masked = file.nodata is not None
+    exact = not masked and resampling in EXACT_METHODS and file.dtypes[0] in EXACT_KINDS
+    image: np.ndarray = file.read(
+        [channel + 1 for channel in channels],
+        window=_window(path, file.shape, window),
+        out_shape=None if shape is None or exact else (len(channels), *shape),
+        resampling=Resampling[resampling],
+        masked=masked,
+    )
+    if shape is not None and exact:
+        image = np.stack([enlarged(band, shape, resampling) for band in image])
+    return image
 
 
 def read_size(path: Path, count: int = 1) -> tuple[int, int]:
@@ -184,7 +249,7 @@ def read_image_file(path: Path) -> np.ndarray:
     Raises:
         BandFileError: If the file is missing, damaged, or holds anything but 8-bit colours.
     """
-    _require_regular_file(path)
+    require_regular_file(path)
     try:
         with warnings.catch_warnings():
             # The limit of the sides is lower than what is warned of.
@@ -235,7 +300,7 @@ def open_array(path: Path) -> np.ndarray:
     Raises:
         BandFileError: If the file is missing, damaged, or holds anything but numbers.
     """
-    _require_regular_file(path)
+    require_regular_file(path)
     try:
         array = np.load(path, mmap_mode='r', allow_pickle=False)
         # Of a zip archive, NumPy makes a mapping.
@@ -304,7 +369,11 @@ def raster_environment(georeference: bool = False) -> rasterio.Env:
 
 @contextmanager
 def opened_raster(
-    path: Path, count: int | None, georeference: bool = False, kinds: Collection[str] = _KINDS
+    path: Path,
+    count: int | None,
+    georeference: bool = False,
+    kinds: Collection[str] = _KINDS,
+    max_side: int = MAX_SIDE,
 ) -> Iterator[rasterio.DatasetReader]:
     """Open a GeoTIFF whose header is as expected; errors of reading name it.
 
@@ -313,6 +382,7 @@ def opened_raster(
         count: Bands that it must have, or None for any number.
         georeference: Whether to read where it lies, which takes longer than small images.
         kinds: Types of numbers that it may hold.
+        max_side: Largest height and width.
 
     Yields:
         The open file.
@@ -320,7 +390,7 @@ def opened_raster(
     Raises:
         BandFileError: If it cannot be opened or read.
     """
-    _require_regular_file(path)
+    require_regular_file(path)
     try:
         with warnings.catch_warnings():
             # Patches are often stored without a location on Earth, and none is needed here.
@@ -329,7 +399,7 @@ def opened_raster(
                 raster_environment(georeference),
                 rasterio.open(path, driver='GTiff', sharing=False) as file,
             ):
-                _require_header(path, file, count, kinds=kinds)
+                _require_header(path, file, count, kinds, max_side)
                 yield file
     except (RasterioError, OSError) as error:
         cause = error.__cause__ or error
@@ -339,21 +409,23 @@ def opened_raster(
         ) from error
 
 
-def _plain_pixels(path: Path) -> np.ndarray | None:
-    """Pixels of a file that needs no GDAL, (height, width), or None."""
-    _require_regular_file(path)
+def _plain_pixels(path: Path, max_side: int) -> tuple[np.ndarray | None, Place | None]:
+    """Pixels of a file that needs no GDAL, (height, width), or None; and where they lie."""
+    require_regular_file(path)
     try:
         with open(path, 'rb', buffering=0) as file:
             content = file.read(_MAX_PLAIN + 1)
+    except PermissionError as error:
+        raise BandFileError(_forbidden(path)) from error
     # GDAL meets the same, and its message is shown.
     except OSError:
-        return None
-    return decode_plain(content, _MAX_SIDE) if len(content) <= _MAX_PLAIN else None
+        return None, None
+    return decode_plain(content, max_side) if len(content) <= _MAX_PLAIN else (None, None)
 
 
 def _png(path: Path) -> np.ndarray:
     """Grey values of a PNG file, uint8."""
-    _require_regular_file(path)
+    require_regular_file(path)
     try:
         with warnings.catch_warnings():
             # The limit of the sides is lower than what is warned of.
@@ -375,33 +447,63 @@ def _png(path: Path) -> np.ndarray:
         ) from error
 
 
-def _require_regular_file(path: Path) -> None:
-    """Refuse what would block or mislead before it is opened."""
+def require_regular_file(path: Path) -> None:
+    """Refuse what would block or mislead before it is opened.
+
+    Args:
+        path: File to open.
+
+    Raises:
+        BandFileError: If it is missing, a broken link, or anything but a regular file.
+    """
     try:
         mode = os.stat(path).st_mode
     except PermissionError as error:
-        raise BandFileError(f'{path} cannot be read: permission denied') from error
+        raise BandFileError(_forbidden(path)) from error
     except OSError as error:
+        if os.path.islink(path):
+            raise BandFileError(
+                f'{path} is a broken link to {os.readlink(path)}; put its target there, or remove '
+                'the link'
+            ) from error
         raise BandFileError(f'{path} is missing; fetch it again, or remove its folder') from error
     if not stat.S_ISREG(mode):
-        raise BandFileError(f'{path} is not a regular file; put a GeoTIFF there, or remove it')
+        raise BandFileError(f'{path} is not a regular file; put a file there, or remove it')
+
+
+def _forbidden(path: Path) -> str:
+    """Say that a file may not be read."""
+    return f'{path} cannot be read: permission denied; give yourself the right to read it'
 
 
 def _require_header(
-    path: Path, file: rasterio.DatasetReader, count: int | None, kinds: Collection[str] = _KINDS
+    path: Path,
+    file: rasterio.DatasetReader,
+    count: int | None,
+    kinds: Collection[str] = _KINDS,
+    max_side: int = MAX_SIDE,
 ) -> None:
     """Refuse what the header shows to be wrong."""
     if count is not None and file.count != count:
-        raise BandFileError(f'{path} has {file.count} bands where {count} is expected')
+        wanted = 'one band a file' if count == 1 else f'these {count} bands'
+        raise BandFileError(
+            f'{path} has {file.count} bands where {count} is expected; store {wanted}'
+        )
     if file.dtypes[0] not in kinds:
         raise BandFileError(
             f'{path} holds {file.dtypes[0]}; store integers or floats: {", ".join(kinds)}'
         )
-    _require_side(path, file.width, file.height)
+    _require_side(path, file.width, file.height, max_side)
 
 
 def _require_plain_numbers(path: Path, file: rasterio.DatasetReader) -> None:
     """Refuse bands whose stored numbers are not the values."""
+    bits = file.tags(1, ns='IMAGE_STRUCTURE').get('NBITS')
+    if bits is not None and int(bits) < 8:
+        raise BandFileError(
+            f'{path} holds numbers of {bits} bit, as masks and classes have; store values of at '
+            'least 8 bits'
+        )
     if set(file.scales) != {1.0} or set(file.offsets) != {0.0}:
         raise BandFileError(
             f'{path} says that its numbers are to be multiplied by {file.scales[0]:g} and raised '
@@ -433,11 +535,11 @@ def require_pixels(path: Path, file: rasterio.DatasetReader) -> None:
         )
 
 
-def _require_side(path: Path, width: int, height: int) -> None:
+def _require_side(path: Path, width: int, height: int, max_side: int = MAX_SIDE) -> None:
     """Refuse sizes that no image here has."""
-    if max(width, height) > _MAX_SIDE:
+    if max(width, height) > max_side:
         raise BandFileError(
-            f'{path} declares {width} x {height} px, above the limit of {_MAX_SIDE}; '
+            f'{path} declares {width} x {height} px, above the limit of {max_side}; '
             'cut it into patches'
         )
 
@@ -495,15 +597,26 @@ def _checked_values(
                 'raise max_nodata to take such pixels as 0, or remove the folder'
             )
         image = image.filled(0)
-    usable = image.dtype.kind != 'f' or (~np.isinf(image) if allow_nan else np.isfinite(image))
-    if not np.all(usable):
-        bad = np.argwhere(~usable)
-        row, column = (int(number) for number in bad[0][-2:])
-        raise InvalidValuesError(
-            f'{path} holds {len(bad)} NaN or infinite values, the first at row {row}, '
-            f'column {column}; mask them with a nodata value, or remove the folder'
-        )
+    if image.dtype.kind == 'f':
+        # Also False of NaN.
+        usable = np.abs(image) < _LARGEST
+        if allow_nan:
+            usable |= np.isnan(image)
+        if not np.all(usable):
+            raise InvalidValuesError(_unusable(path, image, usable))
     return image
+
+
+def _unusable(path: Path, image: np.ndarray, usable: np.ndarray) -> str:
+    """Say which numbers of a file are none to compute with."""
+    bad = np.argwhere(~usable)
+    row, column = (int(number) for number in bad[0][-2:])
+    first = image[tuple(bad[0])]
+    kind = f'values such as {first:g}' if np.isfinite(first) else 'NaN or infinite values'
+    return (
+        f'{path} holds {len(bad)} {kind}, the first at row {row}, column {column}; mask them with '
+        'a nodata value, or remove the folder'
+    )
 
 
 def require_content(name: str, image: np.ndarray, remedy: str) -> None:
@@ -526,6 +639,40 @@ def require_content(name: str, image: np.ndarray, remedy: str) -> None:
         return
     if len(image) > 1 or first in _fills(image.dtype):
         raise InvalidValuesError(f'{name} is empty: every pixel of every band is {first}; {remedy}')
+
+
+def require_no_fill(
+    name: str, image: np.ndarray, bands: Sequence[str], share: float = _FILLED
+) -> None:
+    """Refuse an image with a band of which much is a number for missing ones.
+
+    Args:
+        name: File or date that it was read from.
+        image: Stored numbers, (C, H, W).
+        bands: Names of the bands.
+        share: Largest share of the pixels of a band, at least a hundredth.
+
+    Raises:
+        InvalidValuesError: If there is one.
+    """
+    for fill in _missing(image.dtype):
+        filled = (image == fill).mean((1, 2))
+        if filled.max() > max(share, _FILLED):
+            number = int(filled.argmax())
+            raise InvalidValuesError(
+                f'{name} has {fill} in {filled[number]:.1%} of band {bands[number]}, as missing '
+                'numbers are filled; write that number into the files as nodata, remove the date, '
+                "or set on_invalid='drop'"
+            )
+
+
+def _missing(dtype: np.dtype) -> list[int]:
+    """Numbers for missing ones, other than 0, which is a number as well."""
+    if dtype.kind == 'f' or dtype.itemsize == 1:
+        # In 8 bits, 255 is a bright pixel.
+        return [_FILL] if dtype.kind == 'f' else []
+    limits = np.iinfo(dtype)
+    return [int(limits.max)] if not limits.min else [int(limits.min), int(limits.max), _FILL]
 
 
 def _fills(dtype: np.dtype) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 
 """Reflectance from stored numbers, on the device."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +39,16 @@ class Reflectance(nn.Module):
         self.unit = check_range('unit', unit, UNIT_RANGE)
         self.offset = check_range('offset', offset, _OFFSET_RANGE)
 
+    def unit_of(self, dtype: np.dtype) -> float:
+        """Digital number of reflectance 1 in images of a type.
+
+        Args:
+            dtype: Type of the stored numbers.
+        """
+        if self.unit is not None:
+            return self.unit
+        return UNITS.get(torch.from_numpy(np.empty(0, dtype)).dtype, 1.0)
+
     def forward(self, image: Tensor) -> Tensor:
         """Reflectance of an image.
 
@@ -48,10 +59,13 @@ class Reflectance(nn.Module):
             Reflectance, float32, same shape.
 
         Raises:
-            ValueError: If numbers are complex.
+            ValueError: If they are complex or truth values.
         """
-        if image.is_complex():
-            raise ValueError(f'image is {image.dtype}, and reflectance is real; give its abs()')
+        if image.dtype.is_complex or image.dtype == torch.bool:
+            raise ValueError(
+                f'images hold {str(image.dtype).removeprefix("torch.")}, which is no number to '
+                'take reflectance of; convert them to integers or floats'
+            )
         unit = UNITS.get(image.dtype, 1.0) if self.unit is None else self.unit
         # One copy, for a batch is large; never the image of the caller.
         numbers = image.to(torch.float32, copy=True)

@@ -310,7 +310,9 @@ def _exact_dtype(image: Tensor) -> torch.dtype:
     if image.ndim < 3:
         raise ValueError(f'image must be (..., C, H, W), got shape {tuple(image.shape)}')
     if 0 in image.shape[-2:]:
-        raise ValueError(f'image has no pixels: its height and width are {tuple(image.shape[-2:])}')
+        raise ValueError(
+            f'image has no pixels: its height and width are {tuple(image.shape[-2:])}; leave it out'
+        )
     if image.dtype not in _FLOATS:
         raise ValueError(
             f'image is {image.dtype}, which has no exact order of brightness to compare; '

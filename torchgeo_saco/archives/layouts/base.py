@@ -5,7 +5,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -110,13 +110,16 @@ class Layout(ABC):
         """
         return read_bands(path, count=len(self.file_bands or ()), max_nodata=max_nodata)
 
-    def labels(self, names: Sequence[str]) -> tuple[list[str], Mapping[str, int]]:
+    def labels(
+        self, names: Sequence[str], listed: Container[str] | None = None
+    ) -> tuple[list[str], Mapping[str, int]]:
         """Return the classes, and the class of each location that has one.
 
         Args:
             names: Names of the locations.
+            listed: Names of all locations of the archive, or None to pass over labels of others.
         """
-        return read_labels(self.root, set(names))
+        return read_labels(self.root, set(names), listed)
 
     def multi_hot(self, location: str) -> np.ndarray:
         """Return 1 for each class of a location and 0 for the others, int64."""

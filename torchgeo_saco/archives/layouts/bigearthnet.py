@@ -5,7 +5,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 import numpy as np
 from torchgeo.datasets.utils import Path
@@ -102,7 +102,9 @@ class BigEarthNetLayout(Layout):
         """See :meth:`Layout.path`."""
         return os.path.join(location, scene.name + scene.files[band])
 
-    def labels(self, names: Sequence[str]) -> tuple[list[str], Mapping[str, int]]:
+    def labels(
+        self, names: Sequence[str], listed: Container[str] | None = None
+    ) -> tuple[list[str], Mapping[str, int]]:
         """Return the classes, and 0 for each location with a file of labels."""
         if len(self._unlabelled) and all(name in self._unlabelled for name in names):
             return [], {}

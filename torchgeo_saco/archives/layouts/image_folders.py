@@ -5,7 +5,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from torchgeo.datasets import EuroSAT
@@ -89,9 +89,11 @@ class ImageFolders(Layout):
         """See :meth:`Layout.read_image`."""
         return read_image_file(path)
 
-    def labels(self, names: Sequence[str]) -> tuple[list[str], Mapping[str, int]]:
+    def labels(
+        self, names: Sequence[str], listed: Container[str] | None = None
+    ) -> tuple[list[str], Mapping[str, int]]:
         """Return the classes, and the class of each location: of labels.csv, else its folder."""
-        classes, known = super().labels(names)
+        classes, known = super().labels(names, listed)
         if classes:
             return classes, known
         folders = sorted({name.rpartition('/')[0] for name in names})

@@ -140,7 +140,7 @@ class RasterReader(ArchiveReader):
         kept, skipped = complete_locations(self._locations, (), rule.lacking)
         return Locations(TreeListing(kept)), skipped
 
-    def labels(self, locations: Locations) -> tuple[list[str], np.ndarray]:
+    def labels(self, locations: Locations, strict: bool = False) -> tuple[list[str], np.ndarray]:
         """See :meth:`ArchiveReader.labels`."""
         names = locations.names.to_pylist()
         classes, known = read_labels(self.root, set(names))
