@@ -87,8 +87,9 @@ def main(args: 'ArgsType' = None) -> None:
         args: Arguments, or None to take them from the command line.
     """
     words = sys.argv[1:] if args is None else args
-    trace = isinstance(words, list) and '--traceback' in words
-    if trace:
+    trace = False
+    if isinstance(words, list):
+        trace = '--traceback' in words
         words = [word for word in words if word != '--traceback']
     if words in (['--help'], ['-h'], []):
         sys.stdout.write(usage())

@@ -3,6 +3,7 @@
 
 """Opening of an archive: its reader, and the locations that are complete."""
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -165,7 +166,7 @@ def _require_sensor(
     found = None if given is not None or scene else source.georeference(location)
     if found is None:
         return
-    side = float(np.hypot(*found.transform[1:5:3])) * (_DEGREE if found.is_geographic else 1)
+    side = math.hypot(*found.transform[1:5:3]) * (_DEGREE if found.is_geographic else 1)
     finest = min(known.bands[band] for band in source.bands)
     if side > _COARSER * finest:
         raise ValueError(

@@ -49,7 +49,7 @@ def writing(path: Path, partial: Path | None = None, needed: int = 0) -> Iterato
         raise failed from error
 
 
-def not_whole(path: Path) -> WriteError:
+def not_whole(path: str | os.PathLike[str]) -> WriteError:
     """Make the error of a file that was not written whole, which closing it does not tell."""
     return WriteError(
         f'{path} cannot be written whole; the disk may be full: make room, and write it again'
