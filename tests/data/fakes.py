@@ -3,6 +3,7 @@
 
 """A task and a datamodule of seconds, and configurations that use them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +18,7 @@ from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
 
 from torchgeo_saco.metrics import ConfusionScores, MultilabelScores
+from torchgeo_saco.transforms import Reflectance
 
 Kind = Literal['class', 'labels', 'mask', 'change', 'series']
 
@@ -191,3 +193,16 @@ def write_config(folder: Path, **parts: Any) -> Path:
     path = folder / 'report.yaml'
     path.write_text(yaml.safe_dump(given, sort_keys=False))
     return path
+
+
+class FakeReflectance(Reflectance):
+    """Reflectance that a function makes of an image."""
+
+    def __init__(self, make: Callable[[Tensor], Tensor]) -> None:
+        """Make it by this function."""
+        super().__init__()
+        self.make = make
+
+    def forward(self, image: Tensor) -> Tensor:
+        """What the function makes."""
+        return self.make(image)

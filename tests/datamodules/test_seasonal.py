@@ -125,7 +125,7 @@ def test_nothing_held_out_is_no_loader(archive):
 def test_floats_that_are_no_reflectance(tmp_path):
     write_archive(tmp_path, bands=['B4'], dtype='float32', size=6)
     with pytest.raises(
-        ValueError, match=r'holds floats up to .* which is no reflectance; set unit'
+        ValueError, match=r'holds floats such as .* in band B04, which is no reflectance'
     ):
         module(tmp_path)
     assert module(tmp_path, unit=10000).bands == ('B04',)

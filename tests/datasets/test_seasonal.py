@@ -154,7 +154,7 @@ def test_place_without_a_label(tmp_path):
     [
         ('location,class\n000000,field\n', r'labels\.csv has no column label'),
         ('location,label\n000000,a\n000000,b\n', r'labels\.csv lists location 000000 twice'),
-        ('location,label\n0,a\n1,b\n', r"labels\.csv lists no location .* its first is '0': write"),
+        ('location,label\n0,a\n1,b\n', r"labels\.csv, line 2: .* has no location '0'; correct"),
     ],
 )
 def test_wrong_table_of_labels(tmp_path, text, message):

@@ -205,7 +205,7 @@ def test_dates_without_usable_values_are_left_out(trained, tmp_path):
     spoiled = sorted((root / '000001').iterdir())[2]
     for path in spoiled.glob('*.tif'):
         with rasterio.open(path) as file:
-            write_tif(path, np.zeros(file.shape, 'uint8'))
+            write_tif(path, np.zeros(file.shape, 'uint8'), transform=file.transform)
     with pytest.raises(ValueError, match='every pixel of every band is 0; remove it, or set on_in'):
         write_table(trained, root, tmp_path / 'a.parquet')
     table = write_table(trained, root, tmp_path / 'b.parquet', on_invalid='drop')

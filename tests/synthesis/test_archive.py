@@ -162,7 +162,7 @@ def test_other_version_is_an_error(small_archive: Path, monkeypatch: pytest.Monk
         ({'dates_per_year': 13}, 'dates_per_year must be 1 to 12, got 13'),
         ({'years': (2019, 2018)}, 'two years in order'),
         ({'years': (2019,)}, 'two years in order'),
-        ({'seed': -1}, 'seed must not be negative, got -1'),
+        ({'seed': -1}, 'seed must be at least 0, got -1'),
         ({'workers': 0}, 'workers must be at least 1 or None, got 0'),
     ],
 )

@@ -155,7 +155,7 @@ def test_several_labels_need_the_multilabel_task():
 
 
 def test_checkpoint_of_another_kind():
-    with pytest.raises(ValueError, match=r'of no downstream task; give one of pre-training as w'):
+    with pytest.raises(ValueError, match='of no task of torchgeo_saco, and this is GroupClass'):
         GroupClassification(**SMALL).on_load_checkpoint({'state_dict': {}})
 
 

@@ -19,6 +19,7 @@ from torchgeo_saco.tasks import SACo
 
 from ..data import pretraining
 from ..data.archives import write_archive
+from ..data.fakes import FakeReflectance
 from ..data.pretraining import BANDS, LOCATION, fit, history, same
 
 IMAGE = pretraining.IMAGE[:, :2]
@@ -299,7 +300,7 @@ def test_other_groups_than_trained_are_refused():
         ({'texture': ['moon']}, 'texture is asked of moon, which is no group here'),
         ({'temperature': 0.0}, 'temperature must be from .* or None, got 0'),
         ({'momentum': 1.5}, r'momentum must be from 0 to 1 or None, got 1\.5'),
-        ({'queue_size': 0}, r'at least 1 key of each year, got queue_size=0; set it to 1'),
+        ({'queue_size': 0}, 'queue_size must be at least 1 or None, got 0'),
         ({'size': 0}, 'size must be at least 1, got 0'),
         ({'weights': 'nowhere.ckpt'}, "'nowhere.ckpt' is neither a file nor the name"),
     ],
@@ -390,7 +391,7 @@ def test_unknown_bands():
 def test_nan_stops_training_before_the_weights_change(archive, tmp_path):
     task = small()
     data = SeasonalDataModule(root=archive, batch_size=4)
-    data.given = lambda image: image.float() * torch.nan
+    data.given = FakeReflectance(lambda image: image.float() * torch.nan)
     trainer = Trainer(
         default_root_dir=tmp_path, max_epochs=1, accelerator='cpu', logger=False,
         enable_progress_bar=False, enable_checkpointing=False, num_sanity_val_steps=0,

@@ -24,6 +24,7 @@ from torchgeo_saco.runtime import precision
 from torchgeo_saco.runtime.nonfinite import NonFiniteGuard
 from torchgeo_saco.tasks import SACo, contrastive
 
+from ..data.fakes import FakeReflectance
 from ..data.pretraining import BANDS, GROUPS, IMAGE, LOCATION, METHODS, fit, history, same, small
 
 # What fake tensors raise, and :class:`NoWait` of what they let pass.
@@ -127,7 +128,7 @@ def test_nan_never_reaches_a_weight(spoilt, name, late, archive, tmp_path):
         bad = len(seen) == 2 and spoilt == 'image'
         return image.float() / 255 * (torch.nan if bad else 1)
 
-    data.given = reflectance
+    data.given = FakeReflectance(reflectance)
     if spoilt == 'loss':
         nce = task.nce.forward
         task.nce.forward = lambda *args: nce(*args) * (torch.inf if len(seen) == 2 else 1)
@@ -177,8 +178,8 @@ def test_watch_sees_one_value_among_many(bad):
     image = torch.rand(2, 3, 64, 64)
     watch, location = NonFiniteGuard(), torch.tensor([7, 5])
     assert watch.images(image, location, 0) is image
-    # Finite, though their sum is not.
-    large = torch.full((4,), 3e38)
+    # Finite, though the sum of their squares is not.
+    large = torch.full((4000,), 9e17)
     assert watch.images(large, location, 0) is large
     image[1, 2, 3, 4] = bad
     with pytest.raises(ValueError, match=r'an image is NaN .* at step 3, .* number \[5, 7\]'):

@@ -3,7 +3,7 @@
 
 """Datamodules."""
 
-from ..runtime.errors import show_last
+from ..io.errors import show_last
 from .benchmark import BenchmarkDataModule
 from .bigearthnet import BigEarthNetBandsDataModule
 from .dfc2020 import DFC2020DataModule

@@ -290,7 +290,7 @@ class _Extraction:
 
     def _run_entries(self, stream: IO[bytes]) -> None:
         """Extract the entries of a tar archive."""
-        with tarfile.open(fileobj=stream, mode='r|', tarinfo=_Entry) as archive:
+        with tarfile.open(fileobj=stream, mode='r|', tarinfo=_TarEntry) as archive:
             for entry in archive:
                 self._admit(entry.name, entry.size)
                 if not (entry.isdir() or entry.isreg()) or entry.issparse():
@@ -342,7 +342,7 @@ class _Extraction:
         return DownloadError(f'{self.path} {clause}')
 
 
-class _Entry(tarfile.TarInfo):
+class _TarEntry(tarfile.TarInfo):
     """Entry whose further headers, which are read into memory, are short."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rasterio.errors import RasterioError
 
-from ..runtime.errors import sentence
+from .errors import sentence
 
 # What the system says of a disk or a quota that is full, and of a file beyond a limit.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

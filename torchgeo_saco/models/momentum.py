@@ -78,8 +78,9 @@ class KeyQueue(nn.Module):
         Raises:
             ValueError: If a key is NaN or infinite, on a CPU.
         """
-        # A GPU would have to be waited for; there the loss of the step tells.
-        if keys.device.type == 'cpu' and not keys.isfinite().all():
+        # A GPU would have to be waited for, and a graph would break; there the loss tells.
+        looks = keys.device.type == 'cpu' and not torch.compiler.is_compiling()
+        if looks and not keys.isfinite().all():
             raise ValueError(
                 'keys hold NaN or infinity, and would stay in the queue; the encoder has diverged: '
                 'lower lr, and go on from a checkpoint before'

@@ -19,7 +19,7 @@ from lightning.pytorch.cli import LightningCLI
 from torchgeo.datasets.errors import DatasetNotFoundError, DependencyNotFoundError
 
 from ..io.checkpoint import CheckpointError, read_checkpoint
-from .errors import sentence
+from ..io.errors import sentence
 
 # What Lightning itself finds.
 _FOUND = ('best', 'last', 'hpc')

@@ -3,7 +3,7 @@
 
 """Tasks."""
 
-from ..runtime.errors import show_last
+from ..io.errors import show_last
 from .caco import CACo
 from .caco_simclr import CACoSimCLR
 from .change import GroupChangeDetection

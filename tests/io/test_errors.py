@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from torch._utils import ExceptionWrapper
 
+from torchgeo_saco.io.errors import sentence, show_last
 from torchgeo_saco.runtime import errors
 from torchgeo_saco.runtime.checks import check_choice, check_range
-from torchgeo_saco.runtime.errors import sentence, show_last
 
 
 def caught(function, *args):
