@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from torch._utils import ExceptionWrapper
 
+from torchgeo_saco.io import errors
 from torchgeo_saco.io.errors import sentence, show_last
-from torchgeo_saco.runtime import errors
 from torchgeo_saco.runtime.checks import check_choice, check_range
 
 
