@@ -87,18 +87,18 @@ def _transform(change):
 
 
 _PLACES = {
-    'shifted by 5 km': {'transform': _transform(lambda t: Affine.translation(5000, 0) * t)},
-    'shifted by 2 pixels': {'transform': _transform(lambda t: Affine.translation(20, 0) * t)},
+    'shifted by 5 km': {'transform': _transform(lambda t: Affine.translation(5000, 0) @ t)},
+    'shifted by 2 pixels': {'transform': _transform(lambda t: Affine.translation(20, 0) @ t)},
     'in another zone': {'crs': 'EPSG:32632'},
     'in degrees': {'crs': 'EPSG:4326', 'transform': Affine(1e-4, 0, 3, 0, -1e-4, 50)},
-    'rotated': {'transform': _transform(lambda t: t * Affine.rotation(20))},
+    'rotated': {'transform': _transform(lambda t: t @ Affine.rotation(20))},
     'south-up': {
-        'transform': _transform(lambda t: t * Affine.translation(0, SIDE) * Affine.scale(1, -1))
+        'transform': _transform(lambda t: t @ Affine.translation(0, SIDE) @ Affine.scale(1, -1))
     },
     'mirrored': {
-        'transform': _transform(lambda t: t * Affine.translation(SIDE, 0) * Affine.scale(-1, 1))
+        'transform': _transform(lambda t: t @ Affine.translation(SIDE, 0) @ Affine.scale(-1, 1))
     },
-    'of larger pixels': {'transform': _transform(lambda t: t * Affine.scale(3))},
+    'of larger pixels': {'transform': _transform(lambda t: t @ Affine.scale(3))},
 }
 
 
@@ -112,7 +112,7 @@ def _date_elsewhere(**profile):
             with rasterio.open(path) as file:
                 ratio = SIDE // file.height
             given = {
-                k: v * Affine.scale(ratio) if k == 'transform' else v for k, v in profile.items()
+                k: v @ Affine.scale(ratio) if k == 'transform' else v for k, v in profile.items()
             }
             rewrite(path, **given)
         read_small(root, dates=2)
@@ -316,7 +316,7 @@ def _larger(margin: int | None, **kwargs):
                 rewrite(path, image, crs=None, transform=None)
             else:
                 move = Affine.translation(-10 * margin, 10 * margin)
-                rewrite(path, image, transform=move * transform)
+                rewrite(path, image, transform=move @ transform)
         read_small(root, **kwargs)
 
     return act
@@ -427,7 +427,7 @@ def _all_south_up(root: Path) -> None:
     copy_archive(root)
     for path in sorted(root.glob('*/*/*.tif')):
         with rasterio.open(path) as file:
-            transform = file.transform * Affine.translation(0, file.height) * Affine.scale(1, -1)
+            transform = file.transform @ Affine.translation(0, file.height) @ Affine.scale(1, -1)
         rewrite(path, transform=transform)
     read_small(root, dates=2)
 
