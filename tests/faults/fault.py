@@ -6,9 +6,12 @@
 import contextlib
 import io
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from rasterio.errors import NotGeoreferencedWarning
 
 import torchgeo_saco
 
@@ -59,7 +62,9 @@ def meet(fault: Fault, folder: Path) -> str:
     root.mkdir()
     said, message = io.StringIO(), ''
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), warnings.catch_warnings():
+            # Of what rows themselves write.
+            warnings.simplefilter('ignore', NotGeoreferencedWarning)
             fault.act(root)
     except BaseException as error:
         if fault.error is None:

@@ -747,7 +747,13 @@ FAULTS: list[Fault] = [
     Fault('F19 a root that is read only', _read_only, error=None),
     # Pictures, masks and arrays
     *(
-        Fault(f'F3 picture: {kind}', _picture('Forest_0.png', make), ('Forest_0.png',), remedy)
+        Fault(
+            f'F3 picture: {kind}',
+            _picture('Forest_0.png', make),
+            # Others are of another size than the first.
+            ('Forest_1.png' if 'size' in kind else 'Forest_0.png',),
+            remedy,
+        )
         for kind, make, remedy in (
             ('no byte', lambda path: path.touch(), 'fetch it'),
             ('text', lambda path: path.write_text('hello'), 'fetch it'),

@@ -135,7 +135,7 @@ FAULTS: list[Fault] = [
     ),
     Fault('S1 more dates than there are', _open(dates=3), ('000000', '2 of 3 dates'), 'fewer'),
     *(
-        Fault(f'S2 dates={dates!r}', _open(dates=dates), ('dates', repr(dates)), 'whole number')
+        Fault(f'S2 dates={dates!r}', _open(dates=dates), ('dates', repr(dates)), 'at least 1')
         for dates in (0, -1, 1.5, '2', None, float('nan'), True, np.float32(2))
     ),
     Fault('S2 a thousand dates', _open(dates=1000), ('2 of 1000 dates',), 'fewer'),

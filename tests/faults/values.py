@@ -552,7 +552,7 @@ FAULTS: list[Fault] = [
             f'V1 {dtype} with unit {unit:g}',
             _all(same, dtype, unit=unit),
             (f'{unit:g}',),
-            'set unit',
+            'unit must be' if not 1e-3 <= unit <= 1e9 else 'set unit',
         )
         for dtype, unit in (
             ('uint8', 10000),
@@ -570,7 +570,7 @@ FAULTS: list[Fault] = [
             f'V3 {dtype} with offset {offset:g}',
             _all(same, dtype, offset=offset),
             (f'{offset:g}',),
-            'set offset',
+            'offset must be' if abs(offset) > 1e7 else 'set offset',
         )
         for dtype, offset in (
             ('uint8', -1000),
@@ -751,8 +751,8 @@ FAULTS: list[Fault] = [
     Fault(
         'V11 window of one image',
         _sized((6, 6), everywhere=False, size=12),
-        ('000002', '6 x 6', '12'),
-        'size',
+        ('000002', 'B2.tif'),
+        'one ground',
     ),
     *(
         Fault(

@@ -108,7 +108,7 @@ def atomic_file(path: str | os.PathLike[str], needed: int = 0) -> Iterator[Path]
             partial.unlink(missing_ok=True)
 
 
-def write_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+def write_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file that appears at once and whole.
 
     Args:
