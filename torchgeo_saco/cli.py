@@ -35,6 +35,10 @@ COMMANDS = {
         'embeddings.page_command',
         'Write one page to look at embeddings, and to search them, in a browser.',
     ),
+    'convert': (
+        'models.published.command',
+        'Say what a file of published weights holds, and make a checkpoint of it.',
+    ),
     'sample': (
         'locations.sampling.command',
         'Sample locations on Earth to pre-train on, and dates of each.',
@@ -149,7 +153,8 @@ def _run_command(name: str, args: list[str], trace: bool) -> None:
             allow_abbrev=False,
         )
         parser.add_argument('--config', action='config', help='YAML file of arguments')
-        parser.add_function_arguments(function, as_group=False)
+        # A file to look at needs no name before it.
+        parser.add_function_arguments(function, as_group=False, as_positional=name == 'convert')
         known += [f'--{option}' for option in vars(parser.get_defaults())]
         options = parser.instantiate_classes(parser.parse_args(resolve_configs(args)))
         del options['config']

@@ -8,7 +8,7 @@ import io
 import os
 import pickle
 import zipfile
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -19,6 +19,7 @@ from torch import Tensor
 from torchgeo.datasets.utils import Path
 
 from .files import remove_partials, write_file
+from .restricted_pickle import read_inert
 
 # The end of a file that was written here, a comment of its ZIP archive: this and a SHA-256 of all
 # that precedes the SHA-256.
@@ -36,13 +37,15 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message names it and the remedy."""
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, inert: bool = False) -> dict[str, Any]:
     """Content of a checkpoint: tensors, numbers and text, never code.
 
     The checksum of a checkpoint that :func:`write_checkpoint` wrote is verified.
 
     Args:
         path: File written by Lightning or :func:`torch.save`.
+        inert: Whether objects of classes, which are never made, are inert in place of refused,
+            see :func:`~torchgeo_saco.io.restricted_pickle.read_inert`.
 
     Returns:
         The content.
@@ -58,7 +61,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             summed = _verified(path, file)
             _require_stored(path, file)
             file.seek(0)
-            content = torch.load(file, map_location='cpu', weights_only=True)
+            content = _load(file, inert)
     except CheckpointError:
         raise
     except PermissionError as error:
@@ -67,7 +70,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except Exception as error:
         # PyTorch's reader of pickles raises anything on damaged files.
-        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
+        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path) and not inert:
             raise CheckpointError(
                 f'{path} holds more than tensors, numbers and text, and is not loaded, for that '
                 'could run code; save its state_dict alone'
@@ -197,6 +200,16 @@ def install_checkpoint_io(trainer: Trainer) -> None:
     elif isinstance(plugin, _WrappingCheckpointIO):
         # Has an effect only where it wraps nothing yet.
         plugin.checkpoint_io = WholeCheckpointIO()
+
+
+def _load(file: BinaryIO, inert: bool) -> Any:
+    """Load tensors, numbers and text; objects of classes are refused, or are inert."""
+    try:
+        return torch.load(file, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError:
+        if not inert or not zipfile.is_zipfile(file):
+            raise
+        return read_inert(file.name)
 
 
 def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

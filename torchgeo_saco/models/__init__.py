@@ -10,6 +10,7 @@ from .features import group_features, group_maps
 from .inputs import BandInputs, GroupInputs, encoder_inputs, matching_inputs
 from .load import EncoderConfig, LoadedEncoder, load_encoder
 from .projector import Projectors
+from .published import load_published, register_weights
 from .weights import Weights, create_backbone
 
 __all__ = (
@@ -31,5 +32,8 @@ __all__ = (
     'group_features',
     'group_maps',
     'load_encoder',
+    'load_published',
     'matching_inputs',
 )
+
+register_weights()

@@ -36,6 +36,7 @@ class GroupInputs(nn.Module):
         texture_points: int = 16,
         texture_radius: float = 2.0,
         compile: bool = False,
+        scaling: WeightScaling | None = None,
     ) -> None:
         """Initialize a new GroupInputs instance.
 
@@ -49,6 +50,8 @@ class GroupInputs(nn.Module):
             texture_radius: Its radius, in pixels.
             compile: Whether textures are computed by compiled code, see
                 :class:`~torchgeo_saco.transforms.LocalBinaryPattern`.
+            scaling: Scaling of all channels that the weights were trained with, or None to
+                standardize each.
 
         Raises:
             ValueError: If no group can be formed, or a texture is asked of an unknown group.
@@ -80,7 +83,11 @@ class GroupInputs(nn.Module):
         self.texture = LocalBinaryPattern(
             texture_points, texture_radius, normalize=True, compile=compile
         )
-        self.standardize = nn.BatchNorm2d(3 * len(self.names), eps=1e-6, affine=False)
+        self.standardize: nn.Module = (
+            nn.BatchNorm2d(3 * len(self.names), eps=1e-6, affine=False)
+            if scaling is None
+            else scaling
+        )
 
     @property
     def channels(self) -> dict[str, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models._api import WeightsEnum
 
 from ..bands import SENSORS, SkippedGroup, available_groups, known_sensor, nearest_bands
@@ -17,7 +17,7 @@ from .encoder import Encoder
 from .inputs import BandInputs, GroupInputs
 from .scaling import WeightScaling, weight_scaling
 from .texture import TextureFeatures
-from .weights import Weights, create_backbone, known_weights, load_exactly
+from .weights import Weights, create_backbone, known_weights, load_exactly, published_state
 
 Groups = Sequence[str] | Mapping[str, Sequence[str]]
 
@@ -72,8 +72,8 @@ class EncoderConfig:
 
     def inputs(self) -> GroupInputs | BandInputs:
         """Make the inputs of the backbone."""
+        scaling = None if self.scaling is None else WeightScaling(**self.scaling)
         if self.groups is None:
-            scaling = None if self.scaling is None else WeightScaling(**self.scaling)
             return BandInputs(self.bands, self.input_bands or self.bands, self.sensor, scaling)
         return GroupInputs(
             self.bands,
@@ -82,6 +82,7 @@ class EncoderConfig:
             [] if self.texture_histograms else self.texture or [],
             self.texture_points,
             self.texture_radius,
+            scaling=scaling,
         )
 
     def texture_features(self, width: int) -> TextureFeatures | None:
@@ -151,10 +152,11 @@ def load_encoder(
 ) -> LoadedEncoder:
     """Encoder of images with these bands, from any weights.
 
-    A checkpoint of ours brings its groups, textures and statistics; what the bands at hand
-    cannot form is skipped. Of two modalities, the sensor says which encoder it is. Weights of
-    TorchGeo for other than three bands, or without *groups*, see the bands they were trained on,
-    scaled as they were. Anything else sees all groups.
+    A checkpoint of ours brings its groups, textures and statistics, as do the published weights of
+    :mod:`torchgeo_saco.models.published`; what the bands at hand cannot form is skipped. Of two
+    modalities, the sensor says which encoder it is. Weights of TorchGeo for other than three bands,
+    or without *groups*, see the bands they were trained on, scaled as they were. Anything else sees
+    all groups.
 
     Args:
         bands: Names of the channels of the images.
@@ -186,17 +188,29 @@ def load_encoder(
         if trained is not None and second is not None and _share_bands(second.sensor, sensor):
             trained, prefix = second, SECOND
         if trained is not None:
-            if model not in (None, trained.model):
-                raise ValueError(
-                    f'{weights} holds a {trained.model}, but model={model} is asked for; leave '
-                    'model out'
-                )
+            _require_model(weights, model, trained)
             return _adapt_config(weights, content, trained, config, groups, texture, circle, prefix)
     elif weights and weights is not True:
-        return _published_config(known_weights(weights), model, config, groups, texture, circle)
+        enum = known_weights(weights)
+        if 'encoder' in enum.meta:
+            trained = EncoderConfig.from_dict(enum.meta['encoder'])
+            if trained.groups is not None or (groups is None and not texture):
+                _require_model(str(enum), model, trained)
+                state = {f'model.{name}': part for name, part in published_state(enum).items()}
+                content = {'state_dict': state}
+                return _adapt_config(str(enum), content, trained, config, groups, texture, circle)
+        return _published_config(enum, model, config, groups, texture, circle)
     config, skipped = _set_groups(replace(config, **circle), groups, texture)
     encoder = config.encoder(weights)
     return LoadedEncoder(encoder, config, not weights, skipped, list(encoder.inputs.names))
+
+
+def _require_model(name: str, model: str | None, trained: EncoderConfig) -> None:
+    """Refuse weights of another net than is asked for."""
+    if model not in (None, trained.model):
+        raise ValueError(
+            f'{name} holds a {trained.model}, but model={model} is asked for; leave model out'
+        )
 
 
 def _set_groups(
@@ -271,6 +285,9 @@ def _trained_config(content: Mapping[str, Any], prefix: str = '') -> EncoderConf
     if content.get(f'{prefix}encoder'):
         return EncoderConfig.from_dict(content[f'{prefix}encoder'])
     arguments = dict(content.get('hyper_parameters', {}))
+    if arguments.get(f'{prefix}encoder'):
+        # Of published weights, see write_encoders.
+        return EncoderConfig.from_dict(arguments[f'{prefix}encoder'])
     if prefix:
         own = {
             name.removeprefix(prefix): v for name, v in arguments.items() if name.startswith(prefix)
@@ -449,6 +466,10 @@ def _load_statistics(
     config: EncoderConfig,
 ) -> list[str]:
     """Take over the statistics of groups of the same bands; names of the others."""
+    if not isinstance(images.standardize, nn.BatchNorm2d):
+        return []
+    if not statistics:
+        return list(images.names)
     if not isinstance(images, GroupInputs):
         images.standardize.load_state_dict(statistics, strict=False)
         return []

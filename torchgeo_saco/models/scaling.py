@@ -63,21 +63,29 @@ class WeightScaling(nn.Module):
         return (image.clamp(self.low, self.high) - self.mean) / self.std
 
 
+def seco_scaling() -> WeightScaling:
+    """Scaling of reflectance in B04, B03 and B02 that SeCo and CACo train with."""
+    reflectance = Reflectance()
+    low, high = reflectance(_SECO_LOW), reflectance(_SECO_HIGH)
+    mean, std = low + _IMAGENET_MEAN * (high - low), _IMAGENET_STD * (high - low)
+    return WeightScaling(mean.tolist(), std.tolist(), low.tolist(), high.tolist())
+
+
 def weight_scaling(weights: WeightsEnum) -> WeightScaling | None:
     """Scaling of reflectance that the weights were trained with.
 
     Args:
-        weights: Weights of TorchGeo.
+        weights: Weights of TorchGeo or of this package.
 
     Returns:
         The scaling, or None where it is not one of reflectance: the images are then to be
         standardized by their own statistics.
     """
+    if 'encoder' in weights.meta:
+        scaling = weights.meta['encoder']['scaling']
+        return None if scaling is None else WeightScaling(**scaling)
     if weights.name == 'SENTINEL2_RGB_SECO':
-        reflectance = Reflectance()
-        low, high = reflectance(_SECO_LOW), reflectance(_SECO_HIGH)
-        mean, std = low + _IMAGENET_MEAN * (high - low), _IMAGENET_STD * (high - low)
-        return WeightScaling(mean.tolist(), std.tolist(), low.tolist(), high.tolist())
+        return seco_scaling()
     steps = [step for step in weights.transforms.modules() if isinstance(step, Normalize)]
     # Digital numbers of Sentinel-2 spread by hundreds and are divided by 10000 or by their
     # standard deviations; 255 and 8160 tell stretched 8-bit images, which are no reflectance.

@@ -54,7 +54,7 @@ def create_backbone(model: str, weights: Weights = None, in_channels: int = 3) -
         ) from error
     if not weights or weights is True:
         return backbone
-    state = _backbone_state(str(weights)) if enum is None else _published_state(enum)
+    state = _backbone_state(str(weights)) if enum is None else published_state(enum)
     load_exactly(backbone, state, model, str(weights))
     return backbone
 
@@ -85,8 +85,18 @@ def _require_timm(weights: WeightsEnum, model: str) -> None:
     )
 
 
-def _published_state(weights: WeightsEnum) -> dict[str, Tensor]:
-    """Tensors of weights of TorchGeo, downloaded unless they are there."""
+def published_state(weights: WeightsEnum) -> dict[str, Tensor]:
+    """Tensors of published weights, downloaded unless they are there.
+
+    Args:
+        weights: Weights of TorchGeo or of this package.
+
+    Returns:
+        Tensors by name in timm.
+
+    Raises:
+        ValueError: If they cannot be downloaded.
+    """
     try:
         return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except OSError as error:
