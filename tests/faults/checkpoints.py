@@ -451,7 +451,6 @@ FAULTS: list[Fault] = [
             ('bad.ckpt', 'says that it holds more'),
             'write it again',
             CheckpointError,
-            slow=True,
         )
         for name, use in _USES.items()
     ),

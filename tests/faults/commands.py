@@ -360,11 +360,11 @@ def _scale(part: dict[str, Any], folder: Path) -> None:
 
 FAULTS: list[Fault] = [
     *[
-        Fault(name, partial(fit, change), names, remedy, SystemExit, slow=True)
+        Fault(name, partial(fit, change), names, remedy, SystemExit)
         for name, (change, names, remedy) in _CONFIGURATIONS.items()
     ],
     *[
-        Fault(name, partial(fit_text, content), names, error=SystemExit, slow=True)
+        Fault(name, partial(fit_text, content), names, error=SystemExit)
         for name, (content, names) in _TEXTS.items()
     ],
     *[

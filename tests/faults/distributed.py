@@ -89,7 +89,6 @@ FAULTS: list[Fault] = [
         f'{id} rank {rank} {how}',
         lambda root, r=rank, h=how, why=reason: _together(root, r, h, why),
         error=None,
-        slow=True,
     )
     for id, how, reason in (
         ('D4', 'killed', 'was killed'),

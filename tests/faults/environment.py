@@ -96,8 +96,8 @@ _RUNS: dict[str, tuple[str, tuple[str, ...], dict[str, str | None]]] = {
 
 FAULTS: list[Fault] = [
     *[
-        Fault(name, partial(_child, program, flags, variables), error=None, slow=True)
+        Fault(name, partial(_child, program, flags, variables), error=None)
         for name, (program, flags, variables) in _RUNS.items()
     ],
-    Fault('U8 HOME that may not be written to', _without_home, error=None, slow=True),
+    Fault('U8 HOME that may not be written to', _without_home, error=None),
 ]

@@ -29,7 +29,6 @@ class Fault:
         remedy: Words of the refusal that say what to do.
         error: Type of the refusal, SystemExit for a command, or None where the input must be
             handled: then ``act`` itself asserts that the result is right.
-        slow: Whether it takes seconds.
     """
 
     id: str
@@ -37,7 +36,6 @@ class Fault:
     names: tuple[str, ...] = ()
     remedy: str = ''
     error: type[BaseException] | None = ValueError
-    slow: bool = False
 
 
 class Unmet(AssertionError):
