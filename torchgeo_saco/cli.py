@@ -104,7 +104,7 @@ def main(args: 'ArgsType' = None) -> None:
             return
         try:
             words = resolve_configs(words)
-        except FileNotFoundError as error:
+        except (OSError, ValueError) as error:
             _refuse('torchgeo-saco', str(error))
     # Importing PyTorch, Lightning and TorchGeo takes seconds.
     sys.stderr.write(f'torchgeo_saco {__version__}\n')

@@ -148,7 +148,7 @@ _TEXTS: dict[str, tuple[bytes, tuple[str, ...]]] = {
     'U1 no YAML': (b'model: [', ('fit.yaml',)),
     'U1 YAML that is a list': (b'- model\n- data\n', ('fit.yaml',)),
     'U1 YAML of another encoding': ('model: "\u00e9"'.encode('utf-16'), ('fit.yaml',)),
-    'U1 YAML with a part of its own': (b'modle: {}\n', ('modle',)),
+    'U1 YAML with a part of its own': (b'modle: {}\n', ('fit.model',)),
 }
 
 _COMMANDS: dict[str, tuple[list[str], tuple[str, ...], str]] = {

@@ -84,7 +84,6 @@ def _without_home(folder: Path) -> None:
 #: Flags of Python, and variables, under which the same is refused and the same comes out.
 _RUNS: dict[str, tuple[str, tuple[str, ...], dict[str, str | None]]] = {
     'U6 python -O': (_USE, ('-O',), {}),
-    'U6 python -OO': (_USE, ('-OO',), {}),
     'U6 python -I': (_USE, ('-I',), {}),
     'U8 without HOME': (_USE, (), {'HOME': None, 'XDG_CACHE_HOME': None}),
     'U8 LANG=C': (_USE, ('-X', 'utf8=0'), {'LANG': 'C', 'LC_ALL': 'C'}),

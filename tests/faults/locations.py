@@ -16,6 +16,8 @@ from ..data.archives import write_labels
 from ..data.small_archive import DATES, copy_archive, open_small
 from .fault import Fault
 
+_LIGHTNING = ('lightning.pytorch', 'pytorch_lightning')
+
 
 def _open(change=None, **kwargs):
     """Change an archive, and open it."""
@@ -112,12 +114,15 @@ def _class_missing(train: str, val: str, absent: str, where: str):
         said: list[str] = []
         handler = logging.Handler()
         handler.emit = lambda record: said.append(record.getMessage())
-        log = logging.getLogger('lightning.pytorch.utilities.rank_zero')
-        log.addHandler(handler)
+        # Lightning names it by the one or the other.
+        logs = [logging.getLogger(f'{name}.utilities.rank_zero') for name in _LIGHTNING]
+        for log in logs:
+            log.addHandler(handler)
         try:
             open_small(root, split_files='{split}.txt')
         finally:
-            log.removeHandler(handler)
+            for log in logs:
+                log.removeHandler(handler)
         assert f'1 of 2 classes are in no location of the {where} split: {absent}' in said, said
 
     return act

@@ -3,7 +3,7 @@
 
 """Configuration files that the package brings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
@@ -52,13 +52,32 @@ def resolve_configs(args: Sequence[str]) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ValueError: If one is no YAML file of settings.
     """
     resolved: list[str] = []
     for word in args:
         option, sign, name = word.partition('=')
         if option in ('--config', '-c') and sign:
-            word = f'{option}={find_config(name)}'
+            word = f'{option}={_sound(find_config(name))}'
         elif resolved and resolved[-1] in ('--config', '-c'):
-            word = find_config(word)
+            word = _sound(find_config(word))
         resolved.append(word)
     return resolved
+
+
+def _sound(path: str) -> str:
+    """Return a path, if its file holds settings."""
+    # Not needed where no file is given.
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text('utf-8'))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = ' '.join(str(error).split())
+        raise ValueError(f'{path} is no YAML file ({reason}); correct it') from error
+    if content is not None and not isinstance(content, Mapping):
+        raise ValueError(
+            f'{path} holds a {type(content).__name__} where settings by name are expected; write '
+            'name: value'
+        )
+    return path
