@@ -80,6 +80,7 @@ def large(tmp_path_factory):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_folder_of_ones_own(archive, tmp_path, capsys, caplog):
     with caplog.at_level('INFO'):
         fit(torchgeo, CONFIGS / 'saco.yaml', CONFIGS / 'data/folder.yaml', root=archive,

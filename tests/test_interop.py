@@ -204,6 +204,7 @@ def test_no_time_axis_serves_our_tasks_as_well(archive, tmp_path, method):
 OSCD = {'in_channels': 4, 'backbone': 'resnet18', 'ignore_index': -1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'arguments',
     [

@@ -62,6 +62,7 @@ def test_names_of_bands_are_normalised_once(sensor, data):
     assert band_names([band.lower() for band in some], sensor) == tuple(some)
 
 
+@pytest.mark.slow
 @few
 @given(text=st.text(max_size=8), sensor=st.sampled_from(sorted(SENSORS)))
 def test_any_text_is_a_band_or_refused_by_name(text, sensor):

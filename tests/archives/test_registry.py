@@ -66,6 +66,7 @@ def test_sample_is_generated(tmp_path, monkeypatch):
     assert calls == [tmp_path]
 
 
+@pytest.mark.slow
 def test_sample_of_sen12ms_is_generated(tmp_path, monkeypatch):
     root = tmp_path / 'sen12ms'
     monkeypatch.setitem(

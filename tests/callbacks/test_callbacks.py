@@ -110,6 +110,7 @@ def test_probe_does_not_disturb_training(coloured, tmp_path):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+@pytest.mark.slow
 def test_rows_come_every_few_epochs_and_at_the_end(coloured, tmp_path):
     probe = KNNProbe(k=3, every_n_epochs=2)
     fit(MeanColour(), data(coloured), tmp_path, [probe], epochs=5)
@@ -157,6 +158,7 @@ def test_wrong_number(name):
         KNNProbe(**{name: 0})
 
 
+@pytest.mark.slow
 def test_figures_of_the_first_batch(coloured, tmp_path):
     trainer = fit(task(), data(coloured), tmp_path, [ContrastiveFigures(samples=2)])
     folder = Path(trainer.log_dir) / 'figures'

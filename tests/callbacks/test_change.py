@@ -90,6 +90,7 @@ def test_figures_every_few_epochs_and_at_the_end(archive, tmp_path):
     assert [name[-7:-4] for name in names(trainer)] == ['002', '003'] * 2
 
 
+@pytest.mark.slow
 def test_figures_are_in_tensorboard(archive, tmp_path):
     logger = TensorBoardLogger(tmp_path)
     trainer = fit(Watcher(), data(archive), tmp_path, [ChangeFigures()], logger=logger)
@@ -120,6 +121,7 @@ def test_figures_show_what_was_decided(archive, tmp_path, monkeypatch):
     assert pairs == 2
 
 
+@pytest.mark.slow
 def test_figures_of_caco_do_not_disturb_it(tmp_path):
     dates = [f'{year}{day}' for year in (2018, 2019) for day in ('0410', '0715', '1005')]
     root = write_archive(tmp_path / 'archive', dates=dates, bands=('B2', 'B3', 'B4'), size=16)

@@ -69,6 +69,7 @@ def features(levels=(0, 1)):
     return FeatureChannels(encoder, levels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('channels', [BandChannels, features])
 def test_blocks_are_parts_of_the_whole(write, tmp_path, monkeypatch, channels):
     images = numbers((150, 130))

@@ -124,6 +124,7 @@ def test_missing_data_are_told(benchmark, tmp_path):
         row.datamodule(tmp_path / 'nowhere', **row.arguments).setup('fit')
 
 
+@pytest.mark.slow
 def test_its_task_trains_on_it_and_is_tested(benchmark, tmp_path):
     row, _ = benchmark
     task = row.task(

@@ -226,6 +226,7 @@ def test_the_published_data_are_not_downloaded(tree, tmp_path):
         made(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_sample_is_generated_by_its_configuration(tmp_path, monkeypatch):
     small = sample_module.DFC2020Tree(0, 20, (12, 6))
     monkeypatch.setitem(synthesis.benchmarks._TREES, 'dfc2020', lambda seed: small)

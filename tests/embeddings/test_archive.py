@@ -76,6 +76,7 @@ def test_a_packed_archive_gives_the_same_table(trained, archive, tmp_path):
     np.testing.assert_array_equal(vectors(packed), vectors(plain))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(trained, archive, tmp_path, monkeypatch, capsys):
     whole = write_table(trained, archive, tmp_path / 'whole.parquet')
     monkeypatch.setattr(archives, '_PART', 5)

@@ -197,6 +197,7 @@ def test_a_terminal_gets_a_bar(calls, settings):
     assert ': 2 s' not in text
 
 
+@pytest.mark.slow
 def test_messages_of_tasks_are_shown_once_and_those_of_lightning_not(settings, capsys):
     console = quiet()
     evaluate(settings(benchmarks={'A': benchmark()}), console)

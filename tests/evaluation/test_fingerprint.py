@@ -77,6 +77,7 @@ def test_what_no_run_runs_does_not_count(package):
     assert fingerprint(more) == fingerprint(package())
 
 
+@pytest.mark.slow
 def test_this_package_wherever_it_lies(tmp_path):
     installed = Path(torchgeo_saco.__file__).parent
     copy = tmp_path / 'elsewhere'

@@ -143,6 +143,7 @@ def test_features_are_those_of_the_net_in_the_order_of_the_archive(places):
     ]
 
 
+@pytest.mark.slow
 def test_a_run_is_a_function_of_its_seed(spec, fitted):
     first, again, other = (execute_run(run(spec, seed=seed)).metrics for seed in (3, 3, 4))
     assert first == again

@@ -96,6 +96,7 @@ def test_table_is_written(rows, weights):
     assert {'torch', 'machine'} <= record['environment'].keys()
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_batches(tree, weights, rows, tmp_path):
     again = torchgeo_protocol(weights, str(tree), str(tmp_path), batch_size=13)
     # Statistics of the untrained net are means over batches; those of the others are exact.
@@ -161,6 +162,7 @@ def test_protocol_is_found_among_arguments():
         split_protocol(['--protocol'])
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tree, weights, tmp_path, capsys):
     cli.main(
         ['evaluate', '--protocol', 'torchgeo', '--weights', weights, '--root', str(tree),

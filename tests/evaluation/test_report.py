@@ -206,6 +206,7 @@ def test_csv_has_a_line_a_score(tmp_path):
     assert values == ['0.9', '0.95', '']
 
 
+@pytest.mark.slow
 def test_files(tmp_path):
     paths = report(tmp_path, VALUES).write()
     assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}

@@ -25,6 +25,7 @@ def scenes(root: Path, kind: str = 'seasonal') -> list[Path]:
     return sorted(scene for scene in (root / kind).glob('*/*') if scene.is_dir())
 
 
+@pytest.mark.slow
 def test_files_do_not_depend_on_the_number_of_processes(small_archive: Path, tmp_path: Path):
     other = generate_sample_archive(tmp_path / 'a', **SMALL, workers=2, progress=False)
     assert contents(other) == contents(small_archive)

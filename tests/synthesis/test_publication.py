@@ -38,6 +38,7 @@ def contents(root: Path) -> dict[str, str]:
     return {str(p.relative_to(root)): p.read_text() for p in root.rglob('*') if p.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('workers', [1, 2])
 def test_tree_holds_items_lists_and_marker(tmp_path: Path, workers: int):
     root = publish(TREE, str(tmp_path / 'tree'), workers, False)

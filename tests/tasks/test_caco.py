@@ -193,6 +193,7 @@ def test_loss_falls(method, groups, two_years, tmp_path):
     assert torch.isfinite(task.change.ratio).sum() == 10
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:The dirpath has changed')
 def test_resumed_run_ends_where_the_unbroken_one_does(two_years, tmp_path):
     def fresh():
@@ -214,6 +215,7 @@ def test_resumed_run_ends_where_the_unbroken_one_does(two_years, tmp_path):
     assert same(resumed.state_dict(), unbroken)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:The dirpath has changed', 'ignore:You are resuming from a')
 def test_run_resumed_at_the_last_step_of_an_epoch_ends_where_the_unbroken_one_does(
     two_years, tmp_path

@@ -242,6 +242,7 @@ def test_the_command_embeds_images_of_either_sensor(trained, number, roots, tmp_
     assert table.attrs['provenance']['sensor'] == sensor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', DUAL_METHODS)
 def test_a_training_goes_on_where_it_was_interrupted(name, roots, tmp_path):
     def fit(epochs, folder, resume=None):

@@ -72,6 +72,7 @@ def scores_of(task, folder, samples=None, **arguments):
     return run.test(task, data, verbose=False)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('arguments', 'accuracy'),
     [
@@ -101,6 +102,7 @@ def test_all_weights_are_trained_if_not_frozen(tmp_path):
         assert all(weight.requires_grad for weight in encoder.backbone.parameters())
 
 
+@pytest.mark.slow
 def test_several_labels_are_scored_by_micro_and_macro_f1(tmp_path):
     task = small(task='multilabel', loss='bce')
     data = Pairs(pairs(multilabel=True), multilabel=True, classes=('bright', 'rough'))
@@ -111,6 +113,7 @@ def test_several_labels_are_scored_by_micro_and_macro_f1(tmp_path):
     assert scores['test_AverageF1Score'] > 0.9
 
 
+@pytest.mark.slow
 def test_a_modality_that_is_missing_counts_as_its_mean(tmp_path):
     task = small(modality_dropout=0.5).eval()
     scores_of(task, tmp_path)
@@ -224,6 +227,7 @@ def test_data_of_one_modality_are_refused_where_two_are_asked_for(tmp_path):
         trainer(tmp_path).fit(small(), data)
 
 
+@pytest.mark.slow
 def test_a_test_on_one_modality_says_so(tmp_path):
     task = small(modality_dropout=0.5)
     scores_of(task, tmp_path)
@@ -236,6 +240,7 @@ def test_a_test_on_one_modality_says_so(tmp_path):
     assert first['modalities'].unique(dim=0).tolist() == [[True, False]]
 
 
+@pytest.mark.slow
 def test_bands_in_another_order_are_refused_of_either_modality(tmp_path):
     task = small()
     scores_of(task, tmp_path)

@@ -60,6 +60,7 @@ def test_advice_where_a_training_is_too_short_for_its_momentum():
     assert 'too short to learn by contrast' in momentum_advice(0.9, 20, computed=True)
 
 
+@pytest.mark.slow
 def test_they_are_computed_and_printed_when_training_starts(archive, tmp_path, caplog):
     task = small(SACo, bands=None, **COMPUTED)
     with caplog.at_level('INFO'):
@@ -162,6 +163,7 @@ def test_given_values_stay(archive, tmp_path, caplog):
     assert 'momentum=0.999 averages the key encoder over 1,000 steps' in caplog.text
 
 
+@pytest.mark.slow
 def test_learning_rate_rises_and_falls_along_a_cosine(archive, tmp_path):
     task = small(MoCo, bands=None, lr=1.0, warmup_steps=2, cosine=True)
     rates = []

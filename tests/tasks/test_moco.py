@@ -120,6 +120,7 @@ def test_defaults_are_those_of_seco_and_caco():
     assert optimizer.defaults['momentum'] == 0.9
 
 
+@pytest.mark.slow
 def test_learning_rate_falls_at_the_milestones(archive, tmp_path):
     task = small(MoCo, lr=0.1, milestones=[0.5, 0.75])
     rates = []
@@ -145,6 +146,7 @@ def test_wrong_argument(wrong, message):
         small(MoCo, **wrong)
 
 
+@pytest.mark.slow
 def test_one_date_has_no_alignment(archive, tmp_path):
     for dates in (1, 2):
         trainer, _ = fit(small(MoCo), archive, tmp_path / str(dates), dates=dates, val_fraction=0.4)

@@ -113,6 +113,7 @@ def test_loss_falls(archive, tmp_path):
     assert sum(losses[-10:]) < 0.8 * sum(losses[5:15])
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_are_equal(archive, tmp_path):
     states = [
         fit(small(), archive, tmp_path / str(run), epochs=2)[0].model.state_dict()
@@ -121,6 +122,7 @@ def test_two_runs_with_one_seed_are_equal(archive, tmp_path):
     assert same(*states)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:.*fork.*:DeprecationWarning')
 def test_workers_do_not_change_the_weights(archive, tmp_path):
     states = [
@@ -136,6 +138,7 @@ def test_other_seed_gives_other_weights(archive, tmp_path, monkeypatch):
     assert not same(first, fit(small(), archive, tmp_path / 'b')[0].model.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:The dirpath has changed')
 def test_resumed_run_ends_where_the_unbroken_one_does(archive, tmp_path):
     unbroken = fit(small(), archive, tmp_path / 'whole', epochs=2)[0].model.state_dict()

@@ -222,6 +222,7 @@ def test_loss_in_bfloat16_is_that_of_float32(name):
     assert losses[1] != losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:this cpu has no bfloat16')
 def test_training_in_bfloat16_keeps_its_state_in_float32(archive, tmp_path):
     task = small(SACo, bands=None, size=32)
@@ -250,6 +251,7 @@ def test_emulated_bfloat16_is_said(emulated, archive, tmp_path, monkeypatch, rec
     assert len(said) == emulated
 
 
+@pytest.mark.slow
 def test_groups_one_by_one_train_the_same_names(archive, tmp_path):
     task = small(SACo, bands=None, checkpoint_groups=True)
     losses = history(task)

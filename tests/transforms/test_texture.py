@@ -449,6 +449,7 @@ def test_autocast_does_not_change_codes(method):
     assert torch.equal(codes.nan_to_num(-1), expected.nan_to_num(-1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', METHODS)
 def test_graph_is_whole_and_gives_the_same_codes(method):
     torch.compiler.reset()

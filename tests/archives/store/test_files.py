@@ -26,6 +26,7 @@ def store(archive, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_store_at_a_url_gives_the_same(bucket, store):
     url = bucket(store, 'some/archive.zarr')
     there, here = (SeasonalArchive(root, dates=3) for root in (url, store))

@@ -78,6 +78,7 @@ def tree(root) -> dict[str, bytes]:
 TWO_YEARS = points(('000000', SPRING_2019, HERE), ('000000', SPRING_2020, HERE))
 
 
+@pytest.mark.slow
 def test_archive_holds_the_pixels_of_the_scenes_and_is_read_by_the_dataset(catalogue, tmp_path):
     fill(catalogue, ALL)
     assert fetch(TWO_YEARS, tmp_path, catalogue, bands=None, size_m=2640) == FetchReport(2, 0, ())
@@ -449,6 +450,7 @@ def test_a_disk_that_fills_up_leaves_no_half_scene(catalogue, tmp_path, monkeypa
     assert list((tmp_path / '000000').iterdir()) == []
 
 
+@pytest.mark.slow
 def test_workers_and_their_number_change_nothing(catalogue, tmp_path):
     fill(catalogue)
     places = [(2.99 + 0.004 * number, 50.0) for number in range(5)]

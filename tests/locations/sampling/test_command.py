@@ -19,6 +19,7 @@ from torchgeo_saco.locations.sampling import (
 )
 
 
+@pytest.mark.slow
 def test_first_run(tmp_path, capsys):
     output, figure = tmp_path / 'points.geojson', tmp_path / 'figures' / 'map.png'
     main([

@@ -27,6 +27,7 @@ def drawn(figure):
     return labels, limits
 
 
+@pytest.mark.slow
 def test_map_of_the_world():
     points = sample_points(6, built_in_cities(), built_in_land(), seed=2)
     windows = DateWindows('2025-06-01')(points)

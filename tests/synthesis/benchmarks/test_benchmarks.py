@@ -53,6 +53,7 @@ def test_marker_and_description_say_what_it_is(small_tree: Callable[[str], Path]
     assert f'version {VERSION},\nseed 1;' in text
 
 
+@pytest.mark.slow
 def test_files_do_not_depend_on_the_number_of_processes(
     small_tree: Callable[[str], Path], tmp_path: Path
 ):
