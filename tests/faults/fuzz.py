@@ -115,7 +115,7 @@ def _make_checkpoint(folder: Path) -> list[Path]:
 
 
 def _use_checkpoint(folder: Path, path: Path) -> None:
-    load_encoder(path)
+    load_encoder(['B02', 'B03', 'B04'], weights=str(path))
 
 
 def _make_store(folder: Path) -> list[Path]:

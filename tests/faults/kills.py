@@ -57,6 +57,9 @@ TASKS = {
 #: Seconds after which a run counts as hung.
 _TIME = 120
 
+#: Seconds that the other processes have to end after one was killed.
+_GRACE = 30
+
 _EPOCHS = 3
 
 
@@ -179,6 +182,8 @@ class Case:
             if dead is not None and now > dead and victim in left:
                 os.kill(victim, signal.SIGKILL)
                 dead, killed = None, True
+                # Ranks that have not met yet do not know of each other; what starts them ends them.
+                end = min(end, now + _GRACE)
             if now > end:
                 break
             time.sleep(0.002)
@@ -190,7 +195,7 @@ class Case:
                 continue
         for number in left:
             os.waitpid(number, 0)
-        return None if left else killed
+        return None if left and not killed else killed
 
 
 def _end(trainer: Trainer, folder: Path) -> None:
@@ -201,7 +206,7 @@ def _end(trainer: Trainer, folder: Path) -> None:
 
 def _torn(folder: Path) -> Iterator[str]:
     """Names of checkpoints that cannot be read."""
-    for path in folder.glob('*.ckpt'):
+    for path in folder.glob('[!.]*.ckpt'):
         try:
             read_checkpoint(path)
         except ValueError:
@@ -249,7 +254,9 @@ def examine(case: Case, root: Path, folder: Path, kills: int, draw: random.Rando
         if found != expected:
             count.unequal += 1
             count.notes.append(f'{run}: {(run / "log0").read_text()[-300:]}')
-        count.orphans += len([*run.glob('.*'), *case.temporary.rglob('*')])
+        # Python's multiprocessing leaves sockets of workers that are killed.
+        left = [path for path in case.temporary.rglob('*') if 'pymp-' not in str(path)]
+        count.orphans += len([*run.glob('.*'), *left])
     return count
 
 

@@ -4,6 +4,7 @@
 """Tests of encoders from any weights, matched by band name."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,6 +97,11 @@ def test_checkpoint_of_ours_gives_the_features_of_its_task(tmp_path):
     torch.testing.assert_close(
         encoder.eval().forward_groups(image), task.eval().forward_groups(image)
     )
+
+
+def test_a_path_is_taken_as_its_text_is(tmp_path):
+    _, path = checkpoint(tmp_path)
+    assert load_encoder(L2A, 'sentinel2_l2a', weights=Path(path)).config.model == 'test_resnet'
 
 
 def test_bands_in_another_order_give_the_same_features(tmp_path):

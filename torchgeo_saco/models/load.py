@@ -144,7 +144,7 @@ def load_encoder(
     bands: Sequence[str],
     sensor: str = 'sentinel2_l1c',
     model: str | None = None,
-    weights: Weights = None,
+    weights: Weights | os.PathLike[str] = None,
     groups: Groups | None = None,
     texture: bool | Sequence[str] | None = None,
     texture_points: int | None = None,
@@ -181,6 +181,8 @@ def load_encoder(
     asked = {'texture_points': texture_points, 'texture_radius': texture_radius}
     circle: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     config = EncoderConfig(model or 'resnet18', list(bands), sensor)
+    if isinstance(weights, os.PathLike):
+        weights = os.fspath(weights)
     if isinstance(weights, str) and os.path.isfile(weights):
         content = read_checkpoint(weights)
         trained, prefix = _trained_config(content), ''
