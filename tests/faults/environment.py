@@ -87,7 +87,7 @@ _RUNS: dict[str, tuple[str, tuple[str, ...], dict[str, str | None]]] = {
     'U6 python -I': (_USE, ('-I',), {}),
     'U8 without HOME': (_USE, (), {'HOME': None, 'XDG_CACHE_HOME': None}),
     'U8 LANG=C': (_USE, ('-X', 'utf8=0'), {'LANG': 'C', 'LC_ALL': 'C'}),
-    'U8 HOME that does not exist': (_USE, (), {'HOME': '/nowhere/at/all'}),
+    'U8 HOME that does not exist': (_USE, (), {'HOME': '/dev/null/home'}),
     'U7 no network': (_NETWORK + _USE, (), {}),
     'U4 without the optional packages': (_ABSENT + _USE, (), {}),
     'P7 global state': (_STATE, (), {}),

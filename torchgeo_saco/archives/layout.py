@@ -26,6 +26,9 @@ _STRAY = {'__MACOSX', 'lost+found', 'System Volume Information', '$RECYCLE.BIN'}
 # Time of day behind a date.
 _TIME = re.compile(r'\d{8}T(\d{6})')
 
+# Tile of Sentinel-2, or path and row of Landsat, in the name of a scene.
+_TILE = re.compile(r'(?<![A-Za-z0-9])T\d\d[A-Z]{3}(?![A-Za-z0-9])|(?<=_)\d{6}(?=_)')
+
 
 class LayoutError(ValueError):
     """A folder that holds no location in the layout looked for."""
@@ -233,7 +236,8 @@ def _require_distinct(location: str, scenes: Sequence[Scene]) -> None:
     for one, other in itertools.pairwise(scenes):
         if one.date == other.date:
             times = {time[1] for s in (one, other) if (time := _TIME.search(s.name))}
-            if len(times) < 2:
+            tiles = {tile[0] for s in (one, other) if (tile := _TILE.search(s.name))}
+            if len(times) < 2 and len(tiles) < 2:
                 raise ValueError(
                     f'{location} has two scenes of {one.date}, {one.name} and {other.name}; remove '
                     'one, or name both with the time as in 20190415T103021'

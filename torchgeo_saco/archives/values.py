@@ -67,8 +67,9 @@ def require_plausible(
     if brightest < darkest or _largest(source.dtype) / unit < _DARK:
         raise ValueError(
             f'{source.root} holds {_kind(source.dtype)} up to {largest:g}, which is at most '
-            f'{brightest:.2g} of reflectance by {_spelled(reflectance, unit)}, too dark for any '
-            f'image; {remedy}'
+            f'{brightest:.2g} of reflectance by {_spelled(reflectance, unit)}, darker than land or '
+            'clouds are; set unit to the number stored for reflectance 1'
+            + ('' if is_given else f', which is {unit:g} if the ground is as dark as deep water')
         )
 
 

@@ -94,6 +94,8 @@ def check_ranges(values: Mapping[str, Any], intervals: Mapping[str, str]) -> Non
     """
     for name, interval in intervals.items():
         value: Any = values.get(name)
+        if hasattr(value, 'tolist'):  # a tensor or an array
+            value = value.tolist()
         if isinstance(value, Sequence) and not isinstance(value, str):
             for item in value:
                 check_range(f'each of {name}', item, interval)

@@ -94,6 +94,8 @@ class _Peers:
         self._key = f'torchgeo_saco/{run}'
         self._ended: dict[int, Callable[[], bool] | None] = {}
         self._stopped = threading.Event()
+        #: Whether the first, which may keep the store, has said that it is done.
+        self._first_done = False
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
@@ -143,6 +145,9 @@ class _Peers:
         try:
             self._look()
         except RuntimeError:
+            if self._first_done:
+                self._stopped.set()
+                return
             ended = self._ended.get(0)
             killed = ended is not None and ended()
             self._end(f'rank 0{"" if killed else ", or what started the ranks,"} was killed')
@@ -151,6 +156,7 @@ class _Peers:
         """End if another rank has."""
         if self.store.check([self._name('failure')]):
             self._end(self.store.get(self._name('failure')).decode())
+        self._first_done = self.store.check([self._name('done', 0)])
         for rank in range(self.count):
             if rank == self.rank:
                 continue

@@ -53,10 +53,12 @@ class ResumableTask(BaseTask):
         """Have the trainer keep checkpoints whole, and end all ranks with one of them.
 
         Returns:
-            The callback that watches the other ranks.
+            The callback that watches the other ranks, if there are any.
         """
         install_checkpoint_io(self.trainer)
-        return [RankWatch()]
+        trainer: Any = self.trainer
+        watched = any(isinstance(callback, RankWatch) for callback in trainer.callbacks)
+        return [RankWatch()] if trainer.world_size > 1 and not watched else []
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the names of the task, which only the command line would add, and of the run.
@@ -69,7 +71,7 @@ class ResumableTask(BaseTask):
         """
         require_finite_state(self, checkpoint.get('state_dict', {}))
         checkpoint['task'] = type(self).__name__
-        if self._fits:
+        if self._fits or (self._trainer is not None and self.trainer.global_step):
             checkpoint['run'] = self._run()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -83,8 +85,11 @@ class ResumableTask(BaseTask):
             ValueError: If the run that wrote it would go on differently.
         """
         name, path = type(self).__name__, self._checkpoint_path
-        trained = checkpoint.get('task')
-        if trained != name:
+        # Earlier versions did not name it in those of downstream tasks that Python wrote.
+        unnamed = name if 'encoder' in checkpoint else None
+        named = checkpoint.get('hyper_parameters', {}).get('_class_path') or unnamed
+        trained = checkpoint.get('task') or (named and str(named).rsplit('.', 1)[-1])
+        if trained not in {parent.__name__ for parent in type(self).__mro__}:
             of = f'of {trained}' if trained else 'of no task of torchgeo_saco'
             raise CheckpointError(
                 f'{path} is {of}, and this is {name}; give it to {name} as weights, or give a '
@@ -92,7 +97,12 @@ class ResumableTask(BaseTask):
             )
         if not self._fits:
             return
-        missing = [key for key in (*_TRAINING_KEYS, 'run') if key not in checkpoint]
+        missing = [key for key in _TRAINING_KEYS if key not in checkpoint]
+        if not missing and 'run' not in checkpoint:
+            raise CheckpointError(
+                f'{path} does not say what it was trained on, as those of earlier versions; no '
+                f'training can go on from it: give it to {name} as weights'
+            )
         if missing:
             raise CheckpointError(
                 f'{path} has no {missing[0]}, so no training can go on from it; set '
@@ -136,7 +146,7 @@ class ResumableTask(BaseTask):
 
     @property
     def _fits(self) -> bool:
-        """Whether a trainer trains this task, or has trained it last."""
+        """Whether a trainer trains this task."""
         return self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
 
     @property
@@ -161,5 +171,6 @@ class ResumableTask(BaseTask):
             'seed': run_seed(),
             'processes': world_size(),
             # Enums are no plain types.
-            'trainer': {name: getattr(value, 'value', value) for name, value in settings.items()},
+            # No clipping is None or 0.
+            'trainer': {n: getattr(value, 'value', value) or None for n, value in settings.items()},
         }

@@ -1,0 +1,70 @@
+# Copyright (c) torchgeo_saco Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tests of what a checkpoint must agree on to be gone on from."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from torchgeo_saco.datamodules import SeasonalDataModule
+from torchgeo_saco.io.checkpoint import CheckpointError
+from torchgeo_saco.tasks import MoCo
+
+from ..data.pretraining import small
+
+
+class OwnMoCo(MoCo):
+    """A user's."""
+
+
+def trainer(folder, **options):
+    """A trainer of one epoch that shows and keeps nothing."""
+    return Trainer(
+        default_root_dir=folder, accelerator='cpu', logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, **({'max_epochs': 1} | options),
+    )  # fmt: skip
+
+
+def data(archive):
+    """Two images a batch."""
+    return SeasonalDataModule(root=archive, batch_size=2, val_fraction=0.4)
+
+
+@pytest.fixture
+def saved(archive, tmp_path):
+    """Checkpoint of a training that was saved after it was validated."""
+    run, task = trainer(tmp_path), small(MoCo)
+    run.fit(task, data(archive))
+    run.validate(task, data(archive), verbose=False)
+    run.save_checkpoint(tmp_path / 'last.ckpt')
+    return tmp_path / 'last.ckpt'
+
+
+def test_a_run_saved_after_validation_goes_on(archive, tmp_path, saved):
+    run = trainer(tmp_path, max_epochs=2)
+    run.fit(small(MoCo), data(archive), ckpt_path=saved)
+    assert run.current_epoch == 2
+
+
+def test_a_subclass_takes_the_checkpoint_of_its_parent(archive, tmp_path, saved):
+    trainer(tmp_path).validate(small(OwnMoCo), data(archive), ckpt_path=saved, verbose=False)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_named_as_such(archive, tmp_path, saved):
+    content = torch.load(saved, weights_only=True)
+    del content['run'], content['checksum']
+    torch.save(content, tmp_path / 'old.ckpt')
+    with pytest.raises(CheckpointError, match=r'old\.ckpt does not say what it was trained on'):
+        trainer(tmp_path, max_epochs=2).fit(
+            small(MoCo), data(archive), ckpt_path=tmp_path / 'old.ckpt'
+        )
+    trainer(tmp_path).validate(
+        small(MoCo), data(archive), ckpt_path=tmp_path / 'old.ckpt', verbose=False
+    )
+
+
+def test_no_clipping_is_none_or_zero(archive, tmp_path, saved):
+    run = trainer(tmp_path, max_epochs=2, gradient_clip_val=0)
+    run.fit(small(MoCo), data(archive), ckpt_path=saved)
+    assert run.current_epoch == 2
