@@ -539,9 +539,9 @@ FAULTS: list[Fault] = [
         ('B11.tif', 'float32', 'uint16'),
         'one type',
     ),
-    Fault('V1 uint16 that holds 0-255', _all(lambda i: i // 40), ('255',), 'set unit'),
+    Fault('V1 uint16 that holds 0-255', _all(lambda i: i // 40), ('206',), 'set unit'),
     Fault(
-        'V1 int16 that holds 0-255', _all(lambda i: (i // 40).astype('int16')), ('255',), 'set unit'
+        'V1 int16 that holds 0-255', _all(lambda i: (i // 40).astype('int16')), ('206',), 'set unit'
     ),
     Fault(
         'V1 uint16 that holds 0-255 with its unit', _all(lambda i: i // 40, unit=255), error=None
