@@ -482,7 +482,7 @@ FAULTS: list[Fault] = [
         Fault(
             f'C5 without {key}',
             lambda root, k=key: _resume(_changed(root, lambda c: c.pop(k))),
-            ('bad.ckpt', f'has no {key}'),
+            ('bad.ckpt', 'trained on' if key == 'run' else f'has no {key}'),
             'as weights',
             CheckpointError,
         )
