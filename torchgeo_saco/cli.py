@@ -78,7 +78,7 @@ def usage() -> str:
             'subcommands, each with a --help of its own:',
             *lines,
             '',
-            'An error is told in one sentence; --traceback shows where it was raised.',
+            'Errors are shown in one sentence; --traceback shows where they were raised.',
             '',
         ]
     )
@@ -113,7 +113,7 @@ def main(args: 'ArgsType' = None) -> None:
     # Allows classes to be referenced using only the class name.
     for module in ('callbacks', 'datamodules', 'tasks'):
         import_module(f'torchgeo_saco.{module}')
-    from .runtime.command_line import checked_command_line, told
+    from .runtime.command_line import checked_command_line, error_message
 
     if args is None:
         sys.argv[1:] = words
@@ -123,7 +123,7 @@ def main(args: 'ArgsType' = None) -> None:
         with checked_command_line():
             torchgeo_main(None if args is None else words)
     except Exception as error:
-        text = None if trace else told(error)
+        text = None if trace else error_message(error)
         if text is None:
             raise
         _refuse('torchgeo-saco', text)
@@ -137,7 +137,8 @@ def _run_command(name: str, args: list[str], trace: bool) -> None:
     class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
         """Keeps the lines of an example."""
 
-    prog, known = f'torchgeo-saco {name}', list[str]()
+    prog = f'torchgeo-saco {name}'
+    known: list[str] = []
     try:
         module = import_module(f'torchgeo_saco.{COMMANDS[name][0]}')
         if name == 'evaluate':
@@ -160,9 +161,11 @@ def _run_command(name: str, args: list[str], trace: bool) -> None:
         del options['config']
         function(**options)
     except (ArgumentError, ImportError, OSError, RuntimeError, ValueError) as error:
-        from .runtime.command_line import told
+        from .runtime.command_line import error_message
 
-        text = told(error, known) or ('' if isinstance(error, RuntimeError) else str(error))
+        text = error_message(error, known) or (
+            '' if isinstance(error, RuntimeError) else str(error)
+        )
         if trace or not text:
             raise
         _refuse(prog, text)

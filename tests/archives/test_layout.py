@@ -149,3 +149,35 @@ def test_unreadable_folder_is_not_empty(tmp_path, monkeypatch, function, locked)
 def test_path_and_row_of_landsat_are_no_date(path_row):
     name = f'LC08_L2SP_{path_row}_20210603_20210611_02_T1'
     assert scene_date(name) == datetime.date(2021, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        ('20180410T103021_20180410T103025_T31UFS', '20180410T103021_20180410T103025_T31UGS'),
+        ('LC08_L2SP_198025_20180410_20200901_02_T1', 'LC08_L2SP_198026_20180410_20200901_02_T1'),
+        ('20180410T103021', '20180410T103521'),
+    ],
+)
+def test_neighbouring_scenes_of_a_day_are_two(tmp_path, one, other):
+    touch(tmp_path, f'a/{one}/B4.tif', f'a/{other}/B4.tif')
+    (location,), _ = read_layout(tmp_path, SENTINEL2_L1C)
+    assert len(location.scenes) == 2
+
+
+def test_a_scene_that_is_there_twice_is_refused(tmp_path):
+    name = 'S2A_MSIL2A_20180410T103021_{}_T31UFS'
+    touch(tmp_path, *(f'a/{name.format(n)}/B4.tif' for n in ('N0207', 'N0500')))
+    with pytest.raises(ValueError, match='has two scenes of 2018-04-10'):
+        read_layout(tmp_path, SENTINEL2_L1C)
+
+
+def test_names_that_are_no_text_matter_only_of_what_is_read(tmp_path):
+    touch(tmp_path, 'a/20180410/B4.tif')
+    stray = os.path.join(os.fsencode(tmp_path), b'a', b'20180410', b'caf\xe9')
+    open(stray + b'.txt', 'w').close()
+    (location,), _ = read_layout(tmp_path, SENTINEL2_L1C)
+    assert list(location.scenes[0].files) == ['B04']
+    open(stray + b'.tif', 'w').close()
+    with pytest.raises(ValueError, match='is no text in UTF-8; rename it'):
+        read_layout(tmp_path, SENTINEL2_L1C)

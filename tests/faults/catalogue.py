@@ -13,14 +13,13 @@ from . import (
     files,
     locations,
     packed,
-    training,
     values,
 )
 from .fault import Fault
 
 _KINDS = (
     arguments, bands, checkpoints, commands, distributed, environment, files, locations, packed,
-    training, values,
+    values,
 )  # fmt: skip
 
 FAULTS: list[Fault] = [fault for kind in _KINDS for fault in kind.FAULTS]

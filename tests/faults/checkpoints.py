@@ -8,9 +8,7 @@ import contextlib
 import io
 import os
 import pickle
-import resource
 import shutil
-import signal
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -26,8 +24,8 @@ from torch import nn
 from torchgeo_saco.change.command import restored_task
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.io.checkpoint import (
+    AtomicCheckpointIO,
     CheckpointError,
-    WholeCheckpointIO,
     install_checkpoint_io,
     read_checkpoint,
     write_checkpoint,
@@ -39,7 +37,7 @@ from torchgeo_saco.tasks import CACo, GroupClassification, MoCo, SACo, SeCo
 from ..data.archives import write_archive
 from ..data.pretraining import small
 from .fault import Fault
-from .limits import ordinary_user
+from .limits import full_disk, ordinary_user
 
 _BANDS = ('B02', 'B03', 'B04')
 _DATA: dict[str, Any] = {'batch_size': 2, 'dates': 2, 'val_fraction': 0.25}
@@ -207,19 +205,6 @@ def _link(root: Path) -> None:
 
 
 @contextlib.contextmanager
-def _full_disk(size: int = 4096) -> Iterator[None]:
-    """Let no file grow beyond a size."""
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
-@contextlib.contextmanager
 def _nobody(folder: Path) -> Iterator[None]:
     """Act as a user who may not write to a folder."""
     folder.chmod(0o555)
@@ -236,11 +221,11 @@ def _save(root: Path, around: Any) -> None:
     folder.mkdir()
     root.chmod(0o755)
     path = folder / 'last.ckpt'
-    WholeCheckpointIO().save_checkpoint({'state_dict': {'a': torch.ones(2)}}, path)
+    AtomicCheckpointIO().save_checkpoint({'state_dict': {'a': torch.ones(2)}}, path)
     before = path.read_bytes()
     try:
         with around:
-            WholeCheckpointIO().save_checkpoint({'state_dict': {'a': torch.ones(9999)}}, path)
+            AtomicCheckpointIO().save_checkpoint({'state_dict': {'a': torch.ones(9999)}}, path)
     finally:
         assert path.read_bytes() == before
         assert [p.name for p in folder.iterdir()] == ['last.ckpt']
@@ -248,16 +233,16 @@ def _save(root: Path, around: Any) -> None:
 
 def _saved_anew(root: Path) -> None:
     path = root / 'removed' / 'last.ckpt'
-    WholeCheckpointIO().save_checkpoint({'state_dict': {}, 'n': 1}, path)
+    AtomicCheckpointIO().save_checkpoint({'state_dict': {}, 'n': 1}, path)
     shutil.rmtree(root / 'removed')
-    WholeCheckpointIO().save_checkpoint({'state_dict': {}, 'n': 2}, path)
+    AtomicCheckpointIO().save_checkpoint({'state_dict': {}, 'n': 2}, path)
     assert read_checkpoint(path)['n'] == 2
 
 
 def _without_temporary_folder(root: Path) -> None:
     kept, tempfile.tempdir = tempfile.tempdir, str(root / 'none')
     try:
-        WholeCheckpointIO().save_checkpoint({'n': 1}, root / 'last.ckpt')
+        AtomicCheckpointIO().save_checkpoint({'n': 1}, root / 'last.ckpt')
     finally:
         tempfile.tempdir = kept
     assert torch.load(root / 'last.ckpt', weights_only=True)['n'] == 1
@@ -272,7 +257,7 @@ def _orphans(root: Path) -> None:
     stay = [f'.last.partial-{os.getppid()}.ckpt', '.a.partial-x.ckpt', f'.a.partial-{dead}.tif']
     for name in (*stay, f'.last.partial-{dead}.ckpt', f'.e.partial-{os.getpid()}.ckpt'):
         (root / name).touch()
-    WholeCheckpointIO().save_checkpoint({'n': 1}, root / 'last.ckpt')
+    AtomicCheckpointIO().save_checkpoint({'n': 1}, root / 'last.ckpt')
     assert {path.name for path in root.iterdir()} == {'last.ckpt', *stay}
 
 
@@ -286,7 +271,7 @@ def _plugin(root: Path) -> None:
         trainer = Trainer(logger=False, accelerator='cpu', plugins=[plugin], barebones=True)
         install_checkpoint_io(trainer)
         assert type(trainer.strategy.checkpoint_io) is kind
-    assert isinstance(trainer.strategy.checkpoint_io.checkpoint_io, WholeCheckpointIO)
+    assert isinstance(trainer.strategy.checkpoint_io.checkpoint_io, AtomicCheckpointIO)
 
 
 def _set(place: str, name: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -316,7 +301,7 @@ def _seeded(root: Path) -> None:
 
 
 def _remote(root: Path) -> None:
-    WholeCheckpointIO().load_checkpoint('https://example.org/last.ckpt')
+    AtomicCheckpointIO().load_checkpoint('https://example.org/last.ckpt')
 
 
 def _finite(root: Path, name: str, value: float) -> None:
@@ -583,7 +568,7 @@ FAULTS: list[Fault] = [
         lambda root: restored_task(str(_changed(root, lambda c: c.update(task='os.system')))),
         ('bad.ckpt', 'os.system'),
     ),
-    Fault('C1 disk full', lambda root: _save(root, _full_disk()), ('last.ckpt', 'bytes'),
+    Fault('C1 disk full', lambda root: _save(root, full_disk(4096)), ('last.ckpt', 'bytes'),
           'make room', WriteError),
     Fault('C2 not writable', lambda root: _save(root, _nobody(root / 'runs')),
           ('last.ckpt',), 'change its permissions', WriteError),

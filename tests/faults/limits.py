@@ -4,7 +4,6 @@
 """Full disks and folders that may not be written to, for a while."""
 
 import ctypes
-import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -42,8 +41,3 @@ def ordinary_user() -> Iterator[None]:
         yield
     finally:
         library.capset(_HEADER, held)
-
-
-def is_bound(folder: os.PathLike[str]) -> bool:
-    """Whether permissions of a folder bind this process."""
-    return not os.access(folder, os.W_OK)

@@ -546,6 +546,7 @@ FAULTS: list[Fault] = [
     Fault(
         'V1 uint16 that holds 0-255 with its unit', _all(lambda i: i // 40, unit=255), error=None
     ),
+    Fault('V1 deep water, by its unit', _all(lambda i: i // 100, unit=10000), error=None),
     Fault('V1 uint16 that holds 0-100', _all(lambda i: i // 100), ('100',), 'set unit'),
     *(
         Fault(

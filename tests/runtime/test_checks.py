@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from torchgeo_saco.runtime.checks import check_range, check_ranges, declared_ranges
 
@@ -55,6 +56,13 @@ def test_items_of_a_sequence_and_arguments_that_are_not_there():
     check_ranges({'widths': (8, 16), 'other': -1}, {'widths': 'int [1, inf)', 'absent': '[0, 1]'})
     with pytest.raises(ValueError, match='each of widths must be at least 1, got 0'):
         check_ranges({'widths': (8, 0)}, {'widths': 'int [1, inf)'})
+
+
+@pytest.mark.parametrize('kind', [torch.tensor, np.array])
+def test_items_of_tensors_and_arrays(kind):
+    check_ranges({'weights': kind([1.0, 2.0])}, {'weights': '[0, inf)'})
+    with pytest.raises(ValueError, match=r'each of weights must be at least 0, got -2\.0'):
+        check_ranges({'weights': kind([1.0, -2.0])}, {'weights': '[0, inf)'})
 
 
 def test_a_class_declares_what_it_adds_or_changes():

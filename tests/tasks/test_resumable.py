@@ -9,9 +9,10 @@ from lightning.pytorch import Trainer
 
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.io.checkpoint import CheckpointError
-from torchgeo_saco.tasks import MoCo
+from torchgeo_saco.runtime.ranks import RankWatch
+from torchgeo_saco.tasks import GroupClassification, MoCo
 
-from ..data.pretraining import small
+from ..data.pretraining import BANDS, small
 
 
 class OwnMoCo(MoCo):
@@ -68,3 +69,17 @@ def test_no_clipping_is_none_or_zero(archive, tmp_path, saved):
     run = trainer(tmp_path, max_epochs=2, gradient_clip_val=0)
     run.fit(small(MoCo), data(archive), ckpt_path=saved)
     assert run.current_epoch == 2
+
+
+def test_one_process_has_no_ranks_to_watch(archive, tmp_path):
+    run = trainer(tmp_path)
+    run.fit(small(MoCo), data(archive))
+    assert not [callback for callback in run.callbacks if isinstance(callback, RankWatch)]
+
+
+def test_a_downstream_checkpoint_of_an_earlier_version_is_taken():
+    task = GroupClassification(model='test_resnet', bands=BANDS, num_classes=2)
+    content = {'state_dict': task.state_dict()}
+    task.on_save_checkpoint(content)
+    assert content.pop('task') == 'GroupClassification'
+    task.on_load_checkpoint(content)

@@ -192,7 +192,7 @@ def list_folders(path: Path) -> list[os.DirEntry[str]]:
             found = [
                 entry
                 for entry in entries
-                if is_data(entry.name) and _is_text(path, entry.name) and entry.is_dir()
+                if is_data(entry.name) and entry.is_dir() and _is_text(path, entry.name)
             ]
     except PermissionError as error:
         raise PermissionError(f'{path} cannot be listed: permission denied') from error
@@ -213,22 +213,31 @@ def _is_text(folder: Path, name: str) -> bool:
     )
 
 
-def list_names(path: Path) -> list[str]:
-    """List all names in a folder.
+def list_names(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
+    """List names in a folder.
+
+    Args:
+        path: The folder.
+        wanted: Whether a name is one to list. Others may be anything.
 
     Raises:
-        PermissionError: If it may not be read.
+        PermissionError: If the folder may not be read.
+        ValueError: If a name is no text.
     """
     try:
-        return [name for name in os.listdir(path) if _is_text(path, name)]
+        return [name for name in os.listdir(path) if wanted(name) and _is_text(path, name)]
     except PermissionError as error:
         raise PermissionError(f'{path} cannot be listed: permission denied') from error
 
 
 def list_tifs(path: Path) -> list[str]:
     """List the names of the GeoTIFFs in a folder."""
-    names = list_names(path)
-    return sorted(n for n in names if is_data(n) and n.lower().endswith(('.tif', '.tiff')))
+    return sorted(list_names(path, _is_tif))
+
+
+def _is_tif(name: str) -> bool:
+    """Whether a file is named as a GeoTIFF."""
+    return is_data(name) and name.lower().endswith(('.tif', '.tiff'))
 
 
 def _require_distinct(location: str, scenes: Sequence[Scene]) -> None:

@@ -117,7 +117,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     write_file(path, buffer.getvalue())
 
 
-class WholeCheckpointIO(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoints of a trainer that are whole or absent, and are read without running code.
 
     What killed processes left half written in the folder of a checkpoint is removed when the
@@ -125,7 +125,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
     """
 
     def __init__(self) -> None:
-        """Initialize a new WholeCheckpointIO instance."""
+        """Initialize a new AtomicCheckpointIO instance."""
         super().__init__()
         self._tidied: set[str] = set()
 
@@ -185,7 +185,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 def install_checkpoint_io(trainer: Trainer) -> None:
-    """Have a trainer read and write checkpoints by :class:`WholeCheckpointIO`.
+    """Have a trainer read and write checkpoints by :class:`AtomicCheckpointIO`.
 
     A plugin that the user has chosen stays; one that wraps another, such as AsyncCheckpointIO,
     wraps ours.
@@ -196,10 +196,10 @@ def install_checkpoint_io(trainer: Trainer) -> None:
     strategy = trainer.strategy
     plugin = strategy._checkpoint_io
     if plugin is None or type(plugin) is TorchCheckpointIO:
-        strategy.checkpoint_io = WholeCheckpointIO()
+        strategy.checkpoint_io = AtomicCheckpointIO()
     elif isinstance(plugin, _WrappingCheckpointIO):
         # Has an effect only where it wraps nothing yet.
-        plugin.checkpoint_io = WholeCheckpointIO()
+        plugin.checkpoint_io = AtomicCheckpointIO()
 
 
 def _load(file: BinaryIO, inert: bool) -> Any:

@@ -88,7 +88,7 @@ def checked_command_line() -> Iterator[None]:
         yield
 
 
-def told(error: Exception, options: Iterable[str] = ()) -> str | None:
+def error_message(error: Exception, options: Iterable[str] = ()) -> str | None:
     """What a command line says of an error.
 
     Args:

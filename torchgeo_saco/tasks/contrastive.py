@@ -780,10 +780,10 @@ class ContrastiveTask(ResumableTask):
         groups = self.forward_groups(image.flatten(0, 1))
         groups = rearrange(groups, '(b t) g d -> b t g d', b=len(image))
         embeddings = {'embedding': groups.mean(2), 'groups': groups}
-        return embeddings | self.described(batch)
+        return embeddings | self.image_metadata(batch)
 
     @staticmethod
-    def described(batch: Sample) -> dict[str, Tensor]:
+    def image_metadata(batch: Sample) -> dict[str, Tensor]:
         """Return what a batch says of its images: location, date and label, if it has them."""
         return {key: batch[key] for key in ('location', 'date', 'label') if key in batch}
 

@@ -372,7 +372,7 @@ class DualTask(ContrastiveTask):
             'embedding': rearrange(self.embed(batch), '(b t) d -> b t d', b=count),
             'modalities': present.expand(count, 2),
         }
-        return embeddings | self.described(batch)
+        return embeddings | self.image_metadata(batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log how well either modality finds the other."""

@@ -67,12 +67,11 @@ class ImageFolders(Layout):
         """See :meth:`Layout.locations`."""
         require_folder(self.root, self.pattern)
         below = list_folders(self.root)
-        beside = sorted(filter(self._is_image, list_names(self.root)))
+        beside = sorted(list_names(self.root, self._is_image))
         names = [
             (f'{folder.name}/{name}', name)
             for folder in below
-            for name in list_names(folder.path)
-            if self._is_image(name)
+            for name in list_names(folder.path, self._is_image)
         ]
         if not names:
             names, beside = [(name, name) for name in beside], []
