@@ -8,7 +8,7 @@ archive (synthetic), from random weights and with one backbone, and asks for the
 nearest neighbours on the locations held out now and then; that time does not count. SACo+ has the
 hyperparameters of configs/pretrain/small.yaml for the steps that the time allows: in float32, with
 half of the groups in every step, with textures as histograms, and, where the machine has them, in
-bfloat16 and compiled. The
+bfloat16 and compiled; and with ViT-S/16 and Swin-T as configs/pretrain/vit.yaml trains them. The
 original step (benchmarks/step.py) has those of its paper, TorchGeo's MoCo those of
 configs/compare.yaml.
 """
@@ -43,6 +43,7 @@ from matplotlib import pyplot as plt
 GROUPS = {'groups': ['natural_color', 'near_infrared', 'urban'], 'texture': ['near_infrared']}
 COMPUTED = dict.fromkeys(['temperature', 'momentum', 'queue_size', 'lr', 'warmup_steps'])
 RGB = ('B04', 'B03', 'B02')
+TRANSFORMERS = {'ViT-S/16': 'vit_small_patch16_224', 'Swin-T': 'swin_tiny_patch4_window7_224'}
 BATCH = 32
 
 # Accuracy over that of untrained nets that counts as learned.
@@ -244,7 +245,7 @@ def contenders(arguments: argparse.Namespace, images: Images) -> dict[str, Calla
 
     def ours(precision: str = '32-true', **more: Any) -> Callable[[], Clock]:
         def make() -> SACo:
-            return SACo(bands=list(BANDS), **shared, **GROUPS, **COMPUTED, **more)
+            return SACo(bands=list(BANDS), **(shared | GROUPS | COMPUTED | more))
 
         return lambda: lightning_curve(make, arguments, images, precision, dates=2)
 
@@ -267,6 +268,10 @@ def contenders(arguments: argparse.Namespace, images: Images) -> dict[str, Calla
         'SACo+, histograms': ours(texture_histograms=True),
         'SACo+, compiled': ours(compile=True),
     }
+    for name, model in TRANSFORMERS.items():
+        made[f'SACo+, histograms, {name}'] = ours(
+            model=model, texture_histograms=True, optimizer='adamw', weight_decay=0.1
+        )
     if not emulates_bfloat16(torch.device('cpu')):
         made['SACo+, bf16'] = ours('bf16-mixed')
     return made

@@ -385,6 +385,40 @@ def test_transformers_at_sizes_they_do_not_take(model, size, message):
         task(torch.rand(2, 4, 64, 64))
 
 
+@pytest.mark.parametrize('model', ['test_vit', 'swin_tiny_patch4_window7_224'])
+def test_transformers_group_by_group(model):
+    # Without BatchNorm nothing but memory differs.
+    whole, parts = (
+        tasks.SACo(
+            bands=SECO_BANDS,
+            texture=False,
+            checkpoint_groups=checkpoint_groups,
+            **(SMALL | {'model': model, 'size': 64}),
+        )
+        for checkpoint_groups in (False, True)
+    )
+    parts.load_state_dict(whole.state_dict())
+    image = torch.rand(2, len(SECO_BANDS), 64, 64)
+    # Dropped paths are drawn anew in every call.
+    features = [task.eval().encoder(image) for task in (whole, parts)]
+    torch.testing.assert_close(*features)
+    for output in features:
+        output.square().mean().backward()
+    for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('model', ['test_vit', 'swin_tiny_patch4_window7_224'])
+def test_transformers_compile_to_one_graph(model):
+    torch.compiler.reset()
+    backbone = create_backbone(model).eval()
+    compiled = torch.compile(backbone, fullgraph=True, backend='eager')
+    for size in (64, 96):
+        images = torch.rand(2, 3, size, size)
+        torch.testing.assert_close(compiled(images), backbone(images))
+
+
 @pytest.mark.parametrize(
     ('model', 'decoder', 'works'),
     [

@@ -138,7 +138,7 @@ def test_learning_rate_falls_at_the_milestones(archive, tmp_path):
         ({'input_bands': ['B4', 'B99']}, r"no band 'B99'"),
         ({'output_dim': 0}, 'output_dim must be at least 1, got 0'),
         ({'hidden_dims': [0]}, 'each of hidden_dims must be at least 1 or None, got 0'),
-        ({'optimizer': 'rmsprop'}, r"optimizer must be one of adam, sgd, got 'rmsprop'"),
+        ({'optimizer': 'rmsprop'}, r"optimizer must be one of adam, adamw, sgd, got 'rmsprop'"),
     ],
 )
 def test_wrong_argument(wrong, message):

@@ -6,7 +6,7 @@
 import math
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from einops import rearrange
 from lightly.models.utils import update_momentum
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR
 from torchgeo.datasets.utils import Sample
 from torchvision.models._api import WeightsEnum
@@ -48,6 +48,8 @@ _VIEW_ARGUMENTS = (
     'size', 'crop', 'rotation', 'zoom', 'horizontal_flip', 'vertical_flip', 'contrast', 'shift',
     'jitter', 'grayscale', 'blur',
 )  # fmt: skip
+
+_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {'adam': Adam, 'adamw': AdamW, 'sgd': SGD}
 
 # A standard deviation of features below this counts as collapse.
 _COLLAPSED = 0.01
@@ -151,7 +153,7 @@ class ContrastiveTask(ResumableTask):
         jitter: float = 0.8,
         grayscale: float = 0.2,
         blur: float = 0.5,
-        optimizer: Literal['adam', 'sgd'] = 'sgd',
+        optimizer: Literal['adam', 'adamw', 'sgd'] = 'sgd',
         lr: float | None = 0.03,
         sgd_momentum: float = 0.9,
         weight_decay: float = 1e-4,
@@ -220,8 +222,9 @@ class ContrastiveTask(ResumableTask):
             jitter: Probability of a change of contrast, and of a shift.
             grayscale: Probability that all bands of an augmented view become their mean.
             blur: Probability that an augmented view is blurred.
-            optimizer: Stochastic gradient descent, or Adam.
-            lr: Learning rate, or None to compute it, for Adam.
+            optimizer: Stochastic gradient descent, Adam, or AdamW, which transformers are trained
+                with.
+            lr: Learning rate, or None to compute it, for Adam and AdamW.
             sgd_momentum: Momentum of stochastic gradient descent.
             weight_decay: Weight decay.
             milestones: Shares of the epochs after which the learning rate falls to a tenth; without
@@ -401,16 +404,16 @@ class ContrastiveTask(ResumableTask):
         hparams = self.hparams
         self.nce = InfoNCE(hparams['temperature'])
         self.align = AlignmentLoss()
-        check_choice('optimizer', hparams['optimizer'], ('adam', 'sgd'))
+        check_choice('optimizer', hparams['optimizer'], tuple(_OPTIMIZERS))
         if hparams['contrast_groups'] and not self.has_key_encoder:
             raise ValueError(
                 f'{type(self).__name__} has no key encoder to draw groups to; set contrast_groups '
                 'to false'
             )
-        if 'lr' in self._computed and hparams['optimizer'] != 'adam':
+        if 'lr' in self._computed and hparams['optimizer'] == 'sgd':
             raise ValueError(
-                f'lr is computed for adam, and optimizer is {hparams["optimizer"]}; set optimizer '
-                'to adam, or lr'
+                'lr is computed for adam and adamw, and optimizer is sgd; set optimizer to one '
+                'of these, or lr'
             )
         warms = hparams['warmup_steps'] or 'warmup_steps' in self._computed
         if warms and hparams['milestones'] and not hparams['cosine']:
@@ -430,8 +433,9 @@ class ContrastiveTask(ResumableTask):
         options: dict[str, float] = {'weight_decay': hparams['weight_decay']}
         if hparams['optimizer'] == 'sgd':
             options['momentum'] = hparams['sgd_momentum']
-        kind = {'adam': Adam, 'sgd': SGD}[hparams['optimizer']]
-        optimizer: Optimizer = kind(trained, lr=hparams['lr'], **options)
+        optimizer: Optimizer = _OPTIMIZERS[hparams['optimizer']](
+            trained, lr=hparams['lr'], **options
+        )
         schedulers = self._schedulers(optimizer)
         return ([optimizer], schedulers) if schedulers else optimizer
 

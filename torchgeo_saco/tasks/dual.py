@@ -70,7 +70,7 @@ class DualTask(ContrastiveTask):
         jitter: float = 0.0,
         grayscale: float = 0.0,
         blur: float = 0.0,
-        optimizer: Literal['adam', 'sgd'] = 'adam',
+        optimizer: Literal['adam', 'adamw', 'sgd'] = 'adam',
         lr: float | None = 3e-5,
         milestones: Sequence[float] = (),
         **kwargs: Any,
@@ -105,7 +105,7 @@ class DualTask(ContrastiveTask):
             jitter: Probability of a change of contrast, and of a shift.
             grayscale: Has no meaning for two sensors and must be 0.
             blur: Probability that a view is blurred.
-            optimizer: Stochastic gradient descent, or Adam.
+            optimizer: Stochastic gradient descent, Adam or AdamW.
             lr: Learning rate.
             milestones: Shares of the epochs after which the learning rate falls to a tenth; the
                 cosine of the original falls by a tenth in 200 epochs.

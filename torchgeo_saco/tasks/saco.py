@@ -51,7 +51,7 @@ class SACo(ContrastiveTask):
         jitter: float = 0.5,
         grayscale: float = 0.0,
         blur: float = 0.0,
-        optimizer: Literal['adam', 'sgd'] = 'adam',
+        optimizer: Literal['adam', 'adamw', 'sgd'] = 'adam',
         lr: float | None = 1e-4,
         weight_decay: float = 1e-5,
         milestones: Sequence[float] = (),
