@@ -4,9 +4,10 @@
 """Distances of embeddings: two dates of one location against two locations.
 
 ``python benchmarks/same_place.py --root my/images --weights last.ckpt --figure distances.png``
-prints, for both encoders, the median cosine distance of each kind and how often a pair of one
-location is closer than a pair of two (AUC), and draws the distances. Locations that the checkpoint
-was trained on are counted apart from those that it was not: the split is that of the datamodule.
+prints, for a random encoder and the trained one, the median cosine distance of each kind and how
+often a pair of one location is closer than a pair of two (AUC), and draws the distances. Locations
+that the checkpoint was trained on are counted apart from the others: the split is that of
+the datamodule.
 """
 
 import argparse
@@ -53,6 +54,7 @@ def main() -> None:
     data = SeasonalDataModule(
         root=arguments.root, val_fraction=arguments.val_fraction, batch_size=2
     )
+    data.setup('validate')
     data.setup('predict')
     held_out = {location.name for location in data.val_dataset.locations}
     whole = data.predict_dataset

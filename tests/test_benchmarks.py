@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from torchgeo_saco.synthesis import generate_sample_archive
+from torchgeo_saco.tasks import SACo
+
+from .data.pretraining import fit, small
 
 FOLDER = Path(__file__).parents[1] / 'benchmarks'
 
@@ -124,3 +127,22 @@ def test_the_table_in_the_readme_is_that_of_the_results(monkeypatch):
     text = table.TABLE.read_text()
     held = text.split(table.BEGIN)[1].split(table.END)[0].strip()
     assert held == table.table(table.documents())
+
+
+@pytest.mark.slow
+def test_distances_of_embeddings_are_measured_and_drawn(tmp_path):
+    root, figure = tmp_path / 'sample', tmp_path / 'distances.png'
+    generate_sample_archive(root, locations=10, dates_per_year=2, size=48, progress=False)
+    task = small(SACo, bands=None, texture=False)
+    _, weights = fit(task, root / 'seasonal', tmp_path / 'run', val_fraction=0.3)
+    command = [
+        *(sys.executable, '-W', 'ignore', FOLDER / 'same_place.py', '--root', root / 'seasonal'),
+        *('--weights', weights, '--figure', figure, '--val-fraction', '0.3'),
+    ]
+    answer = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    rows = [line for line in answer.stdout.splitlines() if 'held out' in line and '0.' in line]
+    assert [row.split()[1] for row in rows] == ['random', 'trained']
+    assert figure.stat().st_size > 10_000
