@@ -19,7 +19,7 @@ from ..io.georeference import (
     Georeference,
     read_footprint,
     read_georeference,
-    read_place,
+    read_grid,
     require_same_grid,
     require_same_ground,
 )
@@ -32,7 +32,7 @@ from ..io.raster import (
     require_content,
     require_no_fill,
 )
-from ..io.tiff import Place
+from ..io.tiff import PixelGrid
 from .layout import Location, complete_locations
 from .layouts import Layout
 from .listing import Locations, TreeListing
@@ -102,14 +102,14 @@ class GeoTIFFReader(ArchiveReader):
 
     def fill(self, location: Location, scenes: Sequence[int], images: np.ndarray) -> None:
         """See :meth:`ArchiveReader.fill`."""
-        lead: Place | None = None
+        lead: PixelGrid | None = None
         with raster_environment():
             for scene, image in zip(scenes, images, strict=True):
-                image[...], place = self._image(location, scene)
+                image[...], grid = self._image(location, scene)
                 if lead is None:
-                    lead, first = place, scene
+                    lead, first = grid, scene
                 else:
-                    self._require_ground(location, scene, place, first, lead)
+                    self._require_ground(location, scene, grid, first, lead)
 
     def check(self, location: Location, scene: int) -> None:
         """See :meth:`ArchiveReader.check`."""
@@ -122,22 +122,22 @@ class GeoTIFFReader(ArchiveReader):
         """See :meth:`ArchiveReader.require_ground`."""
         if not scene or not self.layout.georeferenced:
             return
-        lead = read_place(self._finest_path(location, 0), self._count)
+        lead = read_grid(self._finest_path(location, 0), self._count)
         if lead is not None:
-            place = read_place(self._finest_path(location, scene), self._count)
-            self._require_ground(location, scene, place, 0, lead)
+            grid = read_grid(self._finest_path(location, scene), self._count)
+            self._require_ground(location, scene, grid, 0, lead)
 
     def _require_ground(
-        self, location: Location, scene: int, place: Place | None, first: int, lead: Place
+        self, location: Location, scene: int, grid: PixelGrid | None, first: int, lead: PixelGrid
     ) -> None:
         """Refuse a date of another ground than an earlier one."""
         path, other = self._finest_path(location, scene), self._finest_path(location, first)
-        require_same_ground(path, self._of_window(place), other, self._of_window(lead) or lead)
+        require_same_ground(path, self._of_window(grid), other, self._of_window(lead) or lead)
 
-    def _of_window(self, place: Place | None) -> Place | None:
+    def _of_window(self, grid: PixelGrid | None) -> PixelGrid | None:
         """Where the centred window lies, if one is read."""
-        window = None if place is None else centred(place.shape, self.form.size)
-        return place if place is None or window is None else place.part(*window)
+        window = None if grid is None else centred(grid.shape, self.form.size)
+        return grid if grid is None or window is None else grid.part(*window)
 
     def key(self, location: Location, scene: int) -> tuple[object, ...]:
         """Place, date, and the times of the files: what was written anew is another image."""
@@ -167,9 +167,9 @@ class GeoTIFFReader(ArchiveReader):
         found = read_georeference(path, self._count)
         if found is None or self.form.size is None:
             return found
-        place = Place(read_size(path, self._count), found.transform, b'')
-        window = centred(place.shape, self.form.size)
-        return found if window is None else found._replace(transform=place.part(*window).transform)
+        grid = PixelGrid(read_size(path, self._count), found.transform, b'')
+        window = centred(grid.shape, self.form.size)
+        return found if window is None else found._replace(transform=grid.part(*window).transform)
 
     @property
     def _count(self) -> int:
@@ -219,16 +219,16 @@ class GeoTIFFReader(ArchiveReader):
         part.listed = pa.array([], pa.string())
         return part
 
-    def _image(self, location: Location, scene: int) -> tuple[np.ndarray, Place | None]:
-        """One date of a location from its files, (C, H, W), with usable values; and its place."""
+    def _image(self, location: Location, scene: int) -> tuple[np.ndarray, PixelGrid | None]:
+        """One date of a location from its files, (C, H, W), with usable values; and its grid."""
         try:
-            image, place = self._stored_image(location, scene)
+            image, grid = self._stored_image(location, scene)
         except InvalidValuesError as error:
             raise InvalidValuesError(f"{error}; on_invalid='drop' leaves out such dates") from error
         require_content(self._name(location, scene), image, EMPTY_REMEDY)
-        return image, place
+        return image, grid
 
-    def _stored_image(self, location: Location, scene: int) -> tuple[np.ndarray, Place | None]:
+    def _stored_image(self, location: Location, scene: int) -> tuple[np.ndarray, PixelGrid | None]:
         """One date of a location as it is in its files, (C, H, W), and where it lies."""
         paths = self.band_paths(location, scene)
         if self.layout.file_bands is not None:
@@ -238,12 +238,12 @@ class GeoTIFFReader(ArchiveReader):
             _require_patch(paths[0], image.shape[-2:])
             return self._center_window(image, paths[0]), None
         finest = self._finest
-        grid = read_band(paths[finest], None, 'nearest', self.form.max_nodata, _MAX_SIDE)
-        self.require_dtype(paths[finest], grid.image.dtype)
-        image = np.empty((len(paths), *grid.shape), grid.image.dtype)
-        options: Any = (grid.shape, self.form.resampling, self.form.max_nodata, _MAX_SIDE)
+        lead = read_band(paths[finest], None, 'nearest', self.form.max_nodata, _MAX_SIDE)
+        self.require_dtype(paths[finest], lead.image.dtype)
+        image = np.empty((len(paths), *lead.shape), lead.image.dtype)
+        options: Any = (lead.shape, self.form.resampling, self.form.max_nodata, _MAX_SIDE)
         for i, path in enumerate(paths):
-            band = grid if i == finest else read_band(path, *options)
+            band = lead if i == finest else read_band(path, *options)
             if band.image.dtype != image.dtype:
                 # Of the first image, the first file says the type.
                 self.require_dtype(path, band.image.dtype)
@@ -251,11 +251,11 @@ class GeoTIFFReader(ArchiveReader):
                     f'{path} holds {band.image.dtype}, the first file of the archive '
                     f'{image.dtype}; store all in one type and unit'
                 )
-            self._require_ratio(i, path, band.shape, grid.shape)
-            if grid.place is not None and band is not grid:
-                require_same_grid(path, band.place, paths[finest], grid.place)
+            self._require_ratio(i, path, band.shape, lead.shape)
+            if lead.grid is not None and band is not lead:
+                require_same_grid(path, band.grid, paths[finest], lead.grid)
             image[i] = band.image
-        return self._center_window(image, paths[finest]), grid.place
+        return self._center_window(image, paths[finest]), lead.grid
 
     def _require_ratio(
         self, number: int, path: str, shape: tuple[int, int], grid: tuple[int, int]

@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from torchgeo.datasets.utils import Path
 
 from .raster import BandFileError, opened_raster
-from .tiff import Place
+from .tiff import PixelGrid
 
 _WGS84 = CRS.from_epsg(4326)
 
@@ -92,7 +92,7 @@ def read_footprint(path: Path, count: int = 1) -> BaseGeometry | None:
     return shapely.geometry.shape(transform_geom(crs, _WGS84, ring))
 
 
-def read_place(path: Path, count: int = 1) -> Place | None:
+def read_grid(path: Path, count: int = 1) -> PixelGrid | None:
     """Where the pixels of any GeoTIFF lie, from its header.
 
     Args:
@@ -100,7 +100,7 @@ def read_place(path: Path, count: int = 1) -> Place | None:
         count: Bands that the file must have.
 
     Returns:
-        The place, or None if the file is not georeferenced.
+        The grid, or None if the file is not georeferenced.
 
     Raises:
         BandFileError: If the file cannot be read.
@@ -108,15 +108,17 @@ def read_place(path: Path, count: int = 1) -> Place | None:
     with opened_raster(path, count, georeference=True) as file:
         if file.crs is None or file.transform.is_identity:
             return None
-        return Place(file.shape, tuple(file.transform)[:6], file.crs.to_wkt().encode())
+        return PixelGrid(file.shape, tuple(file.transform)[:6], file.crs.to_wkt().encode())
 
 
-def require_same_grid(path: Path, place: Place | None, other_path: Path, other: Place) -> None:
+def require_same_grid(
+    path: Path, grid: PixelGrid | None, other_path: Path, other: PixelGrid
+) -> None:
     """Refuse a band that does not lie on another one that it is stacked with.
 
     Args:
         path: File of the band.
-        place: Where it lies, or None if it does not say so.
+        grid: Where it lies, or None if it does not say so.
         other_path: File of the other one.
         other: Where that lies.
 
@@ -124,41 +126,43 @@ def require_same_grid(path: Path, place: Place | None, other_path: Path, other: 
         BandFileError: If their corners are apart by more than a pixel of the coarser one, or their
             coordinate systems differ.
     """
-    if place is None or place == other:
+    if grid is None or grid == other:
         return
     remedy = 'bring all bands of a date to one grid, as by gdalwarp'
-    if place.system != other.system:
+    if grid.system != other.system:
         one, two = _systems(path, other_path)
         if one != two:
             raise BandFileError(
                 f'{path} is in {_spelled(one)}, {other_path} of the same date in {_spelled(two)}; '
                 f'{remedy}'
             )
-    apart = _apart(place.corners, other.corners)
-    if not apart <= _BANDS_APART * max(place.pixel, other.pixel):
+    apart = _apart(grid.corners, other.corners)
+    if not apart <= _BANDS_APART * max(grid.pixel, other.pixel):
         raise BandFileError(
-            f'{path} has a corner at {_corner(place)}, {other_path} of the same date at '
+            f'{path} has a corner at {_corner(grid)}, {other_path} of the same date at '
             f'{_corner(other)}, and they are apart by up to {apart:g}, or stored another way up; '
             f'{remedy}'
         )
 
 
-def require_same_ground(path: Path, place: Place | None, other_path: Path, other: Place) -> None:
+def require_same_ground(
+    path: Path, grid: PixelGrid | None, other_path: Path, other: PixelGrid
+) -> None:
     """Refuse an image of another ground than that of another date.
 
     Args:
         path: File of the image.
-        place: Where it lies, or None if it does not say so.
+        grid: Where it lies, or None if it does not say so.
         other_path: File of the other one.
         other: Where that lies, in the same coordinate system or another.
 
     Raises:
         BandFileError: If their corners are apart by more than a tenth of the image and two pixels.
     """
-    if place is None or place == other:
+    if grid is None or grid == other:
         return
-    corners = place.corners
-    if place.system != other.system:
+    corners = grid.corners
+    if grid.system != other.system:
         one, two = _systems(path, other_path)
         if one != two and one is not None and two is not None:
             xs, ys = transform(one, two, *map(list, zip(*corners, strict=True)))
@@ -190,9 +194,9 @@ def _spelled(system: CRS | None) -> str:
     return 'no coordinate system' if system is None else system.to_string()[:60]
 
 
-def _corner(place: Place) -> str:
+def _corner(grid: PixelGrid) -> str:
     """First corner of an image."""
-    return '({:.10g}, {:.10g})'.format(*place.corners[0])
+    return '({:.10g}, {:.10g})'.format(*grid.corners[0])
 
 
 def _listed(corners: Corners) -> str:

@@ -20,7 +20,7 @@ from torchgeo.datasets.utils import Path
 
 from .files import atomic_file, not_whole
 from .resampling import EXACT_KINDS, EXACT_METHODS, enlarged
-from .tiff import Place, decode_plain
+from .tiff import PixelGrid, decode_plain
 
 #: Largest side of a file. A patch is a few hundred pixels wide, a tile of GID 7200; a header that
 #: declares more is damaged or hostile.
@@ -72,7 +72,7 @@ class StoredBand(NamedTuple):
     shape: tuple[int, int]
 
     #: Where the pixels of the file lie, or None if its header does not say so.
-    place: Place | None
+    grid: PixelGrid | None
 
 
 def read_band(
@@ -97,15 +97,15 @@ def read_band(
     Raises:
         BandFileError: As of :func:`read_bands`.
     """
-    plain, place = _plain_pixels(path, max_side)
+    plain, grid = _plain_pixels(path, max_side)
     if plain is not None and (shape is None or resampling in EXACT_METHODS):
         _require_grid(path, plain.shape, shape)
         image = plain if shape is None else enlarged(plain, shape, resampling)
-        return StoredBand(image, plain.shape, place)
+        return StoredBand(image, plain.shape, grid)
     with opened_raster(path, 1, max_side=max_side) as file:
         image = _read_opened(path, file, [0], shape, resampling, None)
         size = file.shape
-    return StoredBand(_checked_values(path, image, max_nodata)[0], size, place)
+    return StoredBand(_checked_values(path, image, max_nodata)[0], size, grid)
 
 
 def read_bands(
@@ -409,7 +409,7 @@ def opened_raster(
         ) from error
 
 
-def _plain_pixels(path: Path, max_side: int) -> tuple[np.ndarray | None, Place | None]:
+def _plain_pixels(path: Path, max_side: int) -> tuple[np.ndarray | None, PixelGrid | None]:
     """Pixels of a file that needs no GDAL, (height, width), or None; and where they lie."""
     require_regular_file(path)
     try:

@@ -58,7 +58,7 @@ class _Plain(NamedTuple):
     directory: bytes
 
 
-class Place(NamedTuple):
+class PixelGrid(NamedTuple):
     """Where the header of a GeoTIFF says that its pixels lie."""
 
     #: Height and width, in pixels.
@@ -78,7 +78,7 @@ class Place(NamedTuple):
         pixels = ((0, 0), (width, 0), (width, height), (0, height))
         return [(a * x + b * y + c, d * x + e * y + f) for x, y in pixels]
 
-    def part(self, rows: slice, columns: slice) -> 'Place':
+    def part(self, rows: slice, columns: slice) -> 'PixelGrid':
         """Where some rows and columns lie, each with start and stop."""
         a, b, c, d, e, f = self.transform
         x, y = columns.start, rows.start
@@ -93,7 +93,7 @@ class Place(NamedTuple):
         return max(hypot(a, d), hypot(b, e))
 
 
-def decode_plain(content: bytes, max_side: int) -> tuple[np.ndarray | None, Place | None]:
+def decode_plain(content: bytes, max_side: int) -> tuple[np.ndarray | None, PixelGrid | None]:
     """Stored numbers of a plain GeoTIFF, and where they lie.
 
     Args:
@@ -106,20 +106,20 @@ def decode_plain(content: bytes, max_side: int) -> tuple[np.ndarray | None, Plac
         LZW or Deflate; also if it is damaged. And where the pixels lie, also of files that are
         otherwise not plain; or None if the header does not say so in one of the usual ways.
     """
-    place = None
+    grid = None
     try:
-        plain, place = _header(content)
+        plain, grid = _header(content)
         if plain is None or max(plain.shape) > max_side or not _is_whole(plain, len(content)):
-            return None, place
+            return None, grid
         if plain.compression == _LZW:
-            return _by_pillow(content, plain), place
-        return _by_strips(content, plain), place
+            return _by_pillow(content, plain), grid
+        return _by_strips(content, plain), grid
     # What is damaged fails in many ways, and GDAL says how.
     except (ValueError, KeyError, OSError, SyntaxError, struct.error, zlib.error):
-        return None, place
+        return None, grid
 
 
-def _header(content: bytes) -> tuple[_Plain | None, Place | None]:
+def _header(content: bytes) -> tuple[_Plain | None, PixelGrid | None]:
     """Parse the first image file directory: None where it is not that of a plain file."""
     if content[:4] != b'II*\0':
         return None, None
@@ -142,10 +142,10 @@ def _header(content: bytes) -> tuple[_Plain | None, Place | None]:
             placed[tag] = _bytes(content, kind, count, value)
         elif tag not in _PASSED_OVER or (tag == _METADATA and _is_scaled(content, count, value)):
             is_plain = False
-    return _plain(tags, directory) if is_plain else None, _place(tags, placed)
+    return _plain(tags, directory) if is_plain else None, _grid(tags, placed)
 
 
-def _place(tags: dict[int, tuple[int, ...]], placed: dict[int, bytes]) -> Place | None:
+def _grid(tags: dict[int, tuple[int, ...]], placed: dict[int, bytes]) -> PixelGrid | None:
     """Where the pixels lie, if a scale and one point or a matrix say so."""
     if _KEYS not in placed:
         return None
@@ -160,7 +160,7 @@ def _place(tags: dict[int, tuple[int, ...]], placed: dict[int, bytes]) -> Place 
     else:
         return None
     system = b''.join(placed.get(tag, b'') for tag in (_KEYS, _KEY_NUMBERS, _KEY_TEXTS))
-    return Place((tags[_HEIGHT][0], tags[_WIDTH][0]), (a, b, c, d, e, f), system)
+    return PixelGrid((tags[_HEIGHT][0], tags[_WIDTH][0]), (a, b, c, d, e, f), system)
 
 
 def _plain(tags: dict[int, tuple[int, ...]], directory: bytes) -> _Plain | None:
