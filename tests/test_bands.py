@@ -275,6 +275,7 @@ def test_own_groups_take_any_spelling_and_sensor():
     ('groups', 'message'),
     [
         (['urbam'], "no published group 'urbam'; did you mean 'urban'"),
+        (['?'], r"no published group '\?'; did you mean '\w+'"),
         (['urban', 'natural_color', 'urban'], "group 'urban' is listed twice"),
         ([['B4', 'B3', 'B2']], r"named by text, got \['B4', 'B3', 'B2'\]; .* map its name"),
         ('urban', "a list or a mapping, got 'urban'"),
@@ -293,6 +294,13 @@ def test_own_groups_take_any_spelling_and_sensor():
 def test_what_is_no_group_is_refused(groups, message):
     with pytest.raises(ValueError, match=message):
         band_groups(groups)
+
+
+def test_a_group_of_two_bands_shows_one_twice():
+    ratio = {'ratio': ['vv', 'VH', 'VV']}
+    assert band_groups(ratio, 'sentinel1') == [BandGroup('ratio', ('VV', 'VH', 'VV'))]
+    with pytest.raises(ValueError, match="group 'x': band R is listed twice"):
+        band_groups({'x': ['R', 'G', 'R']}, 'rgb')
 
 
 def test_all_groups_form_from_all_bands():
@@ -338,6 +346,11 @@ def test_bands_of_other_sensors_have_no_substitute():
     formed, skipped = available_groups(['B4', 'B6', 'B7', 'B9', 'B11'], groups, LANDSAT_8_9)
     assert [group.name for group in formed] == ['urban']
     assert skipped == [SkippedGroup('thermal', 'the image lacks B10')]
+
+
+def test_groups_of_another_sensor_form_of_its_bands():
+    formed, skipped = available_groups(['B', 'G', 'R'], sensor='rgb')
+    assert formed == [BandGroup('natural_color', ('R', 'G', 'B'))] and not skipped
 
 
 def test_no_group_at_all_is_refused_with_every_reason():

@@ -137,6 +137,11 @@ def test_alignment_gradient():
 
 def test_modules_call_the_functions():
     assert InfoNCE(0.5)(QUERY, KEY, NEGATIVES) == info_nce(QUERY, KEY, NEGATIVES, 0.5)
+    assert InfoNCE()(QUERY, KEY, NEGATIVES) == info_nce(QUERY, KEY, NEGATIVES, 0.05)
+    excluded = torch.tensor([[True, False, False], [False, False, True]])
+    loss = InfoNCE(0.5)(QUERY, KEY, NEGATIVES, excluded)
+    assert loss == info_nce(QUERY, KEY, NEGATIVES, 0.5, excluded)
+    assert loss != info_nce(QUERY, KEY, NEGATIVES, 0.5)
     groups = torch.randn(2, 3, 4)
     assert AlignmentLoss()(groups) == alignment_loss(groups)
 
@@ -180,6 +185,9 @@ def test_dense_similarity_is_that_of_a_convolution_and_of_einsum():
     u, v = (torch.nn.functional.normalize(part, dim=1) for part in (first, second[:4]))
     torch.testing.assert_close(similarity, torch.einsum('ichw,jchw->ij', u, v) / 12)
     torch.testing.assert_close(similarity, torch.conv2d(u, v).flatten(1) / 12)
+    with torch.autocast('cpu', torch.bfloat16):
+        maps = first.float(), second[:4].float()
+        torch.testing.assert_close(dense_similarity(*maps), similarity.float())
     with pytest.raises(ValueError, match=r'maps must be .* got \(5, 8, 3, 4\) and \(5, 8, 4, 4\)'):
         dense_similarity(first, torch.rand(5, 8, 4, 4))
 
