@@ -62,6 +62,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Names in signatures that are private, or of libraries that are imported for types alone.
     (r'py:(class|obj)', r'.*\._\w+|odc\..*'),
+    # Type parameters, and annotations in quotes.
+    (r'py:class', r'ArgsType|Choice|Module|Number|Record|dict\[str'),
     (r'py:exc', r'(DatasetNotFound|DependencyNotFound|RGBBandsMissing)Error'),  # TorchGeo's
     # Of base classes in other libraries.
     (r'py:(attr|meth)', r'__getitem__|forward|hparams|setup|training_step'),
