@@ -5,6 +5,7 @@
 # make test   run the tests but the slow ones, with coverage
 # make test-all  run all tests, with coverage
 # make lint   format, lint and types
+# make docs   build the site of the documentation, docs/_build/html
 # ARGS adds arguments: make fit ARGS='--seed_everything 1'
 
 VENV := .venv
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 PYTHON := $(shell for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: fit report compare fractions test test-all lint python
+.PHONY: fit report compare fractions test test-all lint docs python
 
 # Encoders of the report, as <method>-<seed>; those that are there are not trained again.
 ENCODERS := $(foreach method,moco sa_moco saco,$(foreach seed,0 1 2,logs/report/encoders/$(method)-$(seed).ckpt))
@@ -57,6 +58,11 @@ lint: $(VENV)/.installed-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Warnings are errors. Nothing is fetched, and no notebook is run.
+docs: $(VENV)/.installed-docs
+	rm -rf docs/_build docs/api
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs . docs/_build/html $(ARGS)
+
 $(VENV)/.installed: pyproject.toml | python
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
@@ -65,6 +71,11 @@ $(VENV)/.installed: pyproject.toml | python
 $(VENV)/.installed-tests: pyproject.toml | python
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[tests]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml | python
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@ $(VENV)/.installed
 
 python:

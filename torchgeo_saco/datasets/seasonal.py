@@ -234,7 +234,7 @@ class SeasonalArchive(NonGeoDataset):
         """The same archive with the locations at some positions only.
 
         Args:
-            positions: Positions in :attr:`locations`.
+            positions: Positions in ``locations``.
             dates: As at construction, or None to keep it.
             item: As at construction, or None to keep it.
             label_vectors: Whether samples hold several labels, which are read from a file each, or

@@ -54,7 +54,7 @@ class Share[Index](DistributedSampler[Index]):
 class EpochShare[Index](Share[Index]):
     """Shuffles a dataset by (seed, epoch), so that a resumed run sees the same order.
 
-    Lightning calls :meth:`set_epoch`. Every process gets equally many items; the few that remain
+    Lightning calls ``set_epoch``. Every process gets equally many items; the few that remain
     are skipped of this epoch, and others of the next one.
     """
 

@@ -31,8 +31,8 @@ class SelectBands(ImageTransform):
     containers it works in.
 
     Shape:
-        - Input: :math:`(\dots, C, H, W)`, one channel for each of *bands*
-        - Output: :math:`(\dots, K, H, W)`, one channel for each of *wanted*
+        - Input: :math:`(\ldots, C, H, W)`, one channel for each of *bands*
+        - Output: :math:`(\ldots, K, H, W)`, one channel for each of *wanted*
 
     Example:
         >>> import torch
@@ -100,8 +100,8 @@ class SemanticGroups(ImageTransform):
         skipped: Groups that are skipped, with the reason.
 
     Shape:
-        - Input: :math:`(\dots, C, H, W)`, one channel for each of *bands*
-        - Output: :math:`(\dots, G, 3, H, W)`, or :math:`(\dots, 3 G, H, W)` with *flatten*
+        - Input: :math:`(\ldots, C, H, W)`, one channel for each of *bands*
+        - Output: :math:`(\ldots, G, 3, H, W)`, or :math:`(\ldots, 3 G, H, W)` with *flatten*
 
     References:
         SACo+, 2025, https://doi.org/10.1016/j.isprsjprs.2025.02.024, band combinations.

@@ -13,7 +13,7 @@ from torch import Tensor
 class ImageTransform(IntensityAugmentationBase2D):
     r"""Kornia augmentation of the last three axes, applied to every image.
 
-    Subclasses write ``apply_transform`` for :math:`(\dots, C, H, W)`. Unlike Kornia's base class
+    Subclasses write ``apply_transform`` for :math:`(\ldots, C, H, W)`. Unlike Kornia's base class
     this one also takes time series, integers, and transforms that add an axis. Masks, boxes,
     keypoints and labels stay as they are, for no pixel moves; a subclass that moves pixels
     overrides what Kornia calls for each of them, and ``transform_matrix``.

@@ -55,12 +55,12 @@ def local_binary_pattern(
     Gain and offset do not change the codes (apart from that border), so raw digital numbers and
     reflectance agree. The methods are those of ``skimage.feature.local_binary_pattern``:
 
-    * ``'default'``: the bits as a binary number, :math:`0 \dots 2^P - 1`.
+    * ``'default'``: the bits as a binary number, :math:`0 \ldots 2^P - 1`.
     * ``'ror'``: the smallest number among the rotations of the bits.
     * ``'uniform'``: the number of bits set, or ``points + 1`` where the bits change more than
       twice around the circle.
     * ``'nri_uniform'``: as *uniform*, with one code for every orientation,
-      :math:`0 \dots P (P - 1) + 2`.
+      :math:`0 \ldots P (P - 1) + 2`.
     * ``'var'``: the variance of the neighbours, in the unit of *image* squared; NaN where it
       is 0.
 
@@ -98,8 +98,8 @@ def local_binary_pattern(
             than twice the radius; if *method* is unknown; or if *compile* is asked for *var*.
 
     Shape:
-        - Input: :math:`(\dots, C, H, W)`
-        - Output: :math:`(\dots, C, H, W)`
+        - Input: :math:`(\ldots, C, H, W)`
+        - Output: :math:`(\ldots, C, H, W)`
 
     References:
         Ojala et al., 2002, https://doi.org/10.1109/TPAMI.2002.1017623
@@ -146,8 +146,8 @@ def lbp_histogram(
         ValueError: As :func:`local_binary_pattern`.
 
     Shape:
-        - Input: :math:`(\dots, C, H, W)`
-        - Output: :math:`(\dots, C, P + 2)`
+        - Input: :math:`(\ldots, C, H, W)`
+        - Output: :math:`(\ldots, C, P + 2)`
 
     References:
         SACo+, 2025, https://doi.org/10.1016/j.isprsjprs.2025.02.024. The original code drops
@@ -175,8 +175,8 @@ class LocalBinaryPattern(ImageTransform):
     before any that leave the numbers of codes no meaning, such as blur.
 
     Shape:
-        - Input: :math:`(\dots, C, H, W)`
-        - Output: :math:`(\dots, C, H, W)`
+        - Input: :math:`(\ldots, C, H, W)`
+        - Output: :math:`(\ldots, C, H, W)`
 
     Example:
         >>> texture = LocalBinaryPattern(normalize=True)
@@ -245,8 +245,8 @@ class LBPHistogram(ImageTransform):
     The result is no image, so put it last.
 
     Shape:
-        - Input: :math:`(\dots, C, H, W)`
-        - Output: :math:`(\dots, C, P + 2)`
+        - Input: :math:`(\ldots, C, H, W)`
+        - Output: :math:`(\ldots, C, P + 2)`
 
     Example:
         >>> LBPHistogram()(torch.rand(2, 13, 64, 64)).shape

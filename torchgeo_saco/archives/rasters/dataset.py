@@ -54,7 +54,7 @@ class ProductRasters(RasterDataset):
     queries.
 
     Products in another coordinate system, of another resolution or rotated are warped. Where all
-    products say the same scale, images hold stored numbers, else reflectance, see :attr:`scale`.
+    products say the same scale, images hold stored numbers, else reflectance, see ``scale``.
     """
 
     def __init__(
