@@ -97,8 +97,8 @@ html_show_sourcelink = False
 html_copy_source = False
 
 
-def rooms() -> dict[str, list[str]]:
-    """Return the modules of every room of the package: one page of the reference each."""
+def packages() -> dict[str, list[str]]:
+    """Return the modules of every subpackage: one page of the reference each."""
     found: dict[str, list[str]] = {}
     for module in pkgutil.walk_packages(torchgeo_saco.__path__, 'torchgeo_saco.'):
         if not any(part.startswith('_') for part in module.name.split('.')):
@@ -110,18 +110,18 @@ def write_reference(app: Sphinx) -> None:
     """Write the pages of the reference, before Sphinx looks for pages."""
     folder = ROOT / 'docs' / 'api'
     folder.mkdir(exist_ok=True)
-    for room, modules in rooms().items():
+    for package, modules in packages().items():
         lines = []
         for name in modules:
             module = import_module(name)
             short = name.removeprefix('torchgeo_saco.')
-            lines += [short, ('=' if short == room else '-') * len(short), '']
+            lines += [short, ('=' if short == package else '-') * len(short), '']
             lines += [f'.. automodule:: {name}']
             if hasattr(module, '__path__'):
-                # What a room hands on is described where it is written.
+                # What a package exports is described where it is written.
                 lines += ['   :ignore-module-all:', '', *exported(module)]
             lines.append('')
-        page = folder / f'{room}.rst'
+        page = folder / f'{package}.rst'
         text = '\n'.join(lines)
         # Sphinx reads again what has changed.
         if not page.is_file() or page.read_text() != text:
@@ -129,7 +129,7 @@ def write_reference(app: Sphinx) -> None:
 
 
 def exported(module: ModuleType) -> list[str]:
-    """Return a list of the names that a room hands on, but its modules."""
+    """Return a list of the names that a package exports, but its modules."""
     items = []
     for name in getattr(module, '__all__', []):
         value = getattr(module, name)
@@ -197,7 +197,7 @@ def find_elsewhere(
         return None
     parts = node['reftarget'].split('.')
     objects = env.domains.python_domain.objects
-    # Of torchgeo_saco.datasets.SeasonalArchive.plot, what is written in a module of that room.
+    # Of torchgeo_saco.datasets.SeasonalArchive.plot, what is written in a module of that package.
     for start in range(len(parts)):
         found = endings(env).get('.'.join(parts[start:]), [])
         if start and parts[0] == 'torchgeo_saco':

@@ -4,8 +4,10 @@
 """Every command of the documentation runs, or says here why it does not."""
 
 import re
+import shlex
 import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from torchgeo_saco.synthesis.publication import publish
 from .data.archives import write_archive, write_tif
 from .data.layouts import write_bigearthnet_patches, write_image_folders, write_ssl4eo
 from .data.pages import PAGES, ROOT, commands, name
+from .data.products import scene_bands, write_safe
 from .data.published import seco_content, trunk
 from .data.scenes import write_classes
 
@@ -68,12 +71,19 @@ PRETRAIN = ['--model.init_args.weights=null', '--model.init_args.size=16']
 QUEUE = ['--model.init_args.queue_size=6']
 READ = ['--data.init_args.download=false']
 
+#: Sides of images and cells that are as small as the files here.
+SIDES = {'data/ssl4eo_s12.yaml': 12, 'data/rasters.yaml': 16}
+
 BANDS = ('B02', 'B03', 'B04', 'B08', 'B11', 'B12')
 
 pytestmark = [
     # https://github.com/omni-us/jsonargparse: options that a later class does not know.
     pytest.mark.filterwarnings('ignore:.*discard init_args.*'),
     pytest.mark.filterwarnings('ignore:.*You are using the plain ModelCheckpoint.*'),
+    # Without a GPU.
+    pytest.mark.filterwarnings('ignore:.*pin_memory.*'),
+    # Of a run that goes on in another folder.
+    pytest.mark.filterwarnings('ignore:The dirpath has changed.*'),
 ]
 
 
@@ -126,7 +136,9 @@ def write_workspace(folder: Path) -> None:
         shutil.copytree(folder / 'my/images', folder / copy)
     write_scene(folder / 'scene')
     write_stacks(folder)
-    write_ssl4eo(folder / 'ssl4eo_s12', ('s2a',), locations=6)
+    for number, day in enumerate(days[:2]):
+        write_safe(folder / 'scenes', datetime.strptime(day, '%Y%m%d').date(), scene_bands(number))
+    write_ssl4eo(folder / 'ssl4eo_s12', ('s2c', 's2a'), locations=6)
     write_bigearthnet_patches(folder / 'BigEarthNet-v1.0', 6)
     write_image_folders(folder / 'EuroSAT_RGB')
     patches = publish(SEN12MSTree(0, 32, 5).tree(), folder / 'SEN12MS', 1, False)
@@ -142,8 +154,11 @@ def run(words: list[str]) -> None:
     program, *words = words
     main = {'torchgeo': torchgeo, 'torchgeo-saco': cli.main}[program]
     text = ' '.join(words)
+    if words[0] == 'predict':
+        words = [*words, *READ]
     if words[0] == 'fit' and 'help' not in text:
         words = [*words, *SHORT, *READ]
+        words += [f'--data.init_args.size={side}' for name, side in SIDES.items() if name in text]
         if 'downstream' not in text:
             words += PRETRAIN + ([] if 'paired' in text else QUEUE)
     try:
@@ -164,6 +179,10 @@ def workspace(tmp_path_factory):
     (last,) = folder.glob('logs/saco/version_0/checkpoints/last.ckpt')
     for stem in ('last', 'lr_0.01', 'lr_0.03', 'lr_0.1'):
         shutil.copy(last, folder / f'{stem}.ckpt')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run(shlex.split('torchgeo-saco embed --weights last.ckpt --root scene --tile 32 '
+                        '--output embeddings.tif'))  # fmt: skip
     return folder
 
 

@@ -68,6 +68,9 @@ def test_products_are_chosen_by_sensor(tmp_path):
         ValueError, match=r'several archives: .*s1 \(ssl4eo_s12, sentinel1\); .* or '
     ):
         find_layout(tmp_path)
+    with pytest.raises(ValueError, match='holds no archive of Landsat') as refused:
+        find_layout(tmp_path, 'landsat_8_9')
+    assert str(refused.value).count('s2a (ssl4eo_s12') == 1
     with pytest.raises(
         ValueError, match=r'no archive of Sentinel-2 L1C, but .*s2a \(ssl4eo_s12, sen'
     ):

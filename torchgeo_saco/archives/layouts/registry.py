@@ -81,7 +81,8 @@ def _find_products(root: str, sensor: str | None, layouts: Iterable[str]) -> lis
         fitting = [p for p in found if None in (sensor, p.sensor) or sensor == p.sensor]
         if fitting:
             return fitting
-        others += found
+        # A layout that looks below its folder itself finds an archive twice.
+        others += [product for product in found if product not in others]
     return others
 
 
