@@ -240,7 +240,7 @@ def test_refusals_come_before_the_work(tmp_path, capsys, monkeypatch):
     said = refused(
         capsys, *words, output, '--sensor', 'landsat_8_9', '--bands', '[B02,B03,B04,B05]'
     )
-    assert 'brings no statistics of natural_color' in said
+    assert 'brings no statistics of near_infrared' in said
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / 'plain.pth')
     said = refused(capsys, '--weights', tmp_path / 'plain.pth', '--output', output)
     assert 'is no encoder of this package' in said
