@@ -39,6 +39,10 @@ COMMANDS = {
         'models.published.command',
         'Say what a file of published weights holds, and make a checkpoint of it.',
     ),
+    'export': (
+        'models.export.command',
+        'Write an encoder as ONNX, safetensors and a model card, for use without this package.',
+    ),
     'sample': (
         'locations.sampling.command',
         'Sample locations on Earth to pre-train on, and dates of each.',

@@ -207,6 +207,35 @@ def load_encoder(
     return LoadedEncoder(encoder, config, not weights, skipped, list(encoder.inputs.names))
 
 
+def stored_config(weights: Weights, sensor: str | None = None) -> EncoderConfig | None:
+    """Read the configuration that weights bring.
+
+    Args:
+        weights: Path of a checkpoint, or a weight enum or its name.
+        sensor: Sensor of the encoder, of a checkpoint of two.
+
+    Returns:
+        The configuration; None of weights that are no encoder of ours.
+
+    Raises:
+        ValueError: If *weights* is neither a file nor the name of a weight enum.
+        CheckpointError: If the file is no usable checkpoint, or of two sensors and none is named.
+    """
+    if not isinstance(weights, str) or not os.path.isfile(weights):
+        enum = known_weights(weights)  # type: ignore[arg-type]
+        stored = enum.meta.get('encoder')
+        return None if stored is None else EncoderConfig.from_dict(stored)
+    content = read_checkpoint(weights)
+    first, second = _trained_config(content), _trained_config(content, SECOND)
+    if first is None or second is None:
+        return first
+    if sensor is None:
+        raise CheckpointError(
+            f'{weights} holds encoders of {first.sensor} and {second.sensor}; set sensor to one'
+        )
+    return second if _share_bands(second.sensor, sensor) else first
+
+
 def _require_model(name: str, model: str | None, trained: EncoderConfig) -> None:
     """Refuse weights of another net than is asked for."""
     if model not in (None, trained.model):

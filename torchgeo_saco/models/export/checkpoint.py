@@ -6,9 +6,9 @@
 import os
 from typing import Any
 
-from ..bands import known_sensor
-from ..io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
-from .load import SECOND
+from ...bands import known_sensor
+from ...io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from ..load import SECOND
 
 # Modules of an encoder, by the beginning of their names in a checkpoint, behind the prefix of the
 # second one, and as the only encoder of a checkpoint.
