@@ -50,6 +50,9 @@ ELSEWHERE = {
     'torchgeo-saco fit --config downstream/eurosat_linear.yaml --model.init_args.weights SeCo': (
         'downloads; tests/models/published/test_registry.py'
     ),
+    'torchgeo-saco export --weights last.ckpt --output pushed': (
+        'needs a hub; tests/models/export/test_hub.py'
+    ),
     'torchgeo-saco convert dual.pth': 'tests/models/published/test_command.py',
     'torchgeo-saco sample': 'reads files of others; tests/locations/sampling/test_command.py',
     'torchgeo-saco fetch': 'needs the network; tests/locations/fetching/test_command.py',

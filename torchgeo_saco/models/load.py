@@ -222,7 +222,7 @@ def stored_config(weights: Weights, sensor: str | None = None) -> EncoderConfig 
         CheckpointError: If the file is no usable checkpoint, or of two sensors and none is named.
     """
     if not isinstance(weights, str) or not os.path.isfile(weights):
-        enum = known_weights(weights)  # type: ignore[arg-type]
+        enum = known_weights(weights)
         stored = enum.meta.get('encoder')
         return None if stored is None else EncoderConfig.from_dict(stored)
     content = read_checkpoint(weights)

@@ -190,6 +190,18 @@ def test_all_groups_with_texture(tmp_path, histograms):
 
 
 @pytest.mark.slow
+def test_a_transformer_is_exported_at_the_size_of_its_views(tmp_path):
+    encoder = load_encoder(BANDS, 'sentinel2_l2a', 'test_vit', None, ['natural_color'], False)
+    graph = trace_encoder(encoder.encoder.eval(), len(BANDS), 48)
+    assert graph[1:] == (48, 48)
+    write_onnx(graph, tmp_path / 'encoder.onnx')
+    image = torch.rand(3, len(BANDS), 48, 48)
+    with torch.no_grad():
+        expected = encoder.encoder(image).numpy()
+    np.testing.assert_allclose(run_onnx(tmp_path / 'encoder.onnx', image), expected, atol=1e-4)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('points, radius', [(16, 2.0), (8, 1.0)])
 def test_codes_are_identical(tmp_path, points, radius):
     class Codes(torch.nn.Module):

@@ -250,7 +250,9 @@ def _write_encoder(
         if module is not None
         for name, value in module.state_dict().items()
     }
-    kept = {name: arguments[name] for name in ('size', '_class_path') if name in arguments}
+    kept: dict[str, Any] = {
+        name: arguments[name] for name in ('size', '_class_path') if name in arguments
+    }
     kept |= {'model': config.model, 'sensor': config.sensor, 'bands': config.bands}
     write_checkpoint(
         {'state_dict': state, 'hyper_parameters': kept | {'encoder': config.to_dict()}}, path

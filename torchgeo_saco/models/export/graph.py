@@ -78,7 +78,8 @@ def trace_encoder(encoder: Encoder, channels: int, size: int | None) -> Graph:
     """
     # Transforms remember the images that they have seen last, of which tracing makes symbols.
     encoder = copy.deepcopy(encoder).eval().requires_grad_(False)
-    config: Any = getattr(encoder.backbone, 'default_cfg', {})
+    backbone: Any = encoder.backbone
+    config: Any = getattr(backbone, 'default_cfg', {})
     side = config.get('input_size', (3, size or _SIDE))[-1]
     sizes: list[tuple[int, Any]] = [(size or side, Dim.STATIC), (side, Dim.STATIC)]
     if not config.get('fixed_input_size'):
@@ -88,9 +89,9 @@ def trace_encoder(encoder: Encoder, channels: int, size: int | None) -> Graph:
         image = torch.rand(2, channels, wanted, wanted)
         try:
             with torch.no_grad(), _quiet():
-                if axis is Dim.STATIC and hasattr(encoder.backbone, 'pos_embed'):
+                if axis is Dim.STATIC and hasattr(backbone, 'pos_embed'):
                     # Else every call interpolates positions, for which ONNX has no operator.
-                    encoder.backbone.set_input_size(img_size=(wanted, wanted))
+                    backbone.set_input_size(img_size=(wanted, wanted))
                 program = torch.export.export(
                     encoder, (image,), dynamic_shapes=({0: Dim('batch'), 2: axis, 3: axis},)
                 )
@@ -102,7 +103,7 @@ def trace_encoder(encoder: Encoder, channels: int, size: int | None) -> Graph:
             node.meta.pop('stack_trace', None)
         return Graph(program, *_sides(program, wanted))
     raise ValueError(
-        f'{config.get("architecture", type(encoder.backbone).__name__)} cannot be exported '
+        f'{config.get("architecture", type(backbone).__name__)} cannot be exported '
         f'({str(failed).splitlines()[0].rstrip(".")}); choose a backbone such as resnet18'
     ) from failed
 
