@@ -144,7 +144,7 @@ def test_the_snippet_of_the_card_runs_without_this_package(exported):
 
 @pytest.mark.slow
 def test_the_snippet_of_the_page_embeds_rasters(exported, encoder, tmp_path):
-    snippet = re.search(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL)[1]
+    snippet = re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL)[-1]
     scene = tmp_path / 'scene'
     scene.mkdir()
     generator = np.random.default_rng(0)
