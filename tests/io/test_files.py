@@ -5,7 +5,7 @@
 
 import pytest
 
-from torchgeo_saco.io.files import atomic_file, write_file
+from torchgeo_saco.io.files import atomic_file, file_sha256, write_file
 
 
 def test_a_file_is_replaced_at_the_end(tmp_path):
@@ -31,3 +31,10 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
         write_file(path, b'new')
     assert path.read_bytes() == b'old'
     assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+def test_the_hash_of_a_file_is_that_of_the_standard(tmp_path):
+    # FIPS 180-2, example B.1
+    (tmp_path / 'abc').write_bytes(b'abc')
+    expected = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+    assert file_sha256(tmp_path / 'abc') == expected

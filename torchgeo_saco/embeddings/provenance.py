@@ -13,6 +13,7 @@ from typing import Any, Self
 from torch import nn
 
 from .. import __version__
+from ..io.files import file_sha256
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,7 @@ def weights_hash(weights: str | None, backbone: nn.Module) -> str:
         ``sha256:`` and the digest: of the file, or where there is none, of all tensors.
     """
     if weights is not None and os.path.isfile(weights):
-        with open(weights, 'rb') as file:
-            return 'sha256:' + hashlib.file_digest(file, 'sha256').hexdigest()
+        return f'sha256:{file_sha256(weights)}'
     digest = hashlib.sha256()
     state: Mapping[str, Any] = backbone.state_dict()
     for name, tensor in sorted(state.items()):

@@ -12,6 +12,8 @@ from typing import Any
 
 from torchgeo.models import get_weight
 
+from ..io.files import file_sha256
+
 _CHECKPOINTS = ('.ckpt', '.pth', '.pt', '.safetensors')
 
 # No run of an evaluation imports these.
@@ -54,8 +56,7 @@ class Checksums:
         """Hash of a file."""
         if path not in self.known:
             try:
-                with open(path, 'rb') as file:
-                    self.known[path] = 'sha256:' + hashlib.file_digest(file, 'sha256').hexdigest()
+                self.known[path] = f'sha256:{file_sha256(path)}'
             except OSError as error:
                 raise ValueError(
                     f'checkpoint {path} cannot be read ({error.strerror}); pre-train it, or '

@@ -4,6 +4,7 @@
 """Files that appear at once and whole."""
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -117,6 +118,19 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
     """
     with atomic_file(path, len(content)) as partial:
         partial.write_bytes(content)
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Hash a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its SHA-256, in hexadecimal digits.
+    """
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -3,7 +3,6 @@
 
 """``torchgeo-saco export``."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from ... import __version__
 from ...bands import known_sensor
 from ...io.checkpoint import read_checkpoint, write_checkpoint
-from ...io.files import require_folder, writing
+from ...io.files import file_sha256, require_folder, writing
 from ..encoder import Encoder
 from ..load import EncoderConfig, LoadedEncoder, load_encoder, stored_config
 from ..weights import known_weights
@@ -152,10 +151,7 @@ def _arguments(weights: str) -> dict[str, Any]:
 def _facts(loaded: LoadedEncoder, weights: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """What is known of an encoder before anything is written."""
     config, encoder = loaded.config, loaded.encoder
-    digest = None
-    if os.path.isfile(weights):
-        with open(weights, 'rb') as file:
-            digest = hashlib.file_digest(file, 'sha256').hexdigest()
+    digest = file_sha256(weights) if os.path.isfile(weights) else None
     return {
         'version': __version__,
         # Of a path, no more than the name.

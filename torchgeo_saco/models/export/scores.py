@@ -4,11 +4,12 @@
 """Scores that ``torchgeo-saco evaluate`` has measured of weights."""
 
 import csv
-import hashlib
 import json
 import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ...io.files import file_sha256
 
 
 class Score(NamedTuple):
@@ -107,11 +108,7 @@ def _same(value: Any, weights: str) -> bool:
     if not isinstance(value, str):
         return False
     return value == weights or (
-        Path(value).is_file() and Path(weights).is_file() and _sum(value) == _sum(weights)
+        Path(value).is_file()
+        and Path(weights).is_file()
+        and file_sha256(value) == file_sha256(weights)
     )
-
-
-def _sum(path: str) -> str:
-    """SHA-256 of a file."""
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
