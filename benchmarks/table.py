@@ -20,7 +20,7 @@ TABLE = Path(__file__).parents[1] / 'docs' / 'benchmarks.md'
 BEGIN, END = '<!-- speed: benchmarks/table.py -->', '<!-- end of speed -->'
 
 #: Benchmarks in the order of the table.
-NAMES = ('texture', 'step', 'loader', 'scaling', 'import', 'embed', 'time_to_accuracy')
+NAMES = ('texture', 'step', 'loader', 'scaling', 'import', 'embed', 'export', 'time_to_accuracy')
 
 
 def documents(results: Path = RESULTS) -> list[Mapping[str, Any]]:

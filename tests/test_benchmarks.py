@@ -29,7 +29,9 @@ def module(name, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['texture', 'step', 'loader', 'scaling', 'embed', 'import'])
+@pytest.mark.parametrize(
+    'name', ['texture', 'step', 'loader', 'scaling', 'embed', 'export', 'import']
+)
 def test_every_benchmark_runs_quickly_and_writes_what_it_was_measured_with(name, tmp_path):
     output = tmp_path / 'result.json'
     command = [sys.executable, '-W', 'ignore', FOLDER / f'{name}.py', '--quick', '--output', output]
