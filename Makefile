@@ -4,6 +4,7 @@
 # make compare  pre-train every method alike on the sample, over five seeds, and compare them
 # make test   run the tests but the slow ones, with coverage
 # make test-all  run all tests, with coverage
+# make mutants  change the code in small ways, and fail where fewer than 95 % of them fail a test: hours
 # make lint   format, lint and types
 # make docs   build the site of the documentation, docs/_build/html
 # ARGS adds arguments: make fit ARGS='--seed_everything 1'
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PYTHON := $(shell for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: fit report compare fractions test test-all lint docs python
+.PHONY: fit report compare fractions test test-all mutants lint docs python
 
 # Encoders of the report, as <method>-<seed>; those that are there are not trained again.
 ENCODERS := $(foreach method,moco sa_moco saco,$(foreach seed,0 1 2,logs/report/encoders/$(method)-$(seed).ckpt))
@@ -52,6 +53,14 @@ test: $(VENV)/.installed-tests
 
 test-all: $(VENV)/.installed-tests
 	$(BIN)/pytest -n 2 --cov=torchgeo_saco --cov-report=term --cov-fail-under=95 $(ARGS)
+
+mutants: $(VENV)/.installed-tests
+	$(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
+	$(BIN)/mutmut export-cicd-stats
+	$(BIN)/python -c "import json; n = json.load(open('mutants/mutmut-cicd-stats.json')); \
+		share = n['killed'] / (n['killed'] + n['survived']); print(f'{share:.1%} of the changes fail a test'); \
+		raise SystemExit(share < 0.95)"
 
 lint: $(VENV)/.installed-tests
 	$(BIN)/ruff check .
