@@ -3,6 +3,7 @@
 
 """Tests of the commands and configuration files, as a user runs them."""
 
+import itertools
 import subprocess
 import sys
 from functools import partial
@@ -127,8 +128,12 @@ def configuration(capsys, *configs):
 
 @pytest.mark.parametrize(
     ('method', 'data'),
-    [(method, DATA[number % len(DATA)]) for number, method in enumerate(PRETRAIN)]
-    + [(method, PAIRS[number % len(PAIRS)]) for number, method in enumerate(DUAL)],
+    [
+        # Those of the first method quickly.
+        pytest.param(method, data, marks=[pytest.mark.slow] if number else [])
+        for methods, kinds in ((PRETRAIN, DATA), (DUAL, PAIRS))
+        for number, (method, data) in enumerate(zip(methods, itertools.cycle(kinds), strict=False))
+    ],
     ids=lambda path: path.stem,
 )
 def test_fragments_merge_in_any_order(method, data, capsys):

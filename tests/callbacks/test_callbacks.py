@@ -89,6 +89,7 @@ def test_accuracy_of_an_encoder_that_sees_the_class(coloured, tmp_path):
     assert probe.rows[-1][1] == 1.0
 
 
+@pytest.mark.slow
 def test_untrained_row_is_calibrated_and_leaves_no_trace(coloured, tmp_path):
     module = MeanColour()
     start = copy.deepcopy(module.state_dict())
@@ -117,6 +118,7 @@ def test_rows_come_every_few_epochs_and_at_the_end(coloured, tmp_path):
     assert [epochs for epochs, _ in probe.rows] == [0, 2, 4, 5]
 
 
+@pytest.mark.slow
 def test_resumed_run_keeps_the_untrained_row(coloured, tmp_path):
     first, second = KNNProbe(k=3), KNNProbe(k=3)
     saver = ModelCheckpoint(tmp_path / 'saved', save_last=True)
@@ -130,6 +132,7 @@ def test_resumed_run_keeps_the_untrained_row(coloured, tmp_path):
     assert second.rows[0] == first.rows[0]
 
 
+@pytest.mark.slow
 def test_rows_are_printed_and_logged(coloured, tmp_path, capsys):
     trainer = fit(MeanColour(), data(coloured), tmp_path, [KNNProbe(k=3)])
     text = capsys.readouterr().out
@@ -169,6 +172,7 @@ def test_figures_of_the_first_batch(coloured, tmp_path):
     assert sorted(events.Tags()['images']) == ['groups', 'textures', 'views']
 
 
+@pytest.mark.slow
 def test_figures_without_texture_or_natural_colour(coloured, tmp_path):
     module = SACo(
         model='test_resnet', size=16, queue_size=8, hidden_dims=[16], output_dim=8, texture=False,
@@ -211,6 +215,7 @@ def test_report_without_a_checkpoint(coloured, tmp_path, capsys):
     assert 'weights:' not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('bands', 'figures'),
     [

@@ -75,6 +75,7 @@ def data(root):
     return SeasonalDataModule(root=root, batch_size=4, val_fraction=0.2, item='location')
 
 
+@pytest.mark.slow
 def test_figures_of_every_epoch(archive, tmp_path):
     trainer = fit(Watcher(), data(archive), tmp_path, [ChangeFigures()], 2)
     assert names(trainer) == [
@@ -85,6 +86,7 @@ def test_figures_of_every_epoch(archive, tmp_path):
     assert not plt.get_fignums()
 
 
+@pytest.mark.slow
 def test_figures_every_few_epochs_and_at_the_end(archive, tmp_path):
     trainer = fit(Watcher(), data(archive), tmp_path, [ChangeFigures(every_n_epochs=2)], 3)
     assert [name[-7:-4] for name in names(trainer)] == ['002', '003'] * 2
@@ -98,6 +100,7 @@ def test_figures_are_in_tensorboard(archive, tmp_path):
     assert sorted(events.Tags()['images']) == ['change_ratio', 'changed_locations']
 
 
+@pytest.mark.slow
 def test_figures_show_what_was_decided(archive, tmp_path, monkeypatch):
     shown = {}
     for name in ('plot_change_histogram', 'plot_change_locations'):

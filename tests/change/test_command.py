@@ -42,21 +42,30 @@ def write_checkpoint(path, method=MoCo, class_path='torchgeo_saco.tasks.MoCo', *
     return task
 
 
-@pytest.fixture
-def root(tmp_path):
-    """Six locations in natural colour; the first one is another from the second year on."""
-    root = write_archive(tmp_path / 'archive', bands=('B2', 'B3', 'B4'), size=16)
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+    """Folder of an archive and a checkpoint, of which each test has copies.
+
+    Six locations in natural colour; the first one is another from the second year on.
+    """
+    folder = tmp_path_factory.mktemp('written')
+    root = write_archive(folder / 'archive', bands=('B2', 'B3', 'B4'), size=16)
     for path in root.glob('000000/2019*/B2.tif'):
         with rasterio.open(path) as file:
             image = file.read()
         write_tif(path, 255 - image)
-    return root
+    write_checkpoint(folder / 'last.ckpt')
+    return folder
 
 
 @pytest.fixture
-def weights(tmp_path):
-    write_checkpoint(tmp_path / 'last.ckpt')
-    return tmp_path / 'last.ckpt'
+def root(written, tmp_path):
+    return shutil.copytree(written / 'archive', tmp_path / 'archive')
+
+
+@pytest.fixture
+def weights(written, tmp_path):
+    return shutil.copy(written / 'last.ckpt', tmp_path / 'last.ckpt')
 
 
 def run(weights, root, output, *more):
@@ -73,6 +82,7 @@ def refused(capsys, *arguments):
     return capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_products_count_in_their_own_scale(weights, tmp_path):
     found = {}
     # Since baseline 04.00 numbers are stored with 1000 added.
@@ -127,6 +137,7 @@ def test_summary_and_figures(weights, root, tmp_path, capsys):
     assert all(path.stat().st_size > 1000 for path in figures)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
 def test_places_without_georeference_are_said(weights, root, tmp_path, capsys):
     for path in root.rglob('*.tif'):
@@ -141,6 +152,7 @@ def test_places_without_georeference_are_said(weights, root, tmp_path, capsys):
     assert figure.is_file()
 
 
+@pytest.mark.slow
 def test_places_that_are_all_alike_are_said(weights, root, tmp_path, capsys):
     for path in root.rglob('*.tif'):
         write_tif(path, 90 + np.eye(16, dtype='uint8'))
@@ -168,6 +180,7 @@ def test_few_locations_are_undecided_and_have_ratios(weights, root, tmp_path, ca
     assert table.threshold.isna().all()
 
 
+@pytest.mark.slow
 def test_unit_of_the_files(weights, root, tmp_path):
     tables = []
     for number, unit in enumerate((['--unit', '255'], ['--unit', '2550'], [])):

@@ -46,6 +46,7 @@ def test_every_datamodule_has_a_row():
     assert found - {BenchmarkDataModule} == rows
 
 
+@pytest.mark.slow
 def test_no_image_is_in_two_splits(benchmark):
     seen = [
         {sample['image'].numpy().tobytes() for sample in part} for part in datasets(made(benchmark))
@@ -99,7 +100,7 @@ def test_targets_are_classes_that_have_names(benchmark):
             assert 0 <= known.min() <= known.max() < len(data.classes)
 
 
-@pytest.mark.parametrize('split', SPLITS)
+@pytest.mark.parametrize('split', [pytest.param('train', marks=pytest.mark.slow), 'val', 'test'])
 def test_ordered_loader_gives_every_sample_in_order(benchmark, split):
     data = made(benchmark)
     dataset = getattr(data, f'{split}_dataset')

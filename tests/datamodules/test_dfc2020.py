@@ -103,6 +103,7 @@ def test_a_fraction_is_of_different_patches_and_nested(tree):
     assert len(other.test_dataset) == 10
 
 
+@pytest.mark.slow
 def test_balanced_classes_occur_equally_often_of_the_patches_of_the_fraction(tmp_path):
     root = write_dfc2020(tmp_path, validation=60)
     numbers = np.ones((1, 24, 24), 'uint8')

@@ -81,6 +81,7 @@ def test_packed_archives_of_both_sensors_give_the_same_batches(roots, tmp_path):
         torch.testing.assert_close(image, batch(packed)[1][name])
 
 
+@pytest.mark.slow
 def test_backscatter_in_other_units_and_powers(roots, tmp_path):
     hundredths = write_radar_archive(tmp_path / 'hundredths', unit=100)
     wanted = batch(made(roots))[1]['s1']
@@ -97,6 +98,7 @@ def test_backscatter_in_other_units_and_powers(roots, tmp_path):
         made((roots[0], power))
 
 
+@pytest.mark.slow
 def test_borders_without_data_end_a_run_or_are_dropped(roots, tmp_path):
     second = write_radar_archive(tmp_path / 's1')
     path = next(second.glob('000003/2018*/VV.tif'))

@@ -88,6 +88,7 @@ def test_split_files_must_name_the_split(images):
         SeasonalDataModule(root=images, split_files='eurosat_rgb-train.txt')
 
 
+@pytest.mark.slow
 def test_moco_trains_on_images_and_knn_judges_it(images):
     probe = KNNProbe(k=1)
     task = small(MoCo, bands=None, size=8)

@@ -42,7 +42,12 @@ METHODS = (
 
 @pytest.mark.parametrize(
     ('product', 'name'),
-    [*(('safe', name) for name in METHODS), ('landsat', 'moco'), ('landsat', 'saco')],
+    [
+        ('safe', 'caco'),
+        ('landsat', 'saco'),
+        *(pytest.param('safe', name, marks=pytest.mark.slow) for name in METHODS if name != 'caco'),
+        pytest.param('landsat', 'moco', marks=pytest.mark.slow),
+    ],
 )
 def test_every_method_trains_on_products(roots, tmp_path, product, name):
     config = yaml.safe_load((CONFIGS / f'pretrain/{name}.yaml').read_text())
@@ -61,6 +66,7 @@ def test_every_method_trains_on_products(roots, tmp_path, product, name):
     assert bool(trainer.callback_metrics['train_loss'].isfinite())
 
 
+@pytest.mark.slow
 def test_reflectance_is_that_of_the_product(roots):
     for product, unit, offset in (('safe', 1e4, -1e3), ('landsat', 1 / 2.75e-5, -0.2 / 2.75e-5)):
         data = datamodule(roots[product])
@@ -78,6 +84,7 @@ def test_a_scale_that_contradicts_the_product_is_refused(roots):
         data.setup('fit')
 
 
+@pytest.mark.slow
 def test_a_split_does_not_depend_on_what_a_method_leaves_out(roots):
     held_out = []
     for dates in (1, 3):

@@ -279,6 +279,7 @@ def test_plot_shows_what_was_read(tree):
         data.plot(data[0])
 
 
+@pytest.mark.slow
 def test_the_sample_is_read_in_both_layouts(tmp_path):
     for release in ('current', 'older'):
         tree = DFC2020Tree(0, 20, (6, 3), release)

@@ -109,6 +109,7 @@ def test_predict_writes_the_same_table(trained, archive, tmp_path):
         predicted(trained[1], archive, tmp_path / 'a.parquet')
 
 
+@pytest.mark.slow
 def test_cells_of_rasters_are_embedded_in_the_scale_of_their_product(trained, tmp_path):
     bands = {band: scene_bands(0)[band] for band in ('B02', 'B03', 'B04', 'B08')}
     root = tmp_path / 'products'

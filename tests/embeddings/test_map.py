@@ -221,6 +221,7 @@ def test_what_cannot_work_is_refused(trained, scene, archive, tmp_path):
         write_map(trained, root, tif)
 
 
+@pytest.mark.slow
 def test_other_weights_take_statistics_of_the_scene(scene, tmp_path):
     root, _ = scene()
     arguments = {'progress': False, 'tile': 16, 'stride': 16, 'device': 'cpu'}

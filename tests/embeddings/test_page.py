@@ -75,6 +75,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_click_shows_similarity(folder, visit, capsys):
     page = folder / 'page.html'
     main(['map', '--embeddings', str(folder / 'map.tif'), '--image', str(folder),
@@ -107,6 +108,7 @@ def test_a_click_shows_similarity(folder, visit, capsys):
     assert shown.locator('img.leaflet-image-layer').count() == 3
 
 
+@pytest.mark.slow
 def test_a_click_on_a_location(folder, visit):
     table = embedding_table()
     table.loc[0, 'location'] = '</script><b>0</b>'

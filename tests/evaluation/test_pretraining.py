@@ -86,6 +86,7 @@ def loaded(places, **arguments):
     return task, datamodule
 
 
+@pytest.mark.slow
 def test_a_method_is_trained_tested_and_probed(spec, fitted):
     result = execute_run(run(spec))
     assert [steps for steps, _, _ in fitted] == [2]
@@ -153,6 +154,7 @@ def test_a_run_is_a_function_of_its_seed(spec, fitted):
     assert not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.slow
 def test_the_net_of_a_seed_starts_equal_trained_or_not(spec, fitted):
     execute_run(run(spec, UNTRAINED, seed=5))
     execute_run(run(spec, {**MOCO, 'init_args': {'lr': 0.0}}, seed=5))
@@ -249,6 +251,7 @@ def test_images_that_lack_half_of_their_groups_are_judged_if_asked_for(spec, pla
         )
 
 
+@pytest.mark.slow
 def test_series_are_judged_without_labels(spec, tmp_path):
     dates = ('20180410', '20180715', '20181005')
     root = write_archive(tmp_path, 8, dates, ('B2', 'B3', 'B4'), size=16)

@@ -55,6 +55,7 @@ def split_images(tree, split):
     return tuple(torch.cat([batch[key] for batch in batches]) for key in ('image', 'label'))
 
 
+@pytest.mark.slow
 def test_neighbours_are_those_of_scikit_learn(tree, weights, rows):
     encoder = load_encoder(EuroSATBandsDataModule(tree).bands, weights=weights).encoder.eval()
     with torch.inference_mode():

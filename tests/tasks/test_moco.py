@@ -171,6 +171,7 @@ def on_bands(tmp_path_factory, archive):
     return task, last
 
 
+@pytest.mark.slow
 def test_any_bands_as_one_image(on_bands):
     task, last = on_bands
     assert task.model.conv1.in_channels == 5

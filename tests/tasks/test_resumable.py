@@ -42,6 +42,7 @@ def saved(archive, tmp_path):
     return tmp_path / 'last.ckpt'
 
 
+@pytest.mark.slow
 def test_a_run_saved_after_validation_goes_on(archive, tmp_path, saved):
     run = trainer(tmp_path, max_epochs=2)
     run.fit(small(MoCo), data(archive), ckpt_path=saved)

@@ -181,6 +181,7 @@ def online_encoder(checkpoint):
     return {key[6:]: value for key, value in state.items() if key.startswith('model.')}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:num classes')
 def test_stock_classification_loads_the_checkpoint(checkpoint):
     task = Classification(model='resnet18', weights=checkpoint, in_channels=3, num_classes=4)

@@ -52,6 +52,7 @@ def test_workers_are_spawned(bucket, store):
     assert torch.equal(next(iter(loader))['image'][3], data[3]['image'])
 
 
+@pytest.mark.slow
 def test_forked_worker_is_told_what_to_do(bucket, store, monkeypatch):
     data = SeasonalArchive(bucket(store, 'archive.zarr'), dates=2)
     # What the child of a fork sees: the runtime began in another process.
