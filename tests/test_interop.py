@@ -38,6 +38,7 @@ def fit(folder, task, datamodule, **arguments):
 
 
 # TorchGeo's datamodules in our tasks.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('method', 'seasons'),
     [('MoCo', 1), ('MoCo', 2), ('SACo', 2), ('SACo', 3), ('SeCo', 3), ('SeCo', 4)],
@@ -257,6 +258,7 @@ def pastis(folder, **arguments):
     return PASTISFoldsDataModule(root=root, bands=bands, batch_size=2, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dates', [None, 1])
 def test_pastis_in_segmentation_of_torchgeo(tmp_path, dates):
     task = stock.SemanticSegmentation(
@@ -385,6 +387,7 @@ def test_transformers_at_sizes_they_do_not_take(model, size, message):
         task(torch.rand(2, 4, 64, 64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('model', ['test_vit', 'swin_tiny_patch4_window7_224'])
 def test_transformers_group_by_group(model):
     # Without BatchNorm nothing but memory differs.

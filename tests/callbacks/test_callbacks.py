@@ -194,6 +194,7 @@ def test_figures_need_a_sample():
         ContrastiveFigures(0)
 
 
+@pytest.mark.slow
 def test_report_says_where_things_are(coloured, tmp_path, capsys):
     saver = ModelCheckpoint(save_last=True)
     module = task(bands=list(SENTINEL2_L2A.bands))

@@ -150,6 +150,7 @@ def test_tasks_without_an_estimate_are_said_once(archive, tmp_path, caplog):
     assert not names(trainer)
 
 
+@pytest.mark.slow
 def test_data_without_an_archive_give_the_histogram_alone(tmp_path, caplog):
     with caplog.at_level('INFO'):
         trainer = fit(Watcher(), Plain(), tmp_path, [ChangeFigures()], 2)

@@ -113,6 +113,7 @@ def test_changed_locations_are_found(root):
     assert ((table.decision == 'changed') == (table.ratio > mixture.threshold)).all()
 
 
+@pytest.mark.slow
 def test_few_locations_are_undecided(root):
     table, mixture, _, reason = change_map(MeanColour(), opened(root))
     assert mixture is None
@@ -147,6 +148,7 @@ def test_footprints(root):
     np.testing.assert_allclose(utm.bounds, [[500000, 5599880, 500120, 5600000]] * 6, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
 def test_files_without_georeference_have_no_footprint(root):
     for path in root.rglob('*.tif'):
@@ -173,6 +175,7 @@ def test_places_without_two_years_are_listed(root):
     assert task.seen == 4 * 4
 
 
+@pytest.mark.slow
 def test_years_between_are_not_read(root):
     for place in root.iterdir():
         for month in ('04', '07'):
@@ -184,6 +187,7 @@ def test_years_between_are_not_read(root):
     assert (table.last_year == 2020).all()
 
 
+@pytest.mark.slow
 def test_halves_of_all_dates(root):
     for scene in list(root.glob('*/20190412*')):
         scene.rename(scene.parent / '20181230')
@@ -195,6 +199,7 @@ def test_halves_of_all_dates(root):
     assert (table.dates == 4).all()
 
 
+@pytest.mark.slow
 def test_places_that_are_all_alike(root):
     for path in root.rglob('*.tif'):
         write_tif(path, 100 + np.eye(12, dtype='uint8'))

@@ -138,6 +138,7 @@ def test_files_that_are_no_band_are_named(tmp_path, caplog):
     assert 'passed over, for no band of Sentinel-2 L1C has such a name: B8B.tif' in caplog.text
 
 
+@pytest.mark.slow
 def test_many_files_are_better_packed(archive, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(seasonal, '_MANY_FILES', 287)
     pack_archive(archive, tmp_path / 'store.zarr', progress=False)
@@ -202,6 +203,7 @@ def test_missing_archive(tmp_path):
         module(tmp_path / 'nowhere')
 
 
+@pytest.mark.slow
 def test_split_stays_the_same_whatever_is_left_out(tmp_path):
     dates = ('20180301', '20180601', '20190301', '20190601')
     write_archive(tmp_path, locations=16, bands=['B4'], size=6, dates=dates)

@@ -139,6 +139,7 @@ def test_patches_without_a_class_are_skipped_and_listed(own):
     assert data.skipped == [f'{path} has no pixel of any class that counts']
 
 
+@pytest.mark.slow
 def test_windows_are_centred_or_a_function_of_seed_epoch_and_position(tree, monkeypatch):
     data = DFC2020(tree, 'train', size=16)
     whole = DFC2020(tree, 'train')

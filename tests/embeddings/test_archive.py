@@ -158,6 +158,7 @@ def test_undated_images_have_no_date(trained, tmp_path):
     assert len(table) == 2 and table.date.isna().all()
 
 
+@pytest.mark.slow
 def test_torchgeo_reads_tables_and_maps(trained, archive, scene, tmp_path):
     write_table(trained, archive, tmp_path / 'a.parquet')
     table = read_embeddings(tmp_path / 'a.parquet')
@@ -202,6 +203,7 @@ def test_bands_that_are_missing_are_said(trained, tmp_path):
         write_table(trained, root, tmp_path / 'a.parquet')
 
 
+@pytest.mark.slow
 def test_dates_without_usable_values_are_left_out(trained, tmp_path):
     root = write_archive(tmp_path / 'archive', locations=2, size=36)
     spoiled = sorted((root / '000001').iterdir())[2]

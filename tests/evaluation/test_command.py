@@ -114,6 +114,7 @@ def test_an_interrupted_run_goes_on(calls, settings, monkeypatch, tmp_path):
     assert len(calls) == len(set(calls)) == 8
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_and_the_others_stay(settings, tmp_path):
     encoders = {'good': {}, 'bad': {'failing_seed': 1}}
     only = {'A': benchmark()}

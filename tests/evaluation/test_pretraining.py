@@ -183,6 +183,7 @@ def test_an_untrained_net_has_statistics_of_images_and_the_weights_it_started_wi
             assert not layer.training
 
 
+@pytest.mark.slow
 def test_a_trained_net_has_exact_statistics_and_its_weights(spec, fitted):
     execute_run(run(spec))
     ((_, before, task),) = fitted
@@ -275,6 +276,7 @@ def test_series_are_judged_without_labels(spec, tmp_path):
         execute_run(run(spec))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['ImageStatistics', 'LBPHistograms', 'ColorAndTexture'])
 def test_features_of_images_are_judged_without_training(name, spec, fitted):
     spec['model'] = {}

@@ -77,6 +77,7 @@ def test_several_labels_have_no_confusion_matrix():
     assert result.panels[0].target.tolist() == [1, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('kind', 'titles'),
     [

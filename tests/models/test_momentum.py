@@ -77,6 +77,7 @@ def test_newer_keys_do_not_break_backward():
     assert torch.isfinite(query.grad).all()
 
 
+@pytest.mark.slow
 def test_queue_compiles():
     torch._dynamo.reset()
     queue = KeyQueue(5, 2)

@@ -93,6 +93,7 @@ def test_the_perceptron_is_trained_and_its_key_follows(archive, tmp_path):
         assert not torch.equal(before[name], after[name])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_its_textures(archive, tmp_path):
     task = small(SACo, bands=None, **FEW)
     _, path = fit(task, archive, tmp_path)

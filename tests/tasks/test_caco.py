@@ -141,6 +141,7 @@ def test_ratio_equals_the_formula(power, monkeypatch):
     assert task.change.ratio[[0, 3]].isnan().all()
 
 
+@pytest.mark.slow
 def test_locations_are_decided_once_an_epoch_of_what_earlier_epochs_saw(two_years, tmp_path):
     task = small(CACo, bands=None, queue_size=8)
     contrast, seen = task.contrast, []

@@ -149,6 +149,7 @@ def test_both_modalities_show_the_same_ground(name):
     assert not torch.equal(first, task.views.original(images['image'][:, 0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', DUAL_METHODS)
 @pytest.mark.parametrize('arguments', [BANDS, GROUPS], ids=['bands', 'groups'])
 def test_training_moves_both_encoders_and_either_is_loaded(name, arguments, roots, tmp_path):

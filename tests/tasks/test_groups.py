@@ -76,6 +76,7 @@ def test_left_out_groups_are_those_of_the_encoder():
     )
 
 
+@pytest.mark.slow
 def test_a_training_with_groups_left_out_is_a_function_of_its_seed(archive, tmp_path):
     states = []
     for name in ('first', 'second'):

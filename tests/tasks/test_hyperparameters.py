@@ -79,6 +79,7 @@ def test_they_are_computed_and_printed_when_training_starts(archive, tmp_path, c
     assert SACo.load_from_checkpoint(checkpoint).queues[0].size == items
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:Checkpoint directory .* exists and is not empty')
 def test_a_resumed_training_keeps_those_it_began_with(archive, tmp_path, caplog):
     first = small(MoCo, bands=None, **COMPUTED)
@@ -218,6 +219,7 @@ def test_loss_over_chance_is_shown(archive, tmp_path):
     assert task.nce_over_chance == pytest.approx(sum(ratios[-50:]) / 50, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', [CACo, CACoSimCLR])
 def test_methods_of_two_years_say_it_too(method, tmp_path):
     days = ('20180501', '20180701', '20180901', '20190501', '20190701', '20190901')

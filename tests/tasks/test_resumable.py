@@ -53,6 +53,7 @@ def test_a_subclass_takes_the_checkpoint_of_its_parent(archive, tmp_path, saved)
     trainer(tmp_path).validate(small(OwnMoCo), data(archive), ckpt_path=saved, verbose=False)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_an_earlier_version_is_named_as_such(archive, tmp_path, saved):
     content = torch.load(saved, weights_only=True)
     del content['run'], content['checksum']
@@ -66,6 +67,7 @@ def test_a_checkpoint_of_an_earlier_version_is_named_as_such(archive, tmp_path, 
     )
 
 
+@pytest.mark.slow
 def test_no_clipping_is_none_or_zero(archive, tmp_path, saved):
     run = trainer(tmp_path, max_epochs=2, gradient_clip_val=0)
     run.fit(small(MoCo), data(archive), ckpt_path=saved)

@@ -132,6 +132,7 @@ def test_workers_do_not_change_the_weights(archive, tmp_path):
     assert same(*states)
 
 
+@pytest.mark.slow
 def test_other_seed_gives_other_weights(archive, tmp_path, monkeypatch):
     first = fit(small(), archive, tmp_path / 'a')[0].model.state_dict()
     monkeypatch.setenv('PL_GLOBAL_SEED', '1')

@@ -278,6 +278,7 @@ def test_bands_and_images_do_not_touch_each_other(method):
         assert torch.equal(local_binary_pattern(one, method=method), code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', METHODS)
 def test_images_are_coded_in_blocks(method, monkeypatch):
     image = noise(2**16, 3, 5, 20, 21).float()

@@ -183,9 +183,8 @@ def alignment_loss(groups: Tensor) -> Tensor:
     """
     if groups.ndim != 3:
         raise ValueError(f'groups must be (B, G, D), got {tuple(groups.shape)}')
-    with torch.autocast(groups.device.type, enabled=False):
-        cluster = l2_normalize(_wide(groups).mean(1, keepdim=True))
-        return 1 - (l2_normalize(groups) * cluster).sum(-1).mean()
+    cluster = l2_normalize(_wide(groups).mean(1, keepdim=True))
+    return 1 - (l2_normalize(groups) * cluster).sum(-1).mean()
 
 
 class InfoNCE(nn.Module):

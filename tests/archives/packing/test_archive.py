@@ -210,6 +210,7 @@ def test_georeference_of_a_window(archive, tmp_path):
     assert Affine(*places['transform'][5]) == Affine(10, 0, 500120, 0, -10, 5599880)
 
 
+@pytest.mark.slow
 def test_xarray_opens_a_store(store):
     xarray = pytest.importorskip('xarray')
     images = xarray.open_zarr(store)['images']

@@ -332,16 +332,21 @@ def test_a_later_window_with_the_same_scene_is_left_out(catalogue, tmp_path):
 @pytest.mark.parametrize(
     'faults',
     [
-        {'/search': ['500']},
         {'/search': ['503', '429']},
-        {'/search': ['closed']},
-        {'/search': ['truncated']},
-        {'/B02.tif': ['500']},
         {'/B02.tif': ['', '503', '']},
-        {'/B02.tif': ['closed']},
-        {'/B02.tif': ['truncated']},
-        {'/B02.tif': ['', '', 'truncated']},
         {'/B05.tif': ['404'], '/B01.tif': ['', 'closed', '500']},
+        *(
+            pytest.param(faults, marks=pytest.mark.slow)
+            for faults in (
+                {'/search': ['500']},
+                {'/search': ['closed']},
+                {'/search': ['truncated']},
+                {'/B02.tif': ['500']},
+                {'/B02.tif': ['closed']},
+                {'/B02.tif': ['truncated']},
+                {'/B02.tif': ['', '', 'truncated']},
+            )
+        ),
     ],
 )
 def test_a_server_that_fails_for_a_while_is_tried_again(faults, catalogue, tmp_path):
@@ -362,6 +367,7 @@ def test_a_server_that_is_not_there_is_named(tmp_path):
         fetch_archive(TWO_YEARS, tmp_path, 'http://127.0.0.1:9', tries=1, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('fault', ['500', '404', 'closed'])
 def test_a_file_that_stays_broken_is_named_and_the_same_command_goes_on(fault, catalogue, tmp_path):
     fill(catalogue)
@@ -390,6 +396,7 @@ def test_answers_that_always_end_early_give_no_wrong_pixel(catalogue, tmp_path):
     assert (tmp_path / '000000' / SECOND / 'B02.tif').exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('part', [2, 7, 16])
 def test_a_file_that_was_cut_short_gives_no_scene(part, catalogue, tmp_path):
     fill(catalogue)
