@@ -70,6 +70,11 @@ def _scene(value, dtype: str = 'uint16', **kwargs):
     return act
 
 
+def collection2(image):
+    """Reflectance of dark ground as Landsat's collection 2 stores it."""
+    return ((image / 4e4 + 0.2) / 2.75e-5).astype('uint16')
+
+
 def same(image):
     """The numbers as they are."""
     return image
@@ -545,6 +550,17 @@ FAULTS: list[Fault] = [
     ),
     Fault(
         'V1 uint16 that holds 0-255 with its unit', _all(lambda i: i // 40, unit=255), error=None
+    ),
+    Fault(
+        'V1 uint16 of Landsat collection 2',
+        _all(collection2),
+        ('unit 10000',),
+        'set unit and offset, for collection 2 of Landsat',
+    ),
+    Fault(
+        'V1 uint16 of Landsat collection 2, by its unit and offset',
+        _all(collection2, unit=1 / 2.75e-5, offset=-0.2 / 2.75e-5),
+        error=None,
     ),
     Fault('V1 deep water, by its unit', _all(lambda i: i // 100, unit=10000), error=None),
     Fault('V1 uint16 that holds 0-100', _all(lambda i: i // 100), ('100',), 'set unit'),

@@ -18,6 +18,9 @@ _DATES, _SIDE = 16, 64
 # the unit is set to must be more wrong to be refused.
 _DARK, _DARK_IN_UNIT = 0.03, 0.002
 
+# Nor is any as bright in all pixels of all bands: 0 of Landsat's collection 2 would be 0.73.
+_BRIGHT_EVERYWHERE = 0.5
+
 # Sun glint reaches 5, no median of an image 3; offsets leave dark water little below 0.
 _BRIGHT, _MEDIAN, _NEGATIVE = 20.0, 3.0, -0.1
 
@@ -34,8 +37,8 @@ def require_plausible(
         is_given: Whether the user or the files say the unit.
 
     Raises:
-        ValueError: If a date is far too bright, all are far too dark, or a band is filled with a
-            number for missing ones.
+        ValueError: If a date is far too bright, all are far too dark or as bright as no ground is,
+            or a band is filled with a number for missing ones.
         BandFileError: If an image cannot be read.
     """
     unit = reflectance.unit_of(source.dtype)
@@ -43,14 +46,14 @@ def require_plausible(
         'correct unit and offset: set unit to the number stored for reflectance 1, such as '
         f'{10000 if unit != 10000 else 255}, and set offset to what is added before'
     )
-    brightest, largest = -np.inf, -np.inf
+    brightest, largest, smallest = -np.inf, -np.inf, np.inf
     for location, scene in spread_dates(locations, _DATES):
         name = f'{location.name}/{location.scenes[scene].name}'
         image = source.read(location, scene).numpy()
         require_no_fill(f'{source.root}: {name}', image, source.bands)
         step = [max(1, side // _SIDE) for side in image.shape[-2:]]
         pixels = image[:, :: step[0], :: step[1]].astype(np.float64)
-        largest = max(largest, float(pixels.max()))
+        largest, smallest = max(largest, float(pixels.max())), min(smallest, float(pixels.min()))
         pixels = (pixels + reflectance.offset) / unit
         brightest = max(brightest, float(pixels.max()))
         median = float(np.median(pixels))
@@ -62,6 +65,12 @@ def require_plausible(
             f'{source.root}: {name} holds {_kind(source.dtype)} such as {stored:g} in band '
             f'{source.bands[band]}, which is no reflectance by {_spelled(reflectance, unit)}; '
             f'{remedy}'
+        )
+    if unit == 10000 and not is_given and smallest / unit > _BRIGHT_EVERYWHERE:
+        raise ValueError(
+            f'{source.root} holds {_kind(source.dtype)} from {smallest:g} on, which is at least '
+            f'{smallest / unit:.2g} of reflectance by unit 10000, brighter than all ground is; set '
+            'unit and offset, for collection 2 of Landsat unit 36363.64 and offset -7272.73'
         )
     darkest = _DARK_IN_UNIT if is_given else _DARK
     if brightest < darkest or _largest(source.dtype) / unit < _DARK:
