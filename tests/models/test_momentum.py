@@ -36,8 +36,8 @@ def test_queue_keeps_every_key_in_order(size, batch):
 
 def test_unfilled_slots_and_the_own_location_are_no_negatives():
     queue = KeyQueue(4, 2)
-    queue.enqueue(numbered(0, 3), torch.tensor([5, 6, 5]))
-    keys, excluded = queue.negatives(torch.tensor([5, 6, 7]))
+    queue.enqueue(numbered(0, 3), torch.tensor([5, 0, 5]))
+    keys, excluded = queue.negatives(torch.tensor([5, 0, 7]))
     assert excluded.tolist() == [
         [True, False, True, True],
         [False, True, False, True],

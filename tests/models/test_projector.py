@@ -27,6 +27,13 @@ def test_plain_heads_are_linear_layers_with_relu_in_between():
         torch.testing.assert_close(projected[space], expected)
 
 
+def test_hidden_layers_follow_each_other():
+    (projector,) = Projectors(6, [4, 3], 2)
+    linear = [layer for layer in projector if isinstance(layer, nn.Linear)]
+    assert [(layer.in_features, layer.out_features) for layer in linear] == [(6, 4), (4, 3), (3, 2)]
+    assert Projectors(6, [4, 3], 2)(FEATURES).shape == (1, 5, 3, 2)
+
+
 def test_norm_follows_every_layer_and_takes_the_location_of_the_bias():
     projectors = Projectors(6, [4], 2, norm=True)
     kinds = [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d]
