@@ -136,6 +136,21 @@ def test_years_are_drawn_without_repetition_and_matched_in_season():
     assert seen == set(permutations([0, 1]))
 
 
+def test_the_anchor_comes_first():
+    for seed, anchor in product(range(5), range(6)):
+        drawn = drawn_dates(SPAN, anchor, 3, 'any', np.random.default_rng(seed))
+        assert drawn[0] == anchor and len(set(drawn)) == 3
+
+
+@pytest.mark.parametrize('same_season', [True, False])
+def test_the_older_year_comes_first(same_season):
+    many = place('2018-01-10', '2018-04-10', '2018-07-10', '2018-10-10', '2019-04-12', '2019-10-08')
+    for seed in range(10):
+        generator = np.random.default_rng(seed)
+        older, later = drawn_years(many, two_years(many, 2), 2, same_season, generator)
+        assert max(older) < 4 <= min(later)
+
+
 def test_the_shorter_year_leads():
     # The older year has more dates: the later one is drawn, and the older one follows.
     many = place('2018-01-10', '2018-04-10', '2018-07-10', '2018-10-10', '2019-04-12', '2019-10-08')
