@@ -70,7 +70,8 @@ def require_plausible(
         raise ValueError(
             f'{source.root} holds {_kind(source.dtype)} from {smallest:g} on, which is at least '
             f'{smallest / unit:.2g} of reflectance by unit 10000, brighter than all ground is; set '
-            'unit and offset, for collection 2 of Landsat unit 36363.64 and offset -7272.73'
+            'unit and offset, for collection 2 of Landsat unit 36363.64 and offset -7272.73, or '
+            'unit 10000 if all is cloud or snow'
         )
     darkest = _DARK_IN_UNIT if is_given else _DARK
     if brightest < darkest or _largest(source.dtype) / unit < _DARK:
