@@ -39,24 +39,25 @@ def main() -> None:
 def measure(folder: Path, options: Namespace) -> None:
     """Times of all files, and of PyTorch."""
     rows, targets = [], []
+    batch = 2 if options.quick else BATCH
     for name, groups in ENCODERS.items():
         weights = write_checkpoint(folder / f'{len(rows)}.ckpt', groups)
         output = folder / f'encoder{len(rows)}'
         with contextlib.redirect_stdout(io.StringIO()):
             export(weights, str(output), int8=True)
-        calls = ways(output, 2 if options.quick else BATCH)
+        calls = ways(output, batch)
         times: dict[str, list[float]] = {way: [] for way in calls}
         for _ in range(2 if options.quick else 7):
             for way, call in calls.items():
                 times[way] += reporting.seconds(call, repeats=1)
         for way, taken in times.items():
             ratio, spread = reporting.ratios(times['PyTorch'], taken)
-            tile = 1000 * sorted(taken)[len(taken) // 2] / (2 if options.quick else BATCH)
+            tile = 1000 * sorted(taken)[len(taken) // 2] / batch
             rows.append({'encoder': name, 'way': way, 'ms a tile': tile, 'times as fast': ratio})
             if way == 'ONNX Runtime':
                 target = f'{way}: {name}'
                 targets.append(reporting.Target(target, 'PyTorch', ratio, 1.0, spread=spread))
-    reporting.report('export', options, rows, targets, tile=TILE, batch=BATCH)
+    reporting.report('export', options, rows, targets, tile=TILE, batch=batch)
 
 
 def ways(folder: Path, batch: int) -> dict[str, Callable[[], object]]:

@@ -34,6 +34,10 @@ CACO = place(*(
 ))  # fmt: skip
 OTHERS = ('any', 'same_year', 'other_year')
 SPAN = place('2017-08-20', '2017-12-20', '2018-01-05', '2018-07-01', '2018-08-25', '2019-02-02')
+# The later year has fewer dates.
+SHORTER = place(
+    '2018-01-10', '2018-04-10', '2018-07-10', '2018-10-10', '2019-04-12', '2019-10-08'
+)  # fmt: skip
 
 
 def test_calendar_years():
@@ -144,18 +148,18 @@ def test_the_anchor_comes_first():
 
 @pytest.mark.parametrize('same_season', [True, False])
 def test_the_older_year_comes_first(same_season):
-    many = place('2018-01-10', '2018-04-10', '2018-07-10', '2018-10-10', '2019-04-12', '2019-10-08')
     for seed in range(10):
         generator = np.random.default_rng(seed)
-        older, later = drawn_years(many, two_years(many, 2), 2, same_season, generator)
+        older, later = drawn_years(SHORTER, two_years(SHORTER, 2), 2, same_season, generator)
         assert max(older) < 4 <= min(later)
 
 
 def test_the_shorter_year_leads():
     # The older year has more dates: the later one is drawn, and the older one follows.
-    many = place('2018-01-10', '2018-04-10', '2018-07-10', '2018-10-10', '2019-04-12', '2019-10-08')
     for seed in range(10):
-        older, later = drawn_years(many, two_years(many, 2), 2, True, np.random.default_rng(seed))
+        older, later = drawn_years(
+            SHORTER, two_years(SHORTER, 2), 2, True, np.random.default_rng(seed)
+        )
         assert sorted(later) == [4, 5]
         assert [{4: 1, 5: 3}[scene] for scene in later] == older
 

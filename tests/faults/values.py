@@ -562,6 +562,10 @@ FAULTS: list[Fault] = [
         _all(collection2, unit=1 / 2.75e-5, offset=-0.2 / 2.75e-5),
         error=None,
     ),
+    Fault('V1 clouds alone, by their unit', _all(lambda i: 6000 + i // 4, unit=10000), error=None),
+    Fault(
+        'V1 clouds alone', _all(lambda i: 6000 + i // 4), ('uint16',), 'unit 10000 if all is cloud'
+    ),
     Fault('V1 deep water, by its unit', _all(lambda i: i // 100, unit=10000), error=None),
     Fault('V1 uint16 that holds 0-100', _all(lambda i: i // 100), ('100',), 'set unit'),
     *(
