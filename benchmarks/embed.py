@@ -5,8 +5,8 @@
 
     python benchmarks/embed.py
 
-Writes a scene of 12 bands of 10, 20 and 60 m in the layout of Major TOM and embeds it with a
-ResNet-18, in tiles of 64 px that overlap by half: by ``torchgeo-saco embed``, which writes the map,
+Writes a scene of 12 bands of 10, 20 and 60 m in the layout and size of a Major-TOM cell. ResNet-18
+embeds it in tiles of 64 px that overlap by half: by ``torchgeo-saco embed``, which writes the map,
 and by a DataLoader of TorchGeo's RasterDataset and GridGeoSampler, which keeps the embeddings in
 memory. Both read the bands that the encoder needs and run the same encoder in evaluation mode; they
 have a few edge tiles more or less, so what is compared is the time of a tile.
@@ -64,7 +64,7 @@ def main() -> None:
 
 def measure(folder: Path, options: Namespace) -> None:
     """Times of all encoders, ours and the peer in turn."""
-    write_scene(folder / 'scene', 198 if options.quick else 798)
+    write_scene(folder / 'scene', 198 if options.quick else 1068)
     rows, targets = [], []
     for name, groups in ENCODERS.items():
         weights = write_checkpoint(folder / f'{len(rows)}.ckpt', groups)

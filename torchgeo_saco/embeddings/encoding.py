@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+from torch.fx.proxy import TraceError
 
 from ..io.checkpoint import read_checkpoint
 from ..models import Encoder, fit_input_statistics, load_encoder
@@ -148,7 +150,7 @@ class TileEncoder:
         groups = self.encoder.inputs(image)
         kind = torch.bfloat16 if self.precision == 'bf16' else torch.float32
         if self._backbone is None:
-            backbone = copy.deepcopy(self.encoder.backbone).requires_grad_(False)
+            backbone = _fold_norms(self.encoder.backbone)
             self._backbone = backbone.to(kind).to(memory_format=torch.channels_last)
         images = groups.flatten(0, 1).to(kind).contiguous(memory_format=torch.channels_last)
         # On a CPU few images at a time stay in its cache, and what they need in memory is reused.
@@ -164,6 +166,16 @@ class TileEncoder:
         """Embedding of the features of all groups, (B, D)."""
         embedding: Tensor = self.encoder.fusion(features)
         return embedding
+
+
+def _fold_norms(backbone: nn.Module) -> nn.Module:
+    """Copy a backbone in evaluation mode, with BatchNorm folded into the convolutions before it."""
+    try:
+        folded: nn.Module = fuse(backbone)
+    except (TraceError, TypeError, RuntimeError):
+        # Its forward branches on values or shapes, which cannot be traced.
+        folded = copy.deepcopy(backbone)
+    return folded.requires_grad_(False)
 
 
 def cut(block: Tensor, tiles: Sequence[tuple[int, int]], size: int) -> Tensor:

@@ -179,6 +179,7 @@ def write_map(
                 # A mean of embeddings of other ground is no embedding of a tile.
                 overview_resampling='NEAREST',
                 bigtiff='IF_SAFER',
+                num_threads='ALL_CPUS',
             )
             plain.unlink()
             with rasterio.open(partial) as file:
