@@ -442,12 +442,13 @@ def test_every_row_runs_and_is_judged_on_the_same_images(name, rows, settings, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['compare', 'ablation'])
-def test_rows_differ_in_their_method_alone(name, monkeypatch):
+@pytest.mark.parametrize('names', ['compare', 'ablation', 'compare series', 'ablation series'])
+def test_rows_differ_in_their_method_alone(names, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
-    planned = plan_runs(read_settings([f'--config=configs/{name}.yaml']))
+    files = [f'--config=configs/{name}.yaml' for name in names.split()]
+    planned = plan_runs(read_settings(files))
     assert {run.seed for run in planned} >= {0, 1, 2}
-    assert all(run.synthetic for run in planned)
+    assert {run.synthetic for run in planned} == {'series' not in names}
     # The others have no argument that ours could share.
     planned = [run for run in planned if run.parts.model.class_path.startswith(TASKS)]
     assert len({run.encoder for run in planned}) >= 6

@@ -34,6 +34,22 @@ def test_an_argument_wins_over_a_file_that_follows(tmp_path):
     assert read_settings(['--seeds=[5]', f'--config={path}']).seeds == [5]
 
 
+def test_null_leaves_out_what_a_file_before_has(tmp_path):
+    first = write_config(tmp_path, encoders={'random': {}, 'SACo+': {}, 'SeCo': {}})
+    second = tmp_path / 'second.yaml'
+    second.write_text('encoders: {random: null}\nbenchmarks: {Other: {trainer: {}}, Fake: null}\n')
+    settings = read_settings([f'--config={first}', f'--config={second}', '--encoders.SeCo=null'])
+    assert [*settings.encoders] == ['SACo+']
+    assert [*settings.benchmarks] == ['Other']
+    # A name that no file has is misspelt.
+    with pytest.raises(SettingsError, match=r'encoders\.saco must be a mapping, got None'):
+        read_settings([f'--config={first}', '--encoders.saco=null'])
+    # What a lone file leaves empty is no name to leave out.
+    second.write_text('encoders: {random:}\nbenchmarks: {Fake: {trainer: {}}}\n')
+    with pytest.raises(SettingsError, match=r'encoders\.random must be a mapping, got None'):
+        read_settings([f'--config={second}'])
+
+
 def test_another_class_takes_its_own_arguments():
     base = {'model': {'class_path': 'A', 'init_args': {'x': 1}}}
     assert merge_configs(base, {'model': {'init_args': {'y': 2}}})['model'] == {

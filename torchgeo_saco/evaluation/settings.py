@@ -51,7 +51,8 @@ A configuration file:
     at: {EuroSAT: 16200}
 
 Several files are merged in order. Any value can be set by an argument that spells out its
-place, such as --benchmarks.EuroSAT.trainer.max_epochs=1 or --encoders.SACo+.model=resnet50.
+place, such as --benchmarks.EuroSAT.trainer.max_epochs=1 or --encoders.SACo+.model=resnet50;
+null leaves an encoder or a benchmark out: --encoders.SACo+=null.
 
 With --protocol torchgeo, the encoders of checkpoints are checked on EuroSAT instead; see
 torchgeo-saco evaluate --protocol torchgeo --help.
@@ -244,15 +245,27 @@ def _read_arguments(args: Sequence[str]) -> dict[str, Any]:
                 raise SettingsError(f'argument {name} lacks a value')
             value = left.pop(0)
         if name == '--config':
-            given = merge_configs(given, _read(value))
+            given = _merge_over(given, _read(value))
         else:
             values.append((name[2:], value))
     for place, value in values:
         part: Any = yaml.safe_load(value)
         for name in reversed(place.split('.')):
             part = {name: part}
-        given = merge_configs(given, part)
+        given = _merge_over(given, part)
     return given
+
+
+def _merge_over(given: Any, over: Any) -> Any:
+    """Merge, and leave out encoders and benchmarks that are null in the second alone."""
+    merged = merge_configs(given, over)
+    for what in ('encoders', 'benchmarks'):
+        before, now = given.get(what), merged.get(what)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            known = [name for name, part in before.items() if part is not None]
+            left_out = {name for name in known if now[name] is None}
+            merged[what] = {name: part for name, part in now.items() if name not in left_out}
+    return merged
 
 
 def _shorten(part: Any) -> Any:
