@@ -96,16 +96,6 @@ def test_key_encoder_and_key_projector_follow_once_a_step():
             torch.testing.assert_close(weight, wanted)
 
 
-@pytest.mark.parametrize('optimizer', ['adam', 'adamw', 'sgd'])
-def test_arguments_reach_the_optimizer(optimizer):
-    task = small(AlignedDates, optimizer=optimizer, weight_decay=0.25, lr=0.5, sgd_momentum=0.7)
-    made = task.configure_optimizers()
-    assert type(made).__name__.lower() == optimizer
-    (group,) = made.param_groups
-    assert (group['weight_decay'], group['lr']) == (0.25, 0.5)
-    assert optimizer != 'sgd' or group['momentum'] == 0.7
-
-
 def test_alignment_is_the_mean_over_groups_and_sub_spaces():
     task = small(AlignedDates, **GROUPS, alignment_weight=0.5)
     query = torch.randn(3, 4, 5, 8)

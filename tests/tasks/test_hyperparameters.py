@@ -147,14 +147,6 @@ def test_accumulated_batches_count_together(archive, tmp_path, caplog):
     assert 'computed for 3 steps of 8 images' in caplog.text
 
 
-def test_what_cannot_be_computed_is_refused():
-    with pytest.raises(ValueError, match=r'lr is computed for adam and adamw, .* sgd; set opt'):
-        small(MoCo, lr=None, optimizer='sgd')
-    for warmup in (5, None):
-        with pytest.raises(ValueError, match='warmup_steps does not go with milestones; set cos'):
-            small(MoCo, warmup_steps=warmup)
-
-
 def test_given_values_stay(archive, tmp_path, caplog):
     task = small(MoCo, bands=None, lr=0.5, temperature=None)
     with caplog.at_level('INFO'):
@@ -162,25 +154,6 @@ def test_given_values_stay(archive, tmp_path, caplog):
     assert 'images: temperature 0.2\n' in caplog.text
     assert (task.hparams['lr'], task.hparams['momentum']) == (0.5, 0.999)
     assert 'momentum=0.999 averages the key encoder over 1,000 steps' in caplog.text
-
-
-@pytest.mark.slow
-def test_learning_rate_rises_and_falls_along_a_cosine(archive, tmp_path):
-    task = small(MoCo, bands=None, lr=1.0, warmup_steps=2, cosine=True)
-    rates = []
-    task.on_train_batch_start = lambda *args: rates.append(task.optimizers().param_groups[0]['lr'])
-    trainer, _ = fit(task, archive, tmp_path, epochs=3)
-    steps = trainer.global_step
-    wanted = [
-        min(1, (step + 1) / 3) * (1 + math.cos(math.pi * step / steps)) / 2 for step in range(steps)
-    ]
-    assert len(rates) > 4
-    assert rates == pytest.approx(wanted)
-
-
-def test_a_cosine_needs_an_end(archive, tmp_path):
-    with pytest.raises(ValueError, match=r'a cosine needs the number of steps; set trainer\.max'):
-        fit(small(MoCo, bands=None, cosine=True), archive, tmp_path, epochs=-1)
 
 
 @pytest.mark.parametrize('method', [MoCo, SACo, SeCo])

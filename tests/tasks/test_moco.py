@@ -120,15 +120,6 @@ def test_defaults_are_those_of_seco_and_caco():
     assert optimizer.defaults['momentum'] == 0.9
 
 
-@pytest.mark.slow
-def test_learning_rate_falls_at_the_milestones(archive, tmp_path):
-    task = small(MoCo, lr=0.1, milestones=[0.5, 0.75])
-    rates = []
-    task.on_train_epoch_start = lambda: rates.append(task.optimizers().param_groups[0]['lr'])
-    fit(task, archive, tmp_path, epochs=4)
-    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001])
-
-
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [

@@ -6,7 +6,7 @@
 import math
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -14,8 +14,7 @@ from einops import rearrange
 from lightly.models.utils import update_momentum
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, MultiStepLR
+from torch.optim import Optimizer
 from torchgeo.datasets.utils import Sample
 from torchvision.models._api import WeightsEnum
 
@@ -26,7 +25,7 @@ from ..models import BandInputs, Encoder, GroupInputs, Projectors, create_backbo
 from ..models.change import ChangeEstimate
 from ..models.momentum import KeyQueue, key_copy
 from ..models.texture import TextureFeatures, texture_features
-from ..runtime.checks import check_choice, check_ranges, declared_ranges
+from ..runtime.checks import check_ranges, declared_ranges
 from ..runtime.device import prepare_device
 from ..runtime.distributed import (
     exclude_buffers_from_ddp,
@@ -40,6 +39,7 @@ from ..runtime.seeding import run_seed, torch_seeded
 from ..transforms import ContrastiveViews
 from .channels import batch_image, unfold_dates
 from .hyperparameters import momentum_advice, scaled_hyperparameters
+from .optimization import make_optimizer, make_schedulers, require_schedule
 from .requirements import largest_queue, require_data, require_dates, require_years, training_steps
 from .resumable import ResumableTask
 
@@ -48,8 +48,6 @@ _VIEW_ARGUMENTS = (
     'size', 'crop', 'rotation', 'zoom', 'horizontal_flip', 'vertical_flip', 'contrast', 'shift',
     'jitter', 'grayscale', 'blur',
 )  # fmt: skip
-
-_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {'adam': Adam, 'adamw': AdamW, 'sgd': SGD}
 
 # A standard deviation of features below this counts as collapse.
 _COLLAPSED = 0.01
@@ -404,22 +402,11 @@ class ContrastiveTask(ResumableTask):
         hparams = self.hparams
         self.nce = InfoNCE(hparams['temperature'])
         self.align = AlignmentLoss()
-        check_choice('optimizer', hparams['optimizer'], tuple(_OPTIMIZERS))
+        require_schedule(hparams, self._computed)
         if hparams['contrast_groups'] and not self.has_key_encoder:
             raise ValueError(
                 f'{type(self).__name__} has no key encoder to draw groups to; set contrast_groups '
                 'to false'
-            )
-        if 'lr' in self._computed and hparams['optimizer'] == 'sgd':
-            raise ValueError(
-                'lr is computed for adam and adamw, and optimizer is sgd; set optimizer to one '
-                'of these, or lr'
-            )
-        warms = hparams['warmup_steps'] or 'warmup_steps' in self._computed
-        if warms and hparams['milestones'] and not hparams['cosine']:
-            raise ValueError(
-                'warmup_steps does not go with milestones; set cosine to true, milestones to [], '
-                'or warmup_steps to 0'
             )
 
     def configure_optimizers(self) -> Any:
@@ -428,38 +415,10 @@ class ContrastiveTask(ResumableTask):
         Returns:
             Optimizer of the online encoder, and the schedulers of its rate if it ever changes.
         """
-        hparams = self.hparams
-        trained = [weight for weight in self.parameters() if weight.requires_grad]
-        options: dict[str, float] = {'weight_decay': hparams['weight_decay']}
-        if hparams['optimizer'] == 'sgd':
-            options['momentum'] = hparams['sgd_momentum']
-        optimizer: Optimizer = _OPTIMIZERS[hparams['optimizer']](
-            trained, lr=hparams['lr'], **options
-        )
-        schedulers = self._schedulers(optimizer)
-        return ([optimizer], schedulers) if schedulers else optimizer
-
-    def _schedulers(self, optimizer: Optimizer) -> list[dict[str, Any]]:
-        """Schedulers of the learning rate."""
-        hparams = self.hparams
-        warmup, steps = hparams['warmup_steps'], max(self._steps, 1)
-        if hparams['cosine'] and steps == math.inf:
-            raise ValueError(
-                'a cosine needs the number of steps; set trainer.max_epochs or trainer.max_steps, '
-                'or cosine to false'
-            )
-
-        def share(step: int) -> float:
-            rise = min(1, (step + 1) / (warmup + 1))
-            return rise * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
-
-        if warmup or hparams['cosine']:
-            return [{'scheduler': LambdaLR(optimizer, share), 'interval': 'step'}]
+        optimizer = make_optimizer(self.parameters(), self.hparams)
         epochs = self.trainer.max_epochs if self._trainer else None
-        if not hparams['milestones'] or epochs is None or epochs < 1:
-            return []
-        ends = [round(share * epochs) for share in hparams['milestones']]
-        return [{'scheduler': MultiStepLR(optimizer, ends), 'interval': 'epoch'}]
+        schedulers = make_schedulers(optimizer, self.hparams, self._steps, epochs)
+        return ([optimizer], schedulers) if schedulers else optimizer
 
     def setup(self, stage: str) -> None:
         """Take the bands from the datamodule, and refuse what cannot work.
