@@ -145,7 +145,7 @@ def test_an_index_finds_nearly_all_neighbors():
 
 def test_an_index_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, 'faiss', None)
-    with pytest.raises(ImportError, match=r'pip install "torchgeo_saco\[search\]"'):
+    with pytest.raises(ImportError, match=r"pip install 'torchgeo_saco\[search\]'"):
         nearest_neighbors(np.eye(4), np.eye(4), 1, exact=False)
 
 

@@ -161,7 +161,8 @@ def test_without_folium(folder, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'folium', None)
     with pytest.raises(SystemExit):
         main(['map', '--embeddings', str(folder / 'map.tif'), '--output', str(folder / 'a.html')])
-    assert 'pip install "torchgeo_saco[map]"' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "needs the package folium; install it by: pip install 'torchgeo_saco[map]'" in said
 
 
 def test_cells_are_shown_where_they_lie(folder):

@@ -16,6 +16,7 @@ import shapely
 from geopandas import GeoDataFrame
 from matplotlib import colormaps
 
+from ..runtime.extras import import_extra
 from .clusters import cluster_colors, kmeans
 from .display import cell_picture, display, scene_picture
 from .grid import EmbeddingRaster, Raster
@@ -299,15 +300,8 @@ def _add_table(
 
 def _libraries() -> tuple[Any, Any]:
     """Library of the page, and the folder of Leaflet's files."""
-    try:
-        import folium
-
-        leaflet = resources.files('js_lib_leaflet') / 'static' / 'js_lib_leaflet'
-    except ImportError as error:
-        raise ImportError(
-            f'a page needs {error.name}, which is not installed: pip install "torchgeo_saco[map]"'
-        ) from error
-    return folium, leaflet
+    folium, leaflet = (import_extra(name, 'map', 'a page') for name in ('folium', 'js_lib_leaflet'))
+    return folium, resources.files(leaflet) / 'static' / 'js_lib_leaflet'
 
 
 def _style(leaflet: Any) -> str:

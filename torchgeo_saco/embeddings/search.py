@@ -14,6 +14,7 @@ from pyproj import Transformer
 from rasterio.crs import CRS
 
 from ..runtime.checks import check_range
+from ..runtime.extras import import_extra
 from .grid import EmbeddingRaster, Raster, coordinates
 from .source import (
     Embeddings,
@@ -82,13 +83,9 @@ def nearest_neighbors(
         search = NearestNeighbors(n_neighbors=count, algorithm='brute', metric='cosine')
         distances, rows = search.fit(values).kneighbors(queries)
         return Neighbors(rows, (1 - distances).astype('float32'))
-    try:
-        import faiss
-    except ImportError as error:
-        raise ImportError(
-            f'an index of {len(values)} embeddings needs faiss, which is not installed: '
-            'pip install "torchgeo_saco[search]", or ask for exact=True'
-        ) from error
+    faiss = import_extra(
+        'faiss', 'search', f'an index of {len(values)} embeddings, which exact=True does without,'
+    )
     index = faiss.IndexHNSWFlat(values.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = index.hnsw.efSearch = max(_BREADTH, 2 * count)
     index.add(values)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from ...runtime.extras import import_extra
+
 # Shards that stay open in a process.
 _OPEN = 64
 
@@ -170,17 +172,10 @@ class RemoteFiles:
             ImportError: If obstore is missing.
             ValueError: If the URL cannot be used.
         """
-        try:
-            import obstore
-            from obstore.exceptions import BaseError
-        except ImportError as error:
-            raise ImportError(
-                f'{root} is read by obstore, which is missing; install it by '
-                "pip install 'torchgeo_saco[store]'"
-            ) from error
+        obstore = import_extra('obstore', 'store', f'reading {root}')
         self.root = root
         self._obstore: Any = obstore
-        self._errors = (BaseError, OSError)
+        self._errors = (obstore.exceptions.BaseError, OSError)
         self._pool: ThreadPoolExecutor | None = None
         options: Any = {}
         # An endpoint without encryption is one that the user has named.

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.extras import import_extra
+
 #: Bytes of the checksum behind every chunk and behind the index.
 CHECKSUM = 4
 
@@ -28,15 +30,9 @@ def checksum(content: Any) -> bytes:
     Raises:
         ImportError: If the package that computes it is missing.
     """
-    try:
-        from google_crc32c import value
-    except ImportError as error:
-        raise ImportError(
-            'stores are checked by google-crc32c, which is missing; install it by '
-            "pip install 'torchgeo_saco[store]'"
-        ) from error
+    library = import_extra('google_crc32c', 'store', 'checking a store')
     # It takes arrays without a copy, but no view of memory.
-    return int(value(np.frombuffer(content, np.uint8))).to_bytes(CHECKSUM, 'little')
+    return int(library.value(np.frombuffer(content, np.uint8))).to_bytes(CHECKSUM, 'little')
 
 
 def index_length(chunks: int) -> int:

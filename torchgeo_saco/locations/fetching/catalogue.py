@@ -3,12 +3,12 @@
 
 """Search of a STAC API, and patience with servers that fail."""
 
-import importlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from ...runtime.checks import check_range
+from ...runtime.extras import import_extra
 from .items import Item
 from .points import DateWindow, TargetLocation
 
@@ -185,13 +185,7 @@ def require_stac() -> None:
         ImportError: If one is missing; the message says how to install it.
     """
     for name in ('pystac_client', 'odc.stac', 'filelock'):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise ImportError(
-                f'fetching needs {name.replace("_", "-").replace(".", "-")}; install it by: pip '
-                "install 'torchgeo_saco[stac]'"
-            ) from error
+        import_extra(name, 'stac', 'fetching')
 
 
 def _plain(error: Exception) -> str:

@@ -23,11 +23,12 @@ from ... import __version__
 from ...bands import known_sensor
 from ...io.checkpoint import read_checkpoint, write_checkpoint
 from ...io.files import file_sha256, require_folder, writing
+from ...runtime.extras import import_extra
 from ..encoder import Encoder
 from ..load import EncoderConfig, LoadedEncoder, load_encoder, stored_config
 from ..weights import known_weights
 from .card import SECTION, SNIPPET, model_card, timm_config, unit_text
-from .graph import Graph, require_packages, run_onnx, trace_encoder, write_int8, write_onnx
+from .graph import Graph, run_onnx, trace_encoder, write_int8, write_onnx
 from .hub import push_folder
 from .scores import measured_scores
 
@@ -79,11 +80,12 @@ def export(
     folder = Path(output).expanduser().absolute()
     if folder.exists():
         raise FileExistsError(f'{folder} exists; name another folder or remove it')
-    require_packages(['onnx', 'onnxscript'], 'export', 'export')
+    import_extra('onnx', 'export', 'export')
+    import_extra('onnxscript', 'export', 'export')
     if int8:
-        require_packages(['onnxruntime'], 'export', 'int8')
+        import_extra('onnxruntime', 'export', 'int8')
     if push is not None:
-        require_packages(['huggingface_hub'], 'hub', '--push')
+        import_extra('huggingface_hub', 'hub', '--push')
     if encoder is not None and results is None:
         raise ValueError('encoder names a row of results; set results too, or leave out encoder')
     scores = [] if results is None else measured_scores(results, weights, encoder)

@@ -7,9 +7,8 @@ import copy
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,27 +38,6 @@ class Graph(NamedTuple):
 
     #: Largest, or None where it takes any.
     most: int | None
-
-
-def require_packages(names: Sequence[str], extra: str, purpose: str) -> None:
-    """Refuse what optional packages are needed for where they are missing.
-
-    Args:
-        names: Names of the packages.
-        extra: Extra of this package that installs them.
-        purpose: What needs them, as the beginning of a sentence.
-
-    Raises:
-        ImportError: If one is missing; the message says how to install it.
-    """
-    for name in names:
-        try:
-            import_module(name)
-        except ImportError as error:
-            raise ImportError(
-                f'{purpose} needs the package {name}; install it by: pip install '
-                f"'torchgeo_saco[{extra}]'"
-            ) from error
 
 
 def trace_encoder(encoder: Encoder, channels: int, size: int | None) -> Graph:
