@@ -216,25 +216,37 @@ def test_resumed_run_ends_where_the_unbroken_one_does(two_years, tmp_path):
     assert same(resumed.state_dict(), unbroken)
 
 
+def train_in_steps(root, folder, resume=None, epochs=3):
+    """Train, save every second step, and return the state at the end."""
+    task = small(CACo, bands=None, queue_size=8, milestones=[])
+    saver = ModelCheckpoint(folder, every_n_train_steps=2, save_top_k=-1, save_last=True)
+    trainer = Trainer(
+        default_root_dir=folder, max_epochs=epochs, accelerator='cpu', logger=False,
+        callbacks=[saver], enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    data = SeasonalDataModule(root=root, batch_size=2, **YEARS)
+    trainer.fit(task, data, ckpt_path=resume)
+    return task.state_dict()
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings('ignore:The dirpath has changed', 'ignore:You are resuming from a')
 def test_run_resumed_at_the_last_step_of_an_epoch_ends_where_the_unbroken_one_does(
     two_years, tmp_path
 ):
-    def train(folder, resume=None):
-        task = small(CACo, bands=None, queue_size=8, milestones=[])
-        saver = ModelCheckpoint(folder, every_n_train_steps=2, save_top_k=-1)
-        trainer = Trainer(
-            default_root_dir=folder, max_epochs=3, accelerator='cpu', logger=False,
-            callbacks=[saver], enable_progress_bar=False, enable_model_summary=False,
-        )  # fmt: skip
-        data = SeasonalDataModule(root=two_years, batch_size=2, **YEARS)
-        trainer.fit(task, data, ckpt_path=resume)
-        return task.state_dict()
-
-    unbroken = train(tmp_path / 'whole')
+    unbroken = train_in_steps(two_years, tmp_path / 'whole')
     middle = tmp_path / 'whole' / 'epoch=1-step=4.ckpt'
-    assert same(train(tmp_path / 'rest', str(middle)), unbroken)
+    assert same(train_in_steps(two_years, tmp_path / 'rest', str(middle)), unbroken)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('ignore:Checkpoint directory', 'ignore:You are resuming from a')
+def test_a_finished_run_that_is_resumed_again_keeps_its_decisions(two_years, tmp_path):
+    unbroken = train_in_steps(two_years, tmp_path, epochs=1)
+    assert (unbroken['change.changed'] >= 0).any()
+    # The first begins at the last step, and saves that the epoch is over; the second has no step.
+    for _ in range(2):
+        assert same(train_in_steps(two_years, tmp_path, str(tmp_path / 'last.ckpt'), 1), unbroken)
 
 
 def test_checkpoint_is_restored_with_its_estimate(two_years, tmp_path):

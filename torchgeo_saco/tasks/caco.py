@@ -118,8 +118,11 @@ class CACo(SeCo):
         if seen.any():
             self.log('changed', (self.change.changed[seen] == 1).float().mean())
 
-    def on_train_end(self) -> None:
-        """As at the end of an epoch, of which a run resumed after its last batch sees none."""
+    def on_fit_end(self) -> None:
+        """As at the end of an epoch, of which a run resumed after its last batch sees none.
+
+        One resumed after that, with nothing left to train, has no end of training either.
+        """
         self.change.decide()
 
     def contrast(self, image: Tensor, location: Tensor) -> Contrast:
