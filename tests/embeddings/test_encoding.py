@@ -28,7 +28,7 @@ def test_features_are_those_of_the_encoder(model, folded):
     with torch.no_grad():
         expected = loaded.encoder.forward_groups(tiles)
     torch.testing.assert_close(encoder(tiles), expected)
-    assert any(isinstance(part, nn.BatchNorm2d) for part in encoder._backbone.modules()) is False
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in encoder._backbone.modules())
     assert hasattr(encoder._backbone, 'graph') is folded
     # What was loaded is as it was, and can be trained on.
     after = loaded.encoder.state_dict()

@@ -33,13 +33,13 @@ def test_what_cannot_be_computed_is_refused():
             small(MoCo, warmup_steps=warmup)
 
 
-RATES = {'warmup_steps': 0, 'cosine': False, 'milestones': []}
+CONSTANT = {'warmup_steps': 0, 'cosine': False, 'milestones': []}
 
 
-def rates(hparams, steps, epochs):
+def learning_rates(hparams, steps, epochs):
     """Learning rates of the first ten steps or epochs, from 1."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    found = make_schedulers(optimizer, RATES | hparams, steps, epochs)
+    found = make_schedulers(optimizer, CONSTANT | hparams, steps, epochs)
     values = []
     for _ in range(10):
         values.append(optimizer.param_groups[0]['lr'])
@@ -51,14 +51,14 @@ def rates(hparams, steps, epochs):
 
 def test_schedules():
     # Neither epochs nor steps are known: the rate stays.
-    assert rates({'milestones': [0.5]}, math.inf, None) == ([1.0] * 10, [])
-    assert rates({'milestones': [0.5]}, math.inf, -1) == ([1.0] * 10, [])
-    assert rates({}, 10, 10) == ([1.0] * 10, [])
-    fallen, interval = rates({'milestones': [0.25, 0.5]}, 80, 8)
+    assert learning_rates({'milestones': [0.5]}, math.inf, None) == ([1.0] * 10, [])
+    assert learning_rates({'milestones': [0.5]}, math.inf, -1) == ([1.0] * 10, [])
+    assert learning_rates({}, 10, 10) == ([1.0] * 10, [])
+    fallen, interval = learning_rates({'milestones': [0.25, 0.5]}, 80, 8)
     assert fallen == pytest.approx([1, 1, 0.1, 0.1, *[0.01] * 6])
     assert interval == ['epoch']
     # To 0 at the last step, and not up again.
-    cosine, interval = rates({'cosine': True, 'warmup_steps': 1}, 8, None)
+    cosine, interval = learning_rates({'cosine': True, 'warmup_steps': 1}, 8, None)
     wanted = [math.cos(math.pi * step / 16) ** 2 for step in range(8)]
     assert cosine == pytest.approx([wanted[0] / 2, *wanted[1:], 0, 0])
     assert interval == ['step']

@@ -84,7 +84,7 @@ def nearest_neighbors(
         distances, rows = search.fit(values).kneighbors(queries)
         return Neighbors(rows, (1 - distances).astype('float32'))
     faiss = import_extra(
-        'faiss', 'search', f'an index of {len(values)} embeddings, which exact=True does without,'
+        'faiss', 'search', f'an index of {len(values)} embeddings (exact=True makes none)'
     )
     index = faiss.IndexHNSWFlat(values.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = index.hnsw.efSearch = max(_BREADTH, 2 * count)

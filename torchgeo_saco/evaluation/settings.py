@@ -257,14 +257,17 @@ def _read_arguments(args: Sequence[str]) -> dict[str, Any]:
 
 
 def _merge_over(given: Any, over: Any) -> Any:
-    """Merge, and leave out encoders and benchmarks that are null in the second alone."""
+    """Merge, and leave out the encoders and benchmarks that the second sets to null."""
     merged = merge_configs(given, over)
     for what in ('encoders', 'benchmarks'):
         before, now = given.get(what), merged.get(what)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
-            known = [name for name, part in before.items() if part is not None]
-            left_out = {name for name in known if now[name] is None}
-            merged[what] = {name: part for name, part in now.items() if name not in left_out}
+            # A null that no mapping was there for is a name misspelt, or a value forgotten.
+            merged[what] = {
+                name: part
+                for name, part in now.items()
+                if part is not None or before.get(name) is None
+            }
     return merged
 
 
