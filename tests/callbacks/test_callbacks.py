@@ -4,6 +4,7 @@
 """Tests of the callbacks."""
 
 import copy
+import re
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,16 @@ def test_rows_are_printed_and_logged(coloured, tmp_path, capsys):
     assert [event.value for event in events.Scalars('val_knn_accuracy')] == [1.0, 1.0]
     assert len(events.Images('embeddings')) == 2
     assert (Path(trainer.log_dir) / 'figures' / 'embeddings_epoch001.png').stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_fewer_images_than_neighbours_are_said_once(coloured, tmp_path, capsys, caplog):
+    probe = KNNProbe(k=1000)
+    with caplog.at_level('INFO'):
+        fit(MeanColour(), data(coloured), tmp_path, [probe], epochs=2)
+    said = re.findall(r'k is 1000, and (\d+) images are labelled: all vote', caplog.text)
+    assert len(said) == 1
+    assert f'{said[0]}-nearest-neighbour accuracy' in capsys.readouterr().out
 
 
 def test_data_without_labels_are_said_once(tmp_path, caplog):

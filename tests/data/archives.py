@@ -5,7 +5,6 @@
 
 import functools
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,11 @@ import rasterio
 from affine import Affine
 from rasterio.transform import from_origin
 
+from .folders import process_folder
+
 SIZES = {'B1': 6, 'B9': 6} | dict.fromkeys(('B5', 'B6', 'B7', 'B8A', 'B11', 'B12'), 2)
 ALL_BANDS = ('B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B9', 'B11', 'B12')
 DATES = ('20180410', '20180715', '20190412', '20190720')
-
-# Archives that were written; removed at the end of the process.
-_WRITTEN = tempfile.TemporaryDirectory()
 
 
 def ground(pixel: float = 10) -> Affine:
@@ -62,7 +60,7 @@ def write_archive(
 @functools.cache
 def _written(locations: int, dates, bands, size: int, dtype: str, suffix: str, seed: int) -> Path:
     """An archive to be copied, which takes a tenth of the time of writing it anew."""
-    root = Path(tempfile.mkdtemp(dir=_WRITTEN.name))
+    root = process_folder()
     generator = np.random.default_rng(seed)
     top = 255 if dtype == 'uint8' else 10000
     for location in range(locations):

@@ -4,7 +4,6 @@
 """One small archive, copied quickly, whose files are then spoilt; and its use as a user would."""
 
 import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import rasterio
 from torchgeo_saco.datamodules import SeasonalDataModule
 
 from .archives import write_archive, write_tif
+from .folders import process_folder
 
 BANDS = ('B1', 'B2', 'B4', 'B8', 'B11')
 DATES = ('20180410', '20190715')
@@ -21,16 +21,14 @@ SIDE = 12
 
 
 @cache
-def _written(dtype: str) -> tempfile.TemporaryDirectory:
+def _written(dtype: str) -> Path:
     """Folder of the archive, which lasts as long as the process."""
-    folder = tempfile.TemporaryDirectory()
-    write_archive(Path(folder.name) / 'tree', 4, DATES, BANDS, SIDE, dtype, suffix='')
-    return folder
+    return write_archive(process_folder() / 'tree', 4, DATES, BANDS, SIDE, dtype, suffix='')
 
 
 def copy_archive(root: Path, dtype: str = 'uint8') -> Path:
     """Four locations with two dates of five bands."""
-    shutil.copytree(Path(_written(dtype).name) / 'tree', root, dirs_exist_ok=True)
+    shutil.copytree(_written(dtype), root, dirs_exist_ok=True)
     return root
 
 

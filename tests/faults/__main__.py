@@ -41,11 +41,13 @@ def _child(fault: Fault, folder: Path, report: int) -> None:
 
 def _met(fault: Fault) -> str:
     """How a fault went."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as shared:
         ours, theirs = os.pipe()
         number = os.fork()
         if not number:
             os.close(ours)
+            # What outlasts a fault goes with its process.
+            tempfile.tempdir = shared
             _child(fault, Path(folder), theirs)
         os.close(theirs)
         end = time.monotonic() + _TIME

@@ -3,7 +3,6 @@
 
 """Faults: checkpoints that are torn, foreign, hostile or of another run."""
 
-import atexit
 import contextlib
 import io
 import os
@@ -35,6 +34,7 @@ from torchgeo_saco.models import load_encoder
 from torchgeo_saco.tasks import CACo, GroupClassification, MoCo, SACo, SeCo
 
 from ..data.archives import write_archive
+from ..data.folders import process_folder
 from ..data.pretraining import small
 from .fault import Fault
 from .limits import full_disk, ordinary_user
@@ -45,8 +45,7 @@ _DATES = ('20180410', '20180715', '20181020', '20190412', '20190720', '20191022'
 
 
 # Made by whichever process needs it first, for all.
-_FOLDER = Path(tempfile.mkdtemp())
-atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
+_FOLDER = process_folder()
 
 
 def _base() -> Path:

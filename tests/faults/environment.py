@@ -62,6 +62,21 @@ for name in ('skimage', 'tensorboard', 'pystac_client', 'odc', 'obstore', 'foliu
 """
 
 
+_OTHER_TORCHGEO = """
+import sys
+from importlib import metadata
+sys.path.insert(0, {root!r})
+version = metadata.version
+metadata.version = lambda name: '0.11.0' if name == 'torchgeo' else version(name)
+try:
+    import torchgeo_saco.tasks
+except ImportError as error:
+    assert 'torchgeo 0.11.0 is installed' in str(error), error
+    assert "pip install 'torchgeo" in str(error), error
+    print('fine')
+"""
+
+
 def _child(
     program: str, flags: tuple[str, ...], variables: dict[str, str | None], folder: Path
 ) -> None:
@@ -90,6 +105,7 @@ _RUNS: dict[str, tuple[str, tuple[str, ...], dict[str, str | None]]] = {
     'U8 HOME that does not exist': (_USE, (), {'HOME': '/dev/null/home'}),
     'U7 no network': (_NETWORK + _USE, (), {}),
     'U4 without the optional packages': (_ABSENT + _USE, (), {}),
+    'U3 another version of TorchGeo': (_OTHER_TORCHGEO, (), {}),
     'P7 global state': (_STATE, (), {}),
 }
 

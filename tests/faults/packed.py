@@ -12,7 +12,6 @@ import shutil
 import stat
 import struct
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable
 from functools import cache, partial
@@ -29,6 +28,7 @@ from torchgeo_saco.datasets import SeasonalArchive
 from torchgeo_saco.io.downloads import Source, download, extract_archive, obtain
 
 from ..data.archives import write_archive, write_labels
+from ..data.folders import process_folder
 from .fault import Fault
 
 _LOCATIONS, _SCENES, _METADATA = 'locations.parquet', 'scenes.parquet', 'zarr.json'
@@ -41,7 +41,7 @@ _SHARD = 'images/c/{}/0/0/0'
 @cache
 def _sound(shard_bytes: int = 3 * 3 * 64) -> Path:
     """A store of 4 locations x 3 dates in 4 shards, not to be changed."""
-    folder = Path(tempfile.mkdtemp(prefix='faults'))
+    folder = process_folder()
     write_archive(folder / 'tree', 4, ('20180410', '20190412', '20190720'), ('B2', 'B3', 'B4'), 8)
     write_labels(folder / 'tree', ['b', 'a', 'b', 'a'])
     pack_archive(folder / 'tree', folder / 'sound', shard_bytes=shard_bytes, progress=False)

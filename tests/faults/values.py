@@ -3,6 +3,7 @@
 
 """Faults: pixels that are not what they are declared to be."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -361,15 +362,18 @@ def _radar(change, **kwargs):
     return act
 
 
-def _landsat(root: Path, **kwargs) -> None:
+# Pixels of 30 m.
+_COARSE = Affine(30, 0, 500000, 0, -30, 5600000)
+
+
+def _landsat(root: Path, crs: str = 'EPSG:32631', transform: Affine = _COARSE, **kwargs) -> None:
     """Store images of Landsat in folders, and open them as those of Sentinel-2."""
     for location in range(4):
         for date in DATES:
             for band in ('B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7'):
                 path = root / f'{location:06d}' / date / f'{band}.tif'
                 image = np.arange(64).reshape(8, 8) * 10 + 500 * (location + 1)
-                place = Affine(30, 0, 500000, 0, -30, 5600000)
-                write_tif(path, image.astype('uint16'), transform=place)
+                write_tif(path, image.astype('uint16'), transform=transform, crs=crs)
     read_small(root, **kwargs)
 
 
@@ -856,6 +860,24 @@ FAULTS: list[Fault] = [
         'dB',
     ),
     Fault('R2 Landsat by its pixels', _landsat, ('30 m', 'Sentinel-2'), 'set sensor'),
+    Fault(
+        'R2 Landsat in degrees',
+        partial(_landsat, crs='EPSG:4326', transform=Affine(2.7e-4, 0, 5, 0, -2.7e-4, 60)),
+        ('30 m', 'Sentinel-2'),
+        'set sensor',
+    ),
+    # 60 degrees north, where a metre of the map is half of one on the ground.
+    Fault(
+        'R2 Landsat in web Mercator',
+        partial(_landsat, crs='EPSG:3857', transform=Affine(60, 0, 5e5, 0, -60, 8399738)),
+        ('30 m', 'Sentinel-2'),
+        'set sensor',
+    ),
+    Fault(
+        'R2 pixels of 10 m in web Mercator',
+        partial(_landsat, crs='EPSG:3857', transform=Affine(20, 0, 5e5, 0, -20, 8399738)),
+        error=None,
+    ),
     Fault('R2 Landsat by its names', _landsat_names, ('LC08', 'Sentinel-2'), 'set sensor'),
     Fault(
         'R2 Landsat that is said to be',

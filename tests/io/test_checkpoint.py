@@ -3,11 +3,13 @@
 
 """Tests of reading checkpoints."""
 
+import tracemalloc
+
 import pytest
 import torch
 from torch import nn
 
-from torchgeo_saco.io.checkpoint import CheckpointError, part, read_checkpoint
+from torchgeo_saco.io.checkpoint import CheckpointError, part, read_checkpoint, write_checkpoint
 
 
 class Payload:
@@ -28,6 +30,17 @@ def test_tensors_numbers_and_text_come_back(tmp_path):
     read = read_checkpoint(tmp_path / 'a.ckpt')
     assert read['hyper_parameters'] == content['hyper_parameters']
     assert torch.equal(read['state_dict']['model.a'], torch.arange(3))
+
+
+def test_a_checkpoint_is_in_memory_once_while_it_is_written(tmp_path):
+    weights = torch.zeros(2**20)
+    # Tensors are allocated elsewhere.
+    tracemalloc.start()
+    write_checkpoint({'state_dict': {'a': weights}}, tmp_path / 'a.ckpt')
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A buffer grows by an eighth at a time.
+    assert 4 * weights.numel() < most < 1.3 * 4 * weights.numel()
 
 
 def test_code_is_not_run(tmp_path):

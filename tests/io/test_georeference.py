@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from affine import Affine
 from pyproj import Geod, Transformer
+from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
-from torchgeo_saco.io.georeference import read_footprint
+from torchgeo_saco.io.georeference import pixel_sides, read_footprint
 from torchgeo_saco.io.raster import BandFileError
 
 from ..data.archives import write_tif
@@ -92,3 +93,27 @@ def test_damaged_file(tmp_path):
     path.write_text('<html>')
     with pytest.raises(BandFileError, match=r'B04\.tif cannot be read as a GeoTIFF'):
         read_footprint(path)
+
+
+@pytest.mark.parametrize(
+    ('crs', 'transform', 'expected'),
+    [
+        # UTM is taken at its word, turned and in survey feet too.
+        ('EPSG:32631', from_origin(500000, 5600000, 10, 20), (10, 20)),
+        ('EPSG:32631', Affine(6, 8, 500000, 8, -6, 5600000), (10, 10)),
+        ('EPSG:2263', from_origin(9e5, 2e5, 100, 100), (120000 / 3937, 120000 / 3937)),
+        # Degrees at 60 north, on the WGS84 ellipsoid: 111,412 m of latitude, 55,800 of longitude.
+        ('EPSG:4326', from_origin(10, 60, 1e-3, 1e-3), (55.80, 111.41)),
+        # Web Mercator stretches 60 north by 2, and its sphere the ellipsoid by up to 0.3 %.
+        ('EPSG:3857', from_origin(0, 8399737.89, 20, 20), (10, 10)),
+    ],
+)
+def test_sides_of_a_pixel_on_the_ground(crs, transform, expected):
+    tolerance = 1e-9 if crs in ('EPSG:32631', 'EPSG:2263') else 4e-3
+    sides = pixel_sides(CRS.from_string(crs), transform, 0, 0)
+    assert sides == pytest.approx(expected, rel=tolerance)
+
+
+def test_sides_where_no_place_is_stated():
+    site = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]')
+    assert pixel_sides(site, from_origin(0, 0, 10, 20), 0, 0) == (10, 20)

@@ -3,16 +3,18 @@
 
 """Opening of an archive: its reader, and the locations that are complete."""
 
-import math
 import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from torchgeo.datasets.utils import Path
 
 from ..bands import known_sensor
+from ..io.georeference import pixel_sides
 from ..runtime.checks import check_choice, check_range
 from .geotiff import GeoTIFFReader
 from .layout import LayoutError, Location
@@ -37,8 +39,8 @@ _LANDSAT = {
     'LE07_': 'landsat_4_7', 'LT05_': 'landsat_4_7', 'LT04_': 'landsat_4_7',
 }  # fmt: skip
 
-# Metres of a degree of latitude, and how much coarser pixels may be than those of the sensor.
-_DEGREE, _COARSER = 111_320, 1.9
+# How much coarser pixels may be than those of the sensor.
+_COARSER = 1.9
 
 
 class OpenArchive(NamedTuple):
@@ -166,7 +168,7 @@ def _require_sensor(
     found = None if given is not None or scene else source.georeference(location)
     if found is None:
         return
-    side = math.hypot(*found.transform[1:5:3]) * (_DEGREE if found.is_geographic else 1)
+    side = max(pixel_sides(CRS.from_wkt(found.crs), Affine(*found.transform), 0, 0))
     finest = min(known.bands[band] for band in source.bands)
     if side > _COARSER * finest:
         raise ValueError(

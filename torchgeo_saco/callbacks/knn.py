@@ -53,7 +53,7 @@ class KNNProbe(Callback):
         """Initialize a new KNNProbe instance.
 
         Args:
-            k: Number of neighbours.
+            k: Number of neighbours; where fewer images are labelled, all vote, and the run says so.
             temperature: Divides the cosines before they weigh the votes.
             every_n_epochs: Epochs between two rows; the last epoch always gets one.
             dates_per_location: Dates of each location that are embedded.
@@ -70,6 +70,8 @@ class KNNProbe(Callback):
         #: Epochs trained, and accuracy from 0 to 1.
         self.rows: list[tuple[int, float]] = []
         self._loaders: tuple[DataLoader, DataLoader] | None = None
+        # Neighbours that vote: k, or all images if they are fewer.
+        self._counted = self.k
 
     def state_dict(self) -> dict[str, Any]:
         """Rows so far, for a resumed run to go on with."""
@@ -108,7 +110,7 @@ class KNNProbe(Callback):
 
     def table(self) -> Table:
         """Rows as a table."""
-        table = Table(title=f'{self.k}-nearest-neighbour accuracy on held-out locations')
+        table = Table(title=f'{self._counted}-nearest-neighbour accuracy on held-out locations')
         table.add_column('encoder')
         table.add_column('accuracy', justify='right')
         for epochs, accuracy in self.rows:
@@ -121,6 +123,10 @@ class KNNProbe(Callback):
             return
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         bank, held_out = (_embeddings(trainer, pl_module, loader) for loader in self._loaders)
+        if self.k > len(bank[0]) and not self.rows:
+            rank_zero_info(
+                f'kNN accuracy: k is {self.k}, and {len(bank[0])} images are labelled: all vote'
+            )
         # BatchNorm saw other images on every process; the row is that of the first one.
         accuracy = trainer.strategy.broadcast(self._accuracy(bank, held_out, len(classes)))
         self.rows.append((epochs, accuracy))
@@ -137,13 +143,13 @@ class KNNProbe(Callback):
         # It brings the other name of Lightning with it, which takes a while to import.
         from lightly.utils.benchmarking import knn_predict
 
-        k = min(self.k, len(bank[0]))
+        self._counted = min(self.k, len(bank[0]))
         votes = knn_predict(
             l2_normalize(held_out[0]),
             l2_normalize(bank[0]).T.contiguous(),
             bank[1],
             classes,
-            k,
+            self._counted,
             self.temperature,
         )
         return multiclass_accuracy(votes[:, 0], held_out[1], classes, average='micro').item()

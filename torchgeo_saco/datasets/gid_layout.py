@@ -4,6 +4,7 @@
 """Files of the releases of GID, and copies of the masks of which windows are read fast."""
 
 import os
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -61,7 +62,8 @@ def listed_tiles(
 
     Raises:
         FileNotFoundError: If the images or masks are missing.
-        ValueError: If there is no tile, or the lists of release ``gid5`` are missing or wrong.
+        ValueError: If there is no tile, a mask has no image, or the lists of release ``gid5`` are
+            missing or wrong.
     """
     below: str
     if release == 'gid15':
@@ -76,6 +78,8 @@ def listed_tiles(
             raise FileNotFoundError(f'{folder} is missing')
     label_copies = os.path.join(base if cache is None else cache, copies, below)
     names = _names_in(images) if release == 'gid15' else _listed_names(base)[part]
+    if release == 'gid15':
+        _require_images(labels, images, suffix, names)
     return [
         GIDTile(
             name,
@@ -138,6 +142,18 @@ def _names_in(folder: str) -> list[str]:
     if not names:
         raise ValueError(f'{folder} has no tile <name>.tif; fetch it again')
     return names
+
+
+def _require_images(labels: str, images: str, suffix: str, names: Sequence[str]) -> None:
+    """Refuse masks that have no image."""
+    masks = (name for name in os.listdir(labels) if name.endswith(suffix))
+    alone = sorted({name.removesuffix(suffix) for name in masks} - {*names})
+    if alone:
+        more = f', nor {len(alone) - 1} more such images' if len(alone) > 1 else ''
+        raise ValueError(
+            f'{labels} has {alone[0]}{suffix}, and {images} no {alone[0]}.tif{more}; fetch it '
+            'again, or remove the mask'
+        )
 
 
 def _listed_names(root: str) -> dict[Part, list[str]]:

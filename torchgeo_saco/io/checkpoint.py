@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pickle
+import shutil
 import zipfile
 from typing import Any, BinaryIO
 
@@ -18,7 +19,7 @@ from lightning.pytorch.plugins.io.wrapper import _WrappingCheckpointIO
 from torch import Tensor
 from torchgeo.datasets.utils import Path
 
-from .files import remove_partials, write_file
+from .files import atomic_file, remove_partials
 from .restricted_pickle import read_inert
 
 # The end of a file that was written here, a comment of its ZIP archive: this and a SHA-256 of all
@@ -112,9 +113,13 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     # The length of the comment, 0 so far, is the last that an archive says before it.
     buffer.seek(-2, os.SEEK_END)
     buffer.write(_TAIL.to_bytes(2, 'little') + _MARK)
-    buffer.write(hashlib.sha256(buffer.getbuffer()).hexdigest().encode())
-    # No view of the buffer, which an error would keep: Python 3.12.1 crashes on collecting it.
-    write_file(path, buffer.getvalue())
+    buffer.write(hashlib.file_digest(buffer, 'sha256').hexdigest().encode())
+    size = buffer.tell()
+    buffer.seek(0)
+    # By parts, so that the content is in memory once; no view of the buffer, which an error would
+    # keep: Python 3.12.1 crashes on collecting it.
+    with atomic_file(path, size) as partial, partial.open('wb') as file:
+        shutil.copyfileobj(buffer, file)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import shapely
-from pyproj import Transformer
+from affine import Affine
+from pyproj import Geod, Transformer
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.warp import transform, transform_geom
@@ -28,6 +29,9 @@ type Corners = Sequence[tuple[float, float]]
 # were seen by neighbouring tiles, by a few pixels.
 _BANDS_APART, _DATES_APART = 1.01, 0.1
 
+# By what share projections such as UTM may stretch the ground, to be taken at their word.
+_STRETCH = 0.01
+
 
 class Georeference(NamedTuple):
     """Where the pixels of an image lie."""
@@ -37,11 +41,6 @@ class Georeference(NamedTuple):
 
     #: From column and row to coordinates, row by row (a, b, c, d, e, f).
     transform: tuple[float, ...]
-
-    @property
-    def is_geographic(self) -> bool:
-        """Whether coordinates are degrees."""
-        return bool(CRS.from_wkt(self.crs).is_geographic)
 
 
 def read_georeference(path: Path, count: int = 1) -> Georeference | None:
@@ -109,6 +108,38 @@ def read_grid(path: Path, count: int = 1) -> PixelGrid | None:
         if file.crs is None or file.transform.is_identity:
             return None
         return PixelGrid(file.shape, tuple(file.transform)[:6], file.crs.to_wkt().encode())
+
+
+def pixel_sides(crs: CRS, transform: Affine, column: float, row: float) -> tuple[float, float]:
+    """Width and height of a pixel on the ground, in metres.
+
+    Those of the coordinate system where it is true to the ground by one part in a hundred, as UTM
+    is; else, as in degrees and in the Mercator projection of web maps, of the ellipsoid.
+
+    Args:
+        crs: Coordinate system.
+        transform: From column and row to its coordinates.
+        column: Column of the pixel.
+        row: Row of the pixel.
+
+    Returns:
+        Width and height.
+    """
+    points = [transform @ at for at in ((column, row), (column + 1, row), (column, row + 1))]
+    metres = crs.linear_units_factor[1] if crs.is_projected else 1
+    width, height = (metres * math.dist(points[0], point) for point in points[1:])
+    try:
+        to_degrees = Transformer.from_crs(crs.to_wkt(), _WGS84.to_wkt(), always_xy=True)
+        (x, x1, x2), (y, y1, y2) = zip(
+            *(to_degrees.transform(*point, errcheck=True) for point in points), strict=True
+        )
+    except ProjError:
+        # Of a place that nobody states, such as the grid of a building site.
+        return width, height
+    ground = Geod(ellps='WGS84').inv([x, x], [y, y], [x1, x2], [y1, y2])[2]
+    if np.allclose(ground, (width, height), rtol=_STRETCH):
+        return width, height
+    return ground[0], ground[1]
 
 
 def require_same_grid(

@@ -13,10 +13,10 @@ from typing import Self
 import numpy as np
 import rasterio
 from affine import Affine
-from pyproj import Geod
 from rasterio.windows import Window
 
 from ...io.formats import file_path, open_product_file
+from ...io.georeference import pixel_sides
 from ...io.raster import BandFileError, require_pixels
 from ...io.resampling import EXACT_KINDS, enlarged
 from ..layout import UNDATED
@@ -116,13 +116,8 @@ class SceneReader:
         """Side of a pixel at the centre of the scene, in metres; None if not georeferenced."""
         if self.crs is None:
             return None
-        if self.crs.is_projected:
-            return math.sqrt(abs(self.transform.determinant)) * self.crs.linear_units_factor[1]
         row, column = (side / 2 for side in self.shape)
-        x, y = self.transform @ (column, row)
-        (x1, y1), (x2, y2) = (self.transform @ at for at in ((column + 1, row), (column, row + 1)))
-        sides = Geod(ellps='WGS84').inv([x, x], [y, y], [x1, x2], [y1, y2])[2]
-        return math.sqrt(sides[0] * sides[1])
+        return math.sqrt(math.prod(pixel_sides(self.crs, self.transform, column, row)))
 
     def stat(self) -> list[list[int]]:
         """Size and time of change of every file, which tell whether it was written anew."""
