@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import xarray
+from pyproj import CRS
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine, from_origin
 
@@ -173,3 +175,31 @@ def landsat_bands(
     """Bands of a small Landsat scene, reflectance between 0.02 and 0.6."""
     rng = np.random.default_rng(seed)
     return {f'B{i}': rng.integers(8000, 29000, (side, side)).astype(np.uint16) for i in numbers}
+
+
+def write_series(
+    path: Path,
+    bands: Mapping[str, np.ndarray],
+    times: np.ndarray,
+    resolution: float = 10.0,
+    scale: float | None = 1e-4,
+    south_up: bool = False,
+    **options: object,
+) -> Path:
+    """Write bands over time (T, H, W) as a netCDF file, in the manner of WorldCereal."""
+    _, height, width = next(iter(bands.values())).shape
+    x = ORIGIN[0] + resolution * (np.arange(width) + 0.5)
+    y = ORIGIN[1] - resolution * (np.arange(height) + 0.5)
+    axes = {'timestamp': times, 'y': y[::-1] if south_up else y, 'x': x}
+    attributes = {'grid_mapping': 'spatial_ref'} | ({'scale_factor': scale} if scale else {})
+    variables = {
+        band: (tuple(axes), image[:, ::-1] if south_up else image, attributes)
+        for band, image in bands.items()
+    }
+    wkt = CRS.from_epsg(32631).to_wkt('WKT1_GDAL')
+    variables['spatial_ref'] = ((), 0, {'spatial_ref': wkt, 'crs_wkt': wkt})
+    series = xarray.Dataset(variables, axes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoding = {band: {'_FillValue': 0} for band in bands}
+    series.to_netcdf(path, engine='netcdf4', **({'encoding': encoding} | options))
+    return path

@@ -97,8 +97,10 @@ def _read_series(name: str, paths: Sequence[str], sensor: str | None) -> list[Ra
 def _variables(path: str) -> list[str]:
     """Names of the variables of a file."""
     with open_product_file(path) as file:
+        # A file of a single variable is that variable.
+        alone = file.tags(1).get('NETCDF_VARNAME') if file.count else None
         found = file.subdatasets
-    return [name.rpartition(':')[2].strip('/') for name in found]
+    return [name.rpartition(':')[2].strip('/') for name in found] or ([alone] if alone else [])
 
 
 def _read_variable(
