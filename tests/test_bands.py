@@ -357,3 +357,10 @@ def test_no_group_at_all_is_refused_with_every_reason():
     message = 'no group can be formed from the bands B08 .*natural_color: .*urban: .*own'
     with pytest.raises(ValueError, match=message):
         available_groups(['B8'])
+
+
+@pytest.mark.parametrize('sensor', SENSORS)
+def test_every_sensor_has_groups_that_its_bands_form(sensor):
+    formed, skipped = available_groups(list(known_sensor(sensor).bands), sensor=sensor)
+    assert formed
+    assert not [name for name, _ in skipped if name == 'natural_color']

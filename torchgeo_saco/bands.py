@@ -456,21 +456,10 @@ def _published_group(name: str, sensor: Sensor) -> BandGroup:
     """Group of the published table."""
     if name in sensor.groups:
         return BandGroup(name, sensor.groups[name])
-    if not sensor.groups:
-        raise ValueError(_no_groups(sensor))
     close = difflib.get_close_matches(name, sensor.groups, n=1, cutoff=0.0)[0]
     raise ValueError(
         f'{sensor.name} has no published group {name!r}; did you mean {close!r}? '
         'To add one of your own, map its name to three bands'
-    )
-
-
-def _no_groups(sensor: Sensor) -> str:
-    """Say that a sensor has no published groups."""
-    return (
-        f'{sensor.name} has no published groups; set input_bands of the task to '
-        f'[{", ".join(sensor.bands)}] to use its bands as one image, or map names of your own to '
-        'three bands'
     )
 
 
@@ -525,8 +514,6 @@ def available_groups(
             formed.append(BandGroup(group.name, (first, second, third)))
         else:
             skipped.append(SkippedGroup(group.name, _lack(group, bands, sensor)))
-    if not formed and not skipped:
-        raise ValueError(_no_groups(sensor))
     if not formed:
         reasons = '; '.join(f'{name}: {reason}' for name, reason in skipped)
         raise ValueError(

@@ -3,13 +3,15 @@
 
 """Tests of the datamodule of seasonal archives."""
 
+import shutil
+
 import pytest
 import torch
 
 from torchgeo_saco.archives.packing import pack_archive
 from torchgeo_saco.datamodules import SeasonalDataModule, seasonal
 
-from ..data.archives import write_archive, write_labels
+from ..data.archives import write_archive, write_labels, write_radar_archive
 
 
 def module(root, **arguments):
@@ -252,3 +254,40 @@ def test_ordered_images_need_labels(tmp_path):
     assert sum(len(batch['location']) for batch in batches) == len(
         data.val_dataset.part(range(len(data.val_dataset.locations)), 1, 'date')
     )
+
+
+def test_another_location_is_held_out_where_that_one_is_left_out(archive, tmp_path):
+    root = shutil.copytree(archive, tmp_path / 'copy')
+    (first,) = names(module(archive, val_fraction=0.01).val_dataset)
+    for scene in list((root / first).iterdir())[1:]:
+        shutil.rmtree(scene)
+    data = module(root, val_fraction=0.01, item='years', on_missing='drop')
+    assert data.locations == 5
+    (second,) = names(data.val_dataset)
+    assert second != first
+
+
+def test_of_many_reasons_the_first_hundred_are_said(tmp_path, caplog):
+    write_archive(tmp_path, locations=105, bands=['B4'], size=6, dates=('20180410',))
+    later = write_archive(tmp_path / 'later', 3, bands=['B4'], size=6, dates=('20190410',))
+    for location in later.iterdir():
+        shutil.copytree(location, tmp_path / location.name, dirs_exist_ok=True)
+    shutil.rmtree(later)
+    with caplog.at_level('INFO'):
+        module(tmp_path, batch_size=2, dates=2, on_missing='drop')
+    skipped = [record.message for record in caplog.records if 'skipped: ' in record.message]
+    assert len(skipped) == 101
+    assert skipped[-1] == 'skipped: 2 more'
+
+
+def test_nothing_is_known_before_setup(archive):
+    data = SeasonalDataModule(root=archive, batch_size=4)
+    assert data.identity == {}
+    data.setup('fit')
+    assert data.identity['bands']
+
+
+def test_radar_has_no_offset(tmp_path):
+    root = write_radar_archive(tmp_path, 3, size=8)
+    with pytest.raises(ValueError, match='holds backscatter, which has no offset; leave it out'):
+        module(root, bands=['VV', 'VH'], sensor='sentinel1', offset=10, batch_size=2)

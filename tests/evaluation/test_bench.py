@@ -138,3 +138,10 @@ def test_runner_of_torchgeo_bench(weights, tmp_path):
     *_, ours = torchgeo_protocol(weights, str(root), str(tmp_path / 'ours'))
     assert float(scores['knn5']['metric_value']) == pytest.approx(ours.knn5_test)
     assert int(scores['knn5']['feature_dim']) == ours.dimensions
+
+
+def test_groups_that_the_channels_do_not_form_are_said(weights, caplog):
+    bands = [Band('s2', name) for name in BANDS[:3]]
+    with caplog.at_level('INFO'):
+        BenchEncoder(bands, weights=weights)
+    assert 'skipped: group near_infrared, since ' in caplog.text

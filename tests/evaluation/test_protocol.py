@@ -210,3 +210,10 @@ def test_statistics_are_brought_to_one_scale_for_the_neighbours():
         features[split] = (torch.stack([told, noise], 1), labels)
     assert protocol._row('plain', None, features, 0).knn5_test < 0.8
     assert protocol._row('scaled', None, features, 0, scaled=True).knn5_test > 0.95
+
+
+def test_features_without_numbers_are_refused():
+    features = {split: (torch.ones(20, 8), torch.arange(20) % 2) for split in protocol.SPLITS}
+    features['val'][0][3, 2] = torch.nan
+    with pytest.raises(ValueError, match='features of broken hold NaN or infinity; the encoder'):
+        protocol._row('broken', None, features, 0)

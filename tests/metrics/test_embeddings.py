@@ -85,3 +85,8 @@ def test_same_location_auc_of_separate_and_of_random_locations():
     assert same_location_auc(-torch.ones(6, 2), locations[:6]).nanmean() == 0.5
     random = torch.randn(100, 20, generator=torch.Generator().manual_seed(0))
     assert same_location_auc(random, locations).mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+def test_same_location_auc_of_single_images_is_unknown():
+    found = same_location_auc(torch.randn(5, 3), torch.arange(5))
+    assert found.shape == (5,) and found.isnan().all()

@@ -301,3 +301,38 @@ def test_modality_dropout_leaves_one_of_two_out():
     assert 0.3 < gone[0].sum() / gone.sum() < 0.7
     model.eval().scores(features, {})
     assert not seen[1].eq(0).all(1).any()
+
+
+KNOWN = {
+    'modality_bands': {'s2': list(BANDS), 's1': list(S1)},
+    'modality_sensors': {'s2': 'sentinel2_l2a', 's1': 'sentinel1'},
+    'num_classes': 4,
+}
+
+
+def test_bands_that_are_given_build_the_task_without_data():
+    task, batch = small(**KNOWN).eval(), {'image': torch.rand(2, 4, 16, 16)}
+    assert task(batch | {'s1': torch.rand(2, 2, 16, 16)}).shape == (2, 4)
+    assert torch.equal(task.features(batch)[0], task.model.features(batch['image'])[0])
+    with pytest.raises(
+        ValueError, match=r'images of s1 must be \(B, 2, H, W\) with the bands VV, VH, got \(2, 4,'
+    ):
+        task({'s1': batch['image']})
+
+
+def test_data_that_do_not_name_their_modalities(tmp_path):
+    data = Memory(pairs(), classes=CLASSES)
+    with pytest.raises(ValueError, match=r'does not name the bands .* or set modality_bands'):
+        trainer(tmp_path).fit(small(), data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('arguments', [{}, {'early_fusion': True}, {'modalities': ['s1']}])
+def test_a_checkpoint_brings_all_encoders(arguments, tmp_path):
+    task, data = small(**arguments), Pairs(pairs(), classes=CLASSES)
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(task, data)
+    run.save_checkpoint(tmp_path / 'last.ckpt')
+    again = FusionClassification.load_from_checkpoint(tmp_path / 'last.ckpt').eval()
+    batch = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
+    assert torch.equal(again(batch), task.eval()(batch))

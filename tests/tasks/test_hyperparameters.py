@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.tasks import CACo, CACoSimCLR, MoCo, SACo, SeCo
@@ -205,3 +205,23 @@ def test_methods_of_two_years_say_it_too(method, tmp_path):
 def test_the_preset_computes_all_of_them():
     given = yaml.safe_load((CONFIGS / 'pretrain/small.yaml').read_text())['model']['init_args']
     assert {name for name, value in given.items() if value is None} == set(NAMES)
+
+
+def test_data_without_a_batch_size_cannot_decide(archive, tmp_path):
+    task = small(SACo, bands=None, **COMPUTED)
+    whole = SeasonalDataModule(root=archive, batch_size=4)
+
+    class Plain(LightningDataModule):
+        """Hands over what another datamodule makes."""
+
+        bands, sensor, setup = None, 'sentinel2_l1c', whole.setup
+        train_dataloader, val_dataloader = whole.train_dataloader, whole.val_dataloader
+
+    whole.setup('fit')
+    Plain.bands = whole.bands
+    trainer = Trainer(
+        default_root_dir=tmp_path, max_epochs=1, accelerator='cpu', logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r'no batch_size to compute .*lr.*--model\.init_args\.lr'):
+        trainer.fit(task, Plain())

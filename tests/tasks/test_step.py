@@ -290,3 +290,10 @@ def test_without_a_compiler_a_task_trains_as_it_is(archive, tmp_path, monkeypatc
     fit(task, archive, tmp_path)
     said = [w for w in recwarn if str(w.message).startswith('the backbone c')]
     assert (len(said), len(losses)) == (1, 5)
+
+
+def test_images_whose_squares_are_too_large_are_named():
+    image = torch.ones(2, 3, 4, 4)
+    image[1, 2, 3, 0] = -1e30
+    with pytest.raises(ValueError, match=r'the square of 1e\+30 in an image is NaN .* at step 3'):
+        NonFiniteGuard().images(image, torch.tensor([7, 5]), 3)

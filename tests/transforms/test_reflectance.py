@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from torchgeo_saco.transforms import Reflectance
+from torchgeo_saco.transforms.reflectance import require_reflectance
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,9 @@ def test_bright_cloud_is_not_clipped():
 def test_wrong_unit(unit):
     with pytest.raises(ValueError, match=f'unit must be .*, got {unit}'):
         Reflectance(unit)
+
+
+def test_floats_that_are_no_reflectance_are_refused_by_name():
+    require_reflectance('a.tif', 20)
+    with pytest.raises(ValueError, match=r'a\.tif holds floats up to 9000.*set unit to the number'):
+        require_reflectance('a.tif', 9000)
