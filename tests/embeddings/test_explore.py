@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from matplotlib import pyplot
+from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose, assert_array_equal
 from pyproj import Transformer
 from rasterio import crs
@@ -73,6 +75,16 @@ def test_values_are_stored_numbers_times_their_scale(source):
     assert_allclose(np.moveaxis(values, 0, -1)[kept], VECTORS[kept], atol=0.03)
 
 
+def test_offsets_of_a_file_are_added(tmp_path):
+    path = write_map(tmp_path / 'map.tif', VECTORS, [MISSING], dtype='int8')
+    plain = open_embedding_map(path).read()
+    with rasterio.open(path, 'r+') as file:
+        file.offsets = np.arange(12) - 5.0
+    found = open_embedding_map(path).read()
+    assert_allclose(found, plain + np.arange(12)[:, None, None] - 5, rtol=1e-6)
+    assert np.isnan(found[:, *MISSING]).all()
+
+
 def test_similarity_of_a_point(source, tmp_path):
     raster = similarity(source, centre(5, 20), None)
     stored = np.moveaxis(source.read(), 0, -1)
@@ -88,6 +100,8 @@ def test_similarity_of_a_point(source, tmp_path):
         assert '"weights_hash": "abc"' in file.tags()['torchgeo_saco']
     with pytest.raises(FileExistsError):
         raster.write(tmp_path / 'similarity.tif')
+    with pytest.raises(ValueError, match=r'similarity\.png must end in \.tif'):
+        raster.write(tmp_path / 'similarity.png')
 
 
 def test_points_in_degrees(source):
@@ -100,6 +114,8 @@ def test_points_in_degrees(source):
 
 @pytest.mark.parametrize(('point', 'crs', 'message'), [
     ((0.0, 0.0), None, 'lies outside'),
+    ((17.9, 104.9), 'EPSG:4326', 'point 17.9, 104.9 has no place in .* longitude, then latitude'),
+    ((np.nan, 0.0), None, 'the point nan, 0 has no place in'),
     (centre(*MISSING), None, 'row 3, column 7 of .* has no embedding'),
     (np.ones(5), None, 'has 12 finite numbers here, got shape .5,'),
     ('a', None, 'has no names'),
@@ -182,6 +198,11 @@ def test_clusters_of_a_sample(source):
         kmeans(source, 600)
 
 
+def test_a_sample_of_fewer_than_the_clusters_is_refused(source):
+    with pytest.raises(ValueError, match='sample must be at least the 4 clusters, got 3'):
+        kmeans(source, 4, sample=3)
+
+
 def test_components_are_those_of_scikit_learn(source, tmp_path):
     picture = pca_picture(source)
     kept = ~np.isnan(source.read()[0])
@@ -204,6 +225,28 @@ def test_components_are_those_of_scikit_learn(source, tmp_path):
         assert file.transform == TRANSFORM
         assert file.nodata == 0
         assert [each.name for each in file.colorinterp] == ['red', 'green', 'blue']
+
+
+def test_components_do_not_depend_on_parts_without_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(grid_module, '_PART', 4 * 12 * 16 * 16)
+    missing = [(row, column) for row in range(16) for column in range(16)]
+    source = open_embedding_map(write_map(tmp_path / 'map.tif', VECTORS, missing))
+    assert next(source.windows()) == (0, 0, 16, 16)
+    kept = np.ones((20, 30), bool)
+    kept[:16, :16] = False
+    reference = PCA(3).fit(unit(VECTORS[kept].astype('f8')))
+    found = principal_components(source)
+    assert_allclose(found.mean, reference.mean_, atol=1e-6)
+    assert_allclose(found.explained, reference.explained_variance_ratio_, atol=1e-5)
+    assert_array_equal((pca_picture(source).result.values > 0).all(0), kept)
+
+
+def test_components_need_two_embeddings_and_a_range(source):
+    with pytest.raises(ValueError, match='the table has 1 embeddings, and components need two'):
+        principal_components(embedding_table(1))
+    for stretch in ((98, 2), (50, 50), (-1, 98), (2, 101)):
+        with pytest.raises(ValueError, match=r'stretch must be two rising percentiles, got \('):
+            pca_picture(source, stretch)
 
 
 def test_change_between_maps(source, tmp_path):
@@ -240,6 +283,21 @@ def test_maps_that_are_refused(tmp_path, change, message):
         open_embedding_map(path)
 
 
+def test_a_raster_of_one_band_is_no_map(tmp_path):
+    path = write_map(tmp_path / 'a.tif', VECTORS[..., :1])
+    with pytest.raises(BandFileError, match=r'a\.tif has one band, and is no embedding map'):
+        open_embedding_map(path)
+
+
+@pytest.mark.parametrize('tag', ['resnet18', '[1, 2]'])
+def test_a_map_whose_tag_is_damaged(tmp_path, tag):
+    path = write_map(tmp_path / 'a.tif', VECTORS)
+    with rasterio.open(path, 'r+') as file:
+        file.update_tags(torchgeo_saco=tag)
+    with pytest.raises(BandFileError, match=r'a\.tif does not say what .* no JSON.*embed again'):
+        open_embedding_map(path)
+
+
 @pytest.mark.parametrize('kind', ['float16', 'int8'])
 def test_tables(kind):
     table = embedding_table(kind=kind)
@@ -261,6 +319,30 @@ def test_tables(kind):
         similarity(table, 'x')
     with pytest.raises(ValueError, match='no location of the table lies at 50, 50'):
         similarity(table, (50.0, 50.0))
+
+
+def test_a_table_is_searched_for_a_vector():
+    table = embedding_table()
+    wanted = np.stack(table['embedding'])
+    found = similarity(table, wanted[3] + wanted[5])['similarity']
+    assert_allclose(found, unit(wanted) @ unit(wanted[3] + wanted[5]), atol=1e-6)
+    with pytest.raises(ValueError, match=r'has 12 finite numbers here, got shape .3,.*; a point'):
+        similarity(table, np.ones(3))
+
+
+def test_points_of_a_table_are_in_the_system_named():
+    table = embedding_table().to_crs(3857)
+    inside = (3.2, 0.2)
+    metres = Transformer.from_crs(4326, 3857, always_xy=True).transform(*inside)
+    wanted = similarity(table, '003')['similarity']
+    for point, system in ((inside, 'EPSG:4326'), (metres, None), (metres, 'EPSG:3857')):
+        assert_array_equal(similarity(table, point, system)['similarity'], wanted)
+
+
+def test_points_need_footprints():
+    table = embedding_table().assign(geometry=None)
+    with pytest.raises(ValueError, match='the table has no footprints; search for the name'):
+        similarity(table, (3.2, 0.2))
 
 
 def test_change_between_dates():
@@ -302,6 +384,35 @@ def test_figures(source):
         assert (legend[0] is not None) == (column == 'cluster')
     with pytest.raises(ValueError, match="no column 'x'"):
         plot_table(table, 'x')
+
+
+def test_several_figures_are_parts_of_one(source):
+    figure, axes = pyplot.subplots(1, 2)
+    table = embedding_table().assign(similarity=np.arange(40.0))
+    found = plot_raster(pca_picture(source).result, 'left', axis=axes[0])
+    assert found is plot_table(table, 'similarity', 'right', axes[1]) is figure
+    assert [axis.get_title() for axis in axes] == ['left', 'right']
+    assert len(pyplot.get_fignums()) == 1
+
+
+def test_colors_of_a_table_are_those_of_its_picture():
+    table = embedding_table()
+    table.at[2, 'embedding'] = np.full(12, np.nan)
+    table.loc[5, 'geometry'] = None
+    colored = pca_picture(table).result
+    assert colored['color'].isna().tolist() == [row == 2 for row in range(40)]
+    (dots,) = plot_table(colored, 'color').axes[0].collections
+    shown = [to_hex(color) for color in dots.get_facecolors()]
+    assert shown == colored['color'].drop(index=[2, 5]).tolist()
+    corners = table.bounds.drop(index=[2, 5]).to_numpy()
+    assert_allclose(dots.get_offsets(), (corners[:, :2] + corners[:, 2:]) / 2)
+
+
+@pytest.mark.parametrize('change', [{'geometry': None}, {'similarity': np.nan}])
+def test_tables_of_which_nothing_is_drawn(change):
+    table = embedding_table(3).assign(similarity=1.0).assign(**change)
+    with pytest.raises(ValueError, match='no location of the table has a footprint and a value'):
+        plot_table(table, 'similarity')
 
 
 NORTH_UP = Affine(10, 0, 100, 0, -10, 200)

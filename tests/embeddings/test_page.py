@@ -6,23 +6,30 @@
 import base64
 import datetime
 import io
+import json
 import re
 import shutil
 import sys
+import zlib
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
+from affine import Affine
 from PIL import Image
+from sklearn.metrics import adjusted_rand_score
 
 from torchgeo_saco.cli import main
-from torchgeo_saco.embeddings import open_embedding_map, similarity
+from torchgeo_saco.embeddings import open_embedding_map, pca_picture, similarity
 from torchgeo_saco.embeddings import page as page_module
 from torchgeo_saco.embeddings.display import display, scene_picture
 from torchgeo_saco.embeddings.grid import coordinates
 from torchgeo_saco.embeddings.reduction import fidelity, reduced
 from torchgeo_saco.embeddings.source import unit_length
+from torchgeo_saco.io.raster import BandFileError
 
+from ..data.archives import write_tif
 from ..data.embeddings import CRS, TRANSFORM, cell_vectors, embedding_table, write_map, write_table
 from ..data.products import scene_bands, write_safe
 
@@ -194,6 +201,77 @@ def test_reduced_embeddings_agree_with_full_ones():
     assert part.explained == pytest.approx(strengths[-8:].sum() / strengths.sum(), abs=1e-4)
 
 
+def content_of(text):
+    """What the script of a page is given."""
+    return json.loads(re.search(r'exploreEmbeddings\(\w+, {[^}]*}, (.*)\);', text)[1])
+
+
+def unpacked(text, kind):
+    """Numbers of a page."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), kind)
+
+
+def test_a_page_of_a_table_holds_what_its_search_needs(folder):
+    table = embedding_table()
+    table.at[7, 'embedding'] = np.full(12, np.nan)
+    table.loc[4, 'geometry'] = None
+    table.loc[5, 'date'] = None
+    # Footprints are shown in degrees, whatever the system of the table.
+    page = page_module.embedding_page(table.to_crs(3857), clusters=2, components=12)
+    content = content_of(page.text)
+    kept = table.drop(index=7)
+    names = [f'{row.location} {row.date}' for row in kept.itertuples()]
+    names[5] = '005'
+    assert content['names'] == names
+    shapes = [g and shapely.from_geojson(json.dumps(g)) for g in content['features']]
+    assert shapes[4] is None
+    for found, wanted in zip(shapes, kept.geometry, strict=True):
+        assert found is None or found.equals_exact(wanted, 1e-9)
+    assert content['components'] == pca_picture(table).result['color'].drop(index=7).tolist()
+    labels = unpacked(content['labels'], '<u2')
+    assert adjusted_rand_score(kept.index % 2, labels) == 1
+    values = unit_length(np.stack(kept['embedding']))
+    scores = unpacked(content['scores'], 'i1').reshape(39, 12) * np.array(content['scale'])
+    common = unpacked(content['common'], '<f4')
+    found = common + common[:, None] + scores @ scores.T
+    np.testing.assert_allclose(found, values @ values.T, atol=0.01)
+
+
+def test_a_page_of_a_table_without_dates_or_a_system():
+    table = embedding_table(6).drop(columns='date').set_crs(None, allow_override=True)
+    content = content_of(page_module.embedding_page(table, clusters=2).text)
+    assert content['names'] == table['location'].tolist()
+    corners = [shapely.from_geojson(json.dumps(g)).bounds for g in content['features']]
+    np.testing.assert_allclose(corners, table.bounds)
+
+
+def test_more_clusters_than_locations_are_as_many_as_these():
+    content = content_of(page_module.embedding_page(embedding_table(3), clusters=8).text)
+    assert sorted(unpacked(content['labels'], '<u2')) == [0, 1, 2]
+
+
+def test_a_page_of_a_table_by_the_command(folder, capsys):
+    write_table(folder / 'table.parquet', embedding_table())
+    page = folder / 'page.html'
+    main(['map', '--embeddings', str(folder / 'table.parquet'), '--output', str(page)])
+    assert f'{page}: 40 locations, ' in capsys.readouterr().out
+    assert content_of(page.read_text())['names'][39] == '039 2019-06-12'
+
+
+@pytest.mark.parametrize(('change', 'arguments', 'message'), [
+    ({}, {'image': ['scene']}, 'an image lies below an embedding map; leave it out with a table'),
+    ({'geometry': None}, {}, 'no location of the table has a footprint'),
+    ({'embedding': [np.full(12, np.nan)] * 40}, {}, 'the table holds no embedding.* embed again'),
+    ({'location': 'a'}, {}, 'has 40 locations, more than the 39 .* take some of them'),
+])  # fmt: skip
+def test_tables_without_a_page(monkeypatch, change, arguments, message):
+    pytest.importorskip('folium', reason='the extra "map" is not installed')
+    pytest.importorskip('js_lib_leaflet', reason='the extra "map" is not installed')
+    monkeypatch.setattr(page_module, 'LOCATIONS', 39 if 'location' in change else 40)
+    with pytest.raises(ValueError, match=message):
+        page_module.embedding_page(embedding_table().assign(**change), **arguments)
+
+
 def test_scene_in_natural_color(folder):
     address, ((south, west), (north, east)) = scene_picture([folder])
     assert address.startswith('data:image/webp;base64,')
@@ -203,6 +281,45 @@ def test_scene_in_natural_color(folder):
         scene_picture([folder / 'B04.tif'])
     with pytest.raises(ValueError, match='three files of red, green and blue, got 2'):
         scene_picture([folder / 'B04.tif', folder / 'B03.tif'])
+
+
+def test_a_file_of_unnamed_bands_is_red_green_and_blue(folder):
+    files = [folder / f'{band}.tif' for band in ('B04', 'B03', 'B02')]
+    stacked = []
+    for path in files:
+        with rasterio.open(path) as file:
+            stacked.append(file.read(1))
+            transform, crs = file.transform, file.crs
+    write_tif(folder / 'unnamed.tif', np.stack([*stacked, stacked[0]]), transform=transform,
+              crs=crs)  # fmt: skip
+    address, place = scene_picture([folder / 'unnamed.tif'])
+    wanted, where = scene_picture(files)
+    assert place == where
+    np.testing.assert_array_equal(_pixels(address), _pixels(wanted))
+
+
+@pytest.mark.parametrize(('count', 'profile', 'message'), [
+    (2, {}, r'a\.tif has 2 bands; name one scene, or three files of red, green and blue'),
+    (3, {'crs': None, 'transform': None}, r'a\.tif is not georeferenced; name a scene that is'),
+    (3, {'nodata': 7}, r'a\.tif holds no data; name another scene'),
+])  # fmt: skip
+@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
+def test_scenes_without_a_picture(tmp_path, count, profile, message):
+    write_tif(tmp_path / 'a.tif', np.full((count, 8, 8), 7, 'uint16'), **profile)
+    with pytest.raises((ValueError, BandFileError), match=message):
+        scene_picture([tmp_path / 'a.tif'])
+
+
+@pytest.mark.parametrize(('shape', 'crs', 'transform'), [
+    # Around the line of date, and the ice at 87 degrees north.
+    ((40, 4), 'EPSG:32601', Affine(20000, 0, 142000, 0, -20000, 2000000)),
+    ((20, 30), 'EPSG:4326', Affine(0.1, 0, 10, 0, -0.1, 87)),
+])  # fmt: skip
+def test_maps_where_web_maps_end(tmp_path, shape, crs, transform):
+    vectors, _ = cell_vectors(*shape)
+    path = write_map(tmp_path / 'map.tif', vectors, crs=crs, transform=transform)
+    with pytest.raises(ValueError, match=r'map\.tif crosses the antimeridian or lies .* in QGIS'):
+        display(open_embedding_map(path))
 
 
 def test_many_clusters_have_colors(folder, monkeypatch):
@@ -215,6 +332,12 @@ def test_many_clusters_have_colors(folder, monkeypatch):
     monkeypatch.setattr(page_module, 'cell_picture', draw)
     page_module.embedding_page(open_embedding_map(folder / 'map.tif'), clusters=300)
     assert len(np.unique(drawn[1], axis=0)) == 20
+
+
+def test_one_embedding_alone_agrees_with_itself():
+    values = unit_length(np.random.default_rng(0).normal(size=(1, 8)))
+    found = fidelity(values, reduced(values))
+    assert found[:2] == (1, 1) and found.error < 1e-6
 
 
 def test_pictures_of_products_are_those_of_their_bands(tmp_path):

@@ -3,6 +3,8 @@
 
 """Tests of tables of embeddings."""
 
+import json
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -102,3 +104,11 @@ def test_other_files_are_no_tables(tmp_path):
     parts.join()
     with pytest.raises(ValueError, match='choose one of embedding, embedding_a'):
         vectors(read_embeddings(path), 'embedding_c')
+
+
+def test_provenance_is_read_as_it_was_written():
+    wanted = provenance(tile=64, stride=32, date='2020-01-02', files=[[1, 2]], fitted=['a'])
+    assert Provenance.from_json(wanted.to_json()) == wanted
+    # Of a version to come.
+    later = json.loads(wanted.to_json()) | {'clouds': 'masked'}
+    assert Provenance.from_json(json.dumps(later).encode()) == wanted

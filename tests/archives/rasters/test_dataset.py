@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from pyproj import CRS, Transformer
 from rasterio.transform import Affine, from_origin
 from torch.utils.data import DataLoader
 from torchgeo.samplers import RandomPatchSampler, RandomPeriodSampler
 
 from tests.data import products as files
-from torchgeo_saco.archives.rasters import Naming, ProductError, ProductRasters
+from torchgeo_saco.archives.rasters import Naming, ProductError, ProductRasters, dataset
 
 DAY, LATER = datetime.date(2020, 5, 4), datetime.date(2020, 8, 2)
 NAMING = Naming(sensor='sentinel2_l2a', bands_in_file=['B02', 'B03'])
@@ -41,7 +42,7 @@ def test_stored_numbers_come_out_at_every_date(tmp_path):
     rasters = ProductRasters(tmp_path, bands=['B04', 'B02', 'B11'])
     sample = whole(rasters)
     assert sample['image'].shape == (2, 3, 48, 48)
-    assert sample['image'].dtype == torch.uint16
+    assert sample['image'].dtype == rasters.dtype == torch.uint16
     assert sample['date'].tolist() == [20200504, 20200802]
     assert rasters.scale == (10000, -1000)
     for date, stored in enumerate(bands):
@@ -71,6 +72,7 @@ def test_products_of_two_baselines_are_read_as_reflectance(tmp_path):
     rasters = ProductRasters(tmp_path)
     image = whole(rasters)['image']
     assert rasters.scale == (1, 0)
+    assert image.dtype == rasters.dtype == torch.float32
     np.testing.assert_allclose(image[0, 0], bands['B02'] / 10000, rtol=1e-6)
     torch.testing.assert_close(image[0], image[1])
 
@@ -112,8 +114,6 @@ def test_another_coordinate_system_is_warped_to_the_most_common_and_said(tmp_pat
     (last,) = rasters.index[rasters.index.filepath.str.contains('20200304')].geometry
     x, y = (round(c, -1) for c in (last.centroid.x, last.centroid.y))
     image, valid = rasters.read(rasters.index.filepath.iloc[2], (x, y - 100, x + 100, y), (10, 10))
-    from pyproj import Transformer
-
     there = Transformer.from_crs(32631, 4326, always_xy=True)
     columns, rows = np.meshgrid(x + 10 * (np.arange(10) + 0.5), y - 10 * (np.arange(10) + 0.5))
     lon, lat = there.transform(columns, rows)
@@ -249,3 +249,148 @@ def test_every_band_counts_as_missing(tmp_path):
     rasters = ProductRasters(tmp_path, naming=NAMING)
     seen = rasters.read_mask(str(tmp_path / '20200504.tif'), (X, Y - 640, X + 640, Y), (10, 10))
     np.testing.assert_array_equal(seen, (image != 0).all(0))
+
+
+def test_a_query_beside_all_products_finds_none(tmp_path):
+    files.write_raster(tmp_path / 'x_20200104.tif', gradient(), from_origin(X, Y, 10, 10))
+    rasters = ProductRasters(tmp_path, naming=NAMING)
+    x, y, t = rasters.bounds
+    beside = slice(X + 1000, X + 1240, 10)
+    later = slice(*(day + datetime.timedelta(days=1) for day in (t.start, t.stop)))
+    for query in ((beside, y, t), (x, y, later)):
+        with pytest.raises(IndexError, match='not found in dataset with bounds'):
+            rasters[query]
+
+
+def test_dates_that_are_laid_over_one_another_fill_gaps(tmp_path):
+    first, second = gradient(), gradient() + np.uint16(5000)
+    first[:, 5:9] = 0
+    second[:, 8:12] = 0
+    for day, image in (('20200504', first), ('20200802', second)):
+        path = tmp_path / f'x_{day}.tif'
+        files.write_raster(path, image, from_origin(X, Y, 10, 10), nodata=0)
+    sample = whole(ProductRasters(tmp_path, naming=NAMING, time_series=False))
+    rows = np.arange(24)
+    expected = np.where(((rows >= 5) & (rows < 8))[:, None], second, first)
+    np.testing.assert_array_equal(sample['image'].numpy(), expected)
+    np.testing.assert_array_equal(sample['valid'].numpy(), expected[0] != 0)
+    assert sample['date'].item() == 20200504
+
+
+def test_few_products_stay_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, '_HANDLES', 3)
+    for number in range(5):
+        day = DAY + datetime.timedelta(days=number)
+        image = np.full((2, 2, 2), number + 1, np.uint16)
+        files.write_raster(tmp_path / f'x_{day:%Y%m%d}.tif', image, from_origin(X, Y, 10, 10))
+    rasters = ProductRasters(tmp_path, naming=NAMING)
+    for _ in range(2):
+        assert whole(rasters)['image'][:, 1, 0, 1].tolist() == [1, 2, 3, 4, 5]
+        assert len(rasters._handles) == 3
+
+
+def test_the_panchromatic_band_is_read_where_it_is_named(tmp_path):
+    scene = files.write_landsat(tmp_path, DAY, files.landsat_bands(0), level='L1TP')
+    fine = np.random.default_rng(1).integers(8000, 29000, (48, 48)).astype(np.uint16)
+    files.write_raster(tmp_path / f'{scene}_B8.TIF', fine, from_origin(600015, 5000055, 15, 15))
+    rasters = ProductRasters(tmp_path)
+    assert 'B08' not in rasters.all_bands and rasters.res == (30, 30)
+    assert 'B08 is finer than other bands, and read where bands names it' in rasters.notes
+    rasters = ProductRasters(tmp_path, bands=['B4', 'B8'])
+    assert rasters.res == (15, 15) and not any('is finer' in note for note in rasters.notes)
+    np.testing.assert_array_equal(whole(rasters)['image'][0, 1].numpy(), fine)
+
+
+def test_a_coordinate_system_of_no_product_is_that_of_the_images(tmp_path):
+    columns, rows = np.meshgrid(np.arange(100) + 0.5, np.arange(100) + 0.5)
+    field = (1000 + 13 * columns + 17 * rows).astype(np.uint16)
+    path = tmp_path / 'x_20200104.tif'
+    files.write_raster(path, np.stack([field] * 2), from_origin(X, Y, 10, 10))
+    rasters = ProductRasters(tmp_path, crs=CRS.from_epsg(4326), naming=NAMING)
+    assert any('1 of 1 products are warped to EPSG:4326' in note for note in rasters.notes)
+    # At 45 degrees 10 m are 9.0e-5 degrees of latitude and 1.27e-4 of longitude.
+    assert rasters.crs.to_epsg() == 4326
+    assert 9.0e-5 < rasters.res[0] == rasters.res[1] < 1.27e-4
+    there = Transformer.from_crs(4326, 32631, always_xy=True)
+    west, north = there.transform(X + 300, Y - 300, direction='INVERSE')
+    # Its grid begins at 0, as no product has another.
+    west, north = (side * round(edge / side) for edge, side in zip((west, north), rasters.res, strict=False))
+    east, south = west + 30 * rasters.res[0], north - 30 * rasters.res[1]
+    image, valid = rasters.read(str(path), (west, south, east, north), rasters.res)
+    steps = np.arange(30) + 0.5
+    x, y = there.transform(
+        *np.meshgrid(west + steps * rasters.res[0], north - steps * rasters.res[1])
+    )
+    assert valid.all() and image.shape == (2, 30, 30)
+    # GDAL places pixels to an eighth of one.
+    np.testing.assert_allclose(image[0], 1000 + 1.3 * (x - X) + 1.7 * (Y - y), atol=4)
+
+
+@pytest.mark.parametrize(
+    ('second', 'scale', 'message'),
+    [
+        (
+            'uint16',
+            1e-4,
+            r'0204\.tif says no scale .*0104\.tif one of unit 10000 and offset 0; keep',
+        ),
+        ('float32', None, r'rasters of {root} hold float32 and uint16, .* store all in one type'),
+    ],
+)
+def test_products_of_unknown_and_different_scale_are_refused(tmp_path, second, scale, message):
+    paths = [tmp_path / f'x_20200{month}04.tif' for month in (1, 2)]
+    for path, dtype in zip(paths, ('uint16', second), strict=True):
+        files.write_raster(path, gradient().astype(dtype), from_origin(X, Y, 10, 10))
+    if scale is not None:
+        with rasterio.open(paths[0], 'r+') as file:
+            file.scales = [scale] * 2
+    with pytest.raises(ProductError, match=message.format(root=tmp_path)):
+        ProductRasters(tmp_path, naming=NAMING)
+
+
+def test_a_series_of_no_known_sensor_asks_for_it(tmp_path):
+    times = np.array(['2020-05-04', '2020-08-02'], 'datetime64[ns]')
+    stored = gradient()
+    path = files.write_series(tmp_path / 'field.nc', {'B04': stored}, times)
+    with pytest.raises(ProductError, match=r'field\.nc.* does not say its sensor; set sensor'):
+        ProductRasters(tmp_path)
+    rasters = ProductRasters(path, naming=Naming(sensor='sentinel2_l1c'))
+    np.testing.assert_array_equal(whole(rasters)['image'][:, 0].numpy(), stored)
+
+
+def test_types_that_are_not_read_are_named(tmp_path):
+    image = gradient().astype('uint32')
+    files.write_raster(tmp_path / 'x_20200104.tif', image, from_origin(X, Y, 10, 10))
+    with pytest.raises(ProductError, match=r'0104\.tif holds uint32; store one of uint8, uint16'):
+        ProductRasters(tmp_path, naming=NAMING)
+
+
+def test_bands_of_a_scene_in_two_types_are_refused(tmp_path):
+    for band, dtype in (('B02', 'uint16'), ('B03', 'float32')):
+        path = tmp_path / f'x_20200104_{band}.tif'
+        files.write_raster(path, gradient()[0].astype(dtype), from_origin(X, Y, 10, 10))
+    with pytest.raises(
+        ProductError, match=r'B03\.tif holds float32, .*B02\.tif uint16; store both in one type'
+    ):
+        whole(ProductRasters(tmp_path, naming=Naming('sentinel2_l2a')))
+
+
+@pytest.mark.parametrize('layers', [3, 1])
+def test_cloud_and_cirrus_of_level_1c_hide_the_ground(tmp_path, layers):
+    safe = files.write_safe(tmp_path, DAY, files.scene_bands(0), '1C', '04.00')
+    (granule,) = (safe / 'GRANULE').iterdir()
+    # Opaque cloud, cirrus and snow, of which snow hides nothing.
+    mask = np.zeros((3, 8, 8), np.uint8)
+    mask[0, 1, 2:5] = mask[1, 3:6, 6] = mask[2, 7, 7] = 1
+    path = granule / 'QI_DATA' / 'MSK_CLASSI_B00.jp2'
+    files.write_raster(path, mask[:layers], from_origin(X, Y, 60, 60))
+    rasters = ProductRasters(tmp_path, bands=['B02'])
+    area = (X, Y - 480, X + 480, Y)
+    if layers == 3:
+        seen = rasters.read_mask(str(safe), area, (60, 60))
+        np.testing.assert_array_equal(seen, ~mask[:2].any(0))
+    else:
+        with pytest.raises(
+            ProductError, match=r'B00\.jp2 has 1 bands where 2 are expected; fetch it again'
+        ):
+            rasters.read_mask(str(safe), area, (60, 60))
