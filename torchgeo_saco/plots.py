@@ -268,6 +268,47 @@ def plot_curves(
     return figure
 
 
+def plot_differences(
+    differences: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    reference: str,
+    title: str | None = None,
+) -> Figure:
+    """Plot how far scores are ahead of those of a reference, with their intervals.
+
+    Args:
+        differences: By score and name, the difference, lower and upper end, from -1 to 1.
+        reference: What the others are compared with, the line at 0.
+        title: Title of the figure.
+
+    Returns:
+        The figure.
+    """
+    names = list(dict.fromkeys(name for values in differences.values() for name in values))
+    figure, axes = plt.subplots(
+        1,
+        len(differences),
+        figsize=(1.5 + 2.8 * len(differences), 1.2 + 0.25 * len(names)),
+        sharey=True,
+        squeeze=False,
+        layout='constrained',
+    )
+    for axis, (score, values) in zip(axes[0], differences.items(), strict=True):
+        for name, (center, low, high) in values.items():
+            # Faint where the interval holds 0.
+            color = '0.6' if low <= 0 <= high else 'tab:blue'
+            row = names.index(name)
+            axis.plot([low, high], [row, row], color=color, linewidth=1.5)
+            axis.plot([center], [row], 'o', color=color, markersize=5)
+        axis.axvline(0, color='0.3', linewidth=0.8)
+        axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=''))
+        axis.set(title=score, xlabel=f'points ahead of {reference}')
+        axis.grid(axis='x', alpha=0.3)
+    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].invert_yaxis()
+    figure.suptitle(title or '')
+    return figure
+
+
 def plot_predictions(
     rows: Sequence[PredictionRow],
     classes: Sequence[str],

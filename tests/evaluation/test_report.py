@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from matplotlib import pyplot as plt
 from rich.console import Console
 
@@ -105,6 +106,12 @@ def test_differences_to_the_reference_are_paired(tmp_path):
         f'| SACo+ | +{100 * difference:.1f} [{100 * low:+.1f}, +{100 * high:.1f}]'
         f'{" †" if low <= 0 else ""} |'
     )
+    figures = dict(plain.figures())
+    (axis,) = figures['differences_First'].axes
+    line, dot = axis.lines[:2]
+    assert [*line.get_xdata(), *dot.get_xdata()] == [low, high, difference]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ['SACo+']
+    assert axis.get_xlabel() == 'points ahead of random'
     # Of other images nothing is said, and of no difference that the interval holds 0.
     for changed, cell in ((places + 1, '-'), (places, '+0.0 [+0.0, +0.0] †')):
         plain.results = [
@@ -113,6 +120,8 @@ def test_differences_to_the_reference_are_paired(tmp_path):
             for run, each in plain.results
         ]  # fmt: skip
         assert plain.markdown().splitlines()[head + 2] == f'| SACo+ | {cell} |'
+        pyplot.close('all')
+        assert ('differences_First' in dict(plain.figures())) == (cell != '-')
 
 
 def test_table_of_a_terminal(tmp_path):

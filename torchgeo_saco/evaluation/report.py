@@ -20,9 +20,16 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from ..io.files import write_file
-from ..plots import PredictionRow, plot_confusion, plot_curves, plot_predictions, write_figure
+from ..plots import (
+    PredictionRow,
+    plot_confusion,
+    plot_curves,
+    plot_differences,
+    plot_predictions,
+    write_figure,
+)
 from .environment import environment
-from .intervals import paired_interval
+from .intervals import Interval, paired_interval
 from .plan import Run
 from .results import Result
 from .settings import Settings
@@ -88,7 +95,7 @@ class Report:
             heads = ['encoder', *(_words(column) for column in self.columns(name))]
             lines += [f'## {self.title(name)}', '', *_table_head([*heads, 'seconds', 'seeds'])]
             lines += [_table_row(row) for row in self._rows(name)]
-            lines += self._differences(name)
+            lines += self._difference_table(name)
             lines += ['', *(line for text in self._note_uneven_counts(name) for line in (text, ''))]
         return '\n'.join(lines)
 
@@ -119,10 +126,17 @@ class Report:
         return json.dumps(record, indent=2, default=str) + '\n'
 
     def figures(self) -> Iterable[tuple[str, Figure]]:
-        """Names and figures: a curve, confusion matrices over seeds, panels of the first seed."""
+        """Names and figures.
+
+        A curve; differences to the reference and confusion matrices, over seeds; panels of the
+        first seed.
+        """
         if self.settings.curve is not None:
             yield 'curve', self._curve(self.settings.curve)
         for benchmark in self.settings.benchmarks:
+            figure = self._difference_figure(benchmark)
+            if figure is not None:
+                yield _file_name('differences', benchmark), figure
             for encoder in self.settings.encoders:
                 figure = self._confusion(benchmark, encoder)
                 if figure is not None:
@@ -173,22 +187,35 @@ class Report:
             times = [result.seconds for _, result in self._of(benchmark, encoder)]
             yield [encoder, *scores, f'{mean(times):.0f}', str(len(times))]
 
-    def _differences(self, benchmark: str) -> list[str]:
-        """Table of the paired differences to the reference, or nothing without one."""
+    def _differences(self, benchmark: str) -> dict[str, dict[str, Interval | None]]:
+        """By score and encoder, its paired difference to the reference; nothing without one.
+
+        None stands where the images are not the same.
+        """
         reference = self.settings.reference
         if reference is None:
-            return []
+            return {}
         base = [result for _, result in self._of(benchmark, reference)]
-        names = [name for name in self.columns(benchmark) if name in base[0].image_scores]
-        if not names:
+        others = {
+            encoder: [result for _, result in self._of(benchmark, encoder)]
+            for encoder in self.settings.encoders
+            if encoder != reference
+        }
+        return {
+            name: {encoder: _interval(results, base, name) for encoder, results in others.items()}
+            for name in self.columns(benchmark)
+            if name in base[0].image_scores
+        }
+
+    def _difference_table(self, benchmark: str) -> list[str]:
+        """Table of the paired differences to the reference, or nothing without one."""
+        found = self._differences(benchmark)
+        if not found:
             return []
-        heads = [f'{_words(name)} - {reference}' for name in names]
+        heads = [f'{_words(name)} - {self.settings.reference}' for name in found]
         lines = ['', *_table_head(['encoder', *heads])]
-        for encoder in self.settings.encoders:
-            if encoder != reference:
-                results = [result for _, result in self._of(benchmark, encoder)]
-                cells = [_interval(results, base, name) for name in names]
-                lines.append(_table_row([encoder, *cells]))
+        for encoder in next(iter(found.values())):
+            lines.append(_table_row([encoder, *(_signed(found[name][encoder]) for name in found)]))
         return [
             *lines,
             '',
@@ -197,6 +224,19 @@ class Report:
                 'locations (of one seed, over locations alone); † where the interval holds 0.'
             ),
         ]
+
+    def _difference_figure(self, benchmark: str) -> Figure | None:
+        """The same as a figure."""
+        found = self._differences(benchmark)
+        known = {
+            _words(name): {encoder: each for encoder, each in values.items() if each is not None}
+            for name, values in found.items()
+        }
+        if not any(known.values()):
+            return None
+        count = len(self.settings.seeds)
+        title = f'{self.title(benchmark)} · {count} seed{"s" if count > 1 else ""}'
+        return plot_differences(known, str(self.settings.reference), title)
 
     def _note_uneven_counts(self, benchmark: str) -> list[str]:
         """A sentence if encoders were not judged on equally many images, else nothing."""
@@ -289,22 +329,29 @@ class Report:
         return plot_predictions(rows, first.classes, first.colors, title) if rows else None
 
 
-def _interval(results: Sequence[Result], base: Sequence[Result], name: str) -> str:
-    """Difference to the reference; '-' where the images are not the same."""
+def _interval(results: Sequence[Result], base: Sequence[Result], name: str) -> Interval | None:
+    """Difference to the reference; None where the images are not the same."""
     ours, theirs = ([each.image_scores.get(name) for each in side] for side in (results, base))
     places = base[0].locations
     if places is None or any(
         each.locations is None or not np.array_equal(each.locations, places)
         for each in (*results, *base)
     ):
-        return '-'
-    difference, low, high = paired_interval(
+        return None
+    return paired_interval(
         [array for array in ours if array is not None],
         [array for array in theirs if array is not None],
         places,
     )
-    mark = ' †' if low <= 0 <= high else ''
-    return f'{100 * difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{mark}'
+
+
+def _signed(interval: Interval | None) -> str:
+    """A difference in percentage points."""
+    if interval is None:
+        return '-'
+    mark = ' †' if interval.low <= 0 <= interval.high else ''
+    center, low, high = (100 * number for number in interval)
+    return f'{center:+.1f} [{low:+.1f}, {high:+.1f}]{mark}'
 
 
 def _file_name(*parts: str) -> str:
