@@ -130,6 +130,7 @@ def test_wrong_settings(parts, tokens, tmp_path):
         (['--config'], '--config lacks a value'),
         (['report.yaml'], "unexpected argument 'report.yaml'; arguments look like"),
         (['--sedes=[0]'], "'sedes' is not accepted"),
+        (['--seeds', '['], r'--seeds \[ is no YAML \(.*\); correct it'),
     ],
 )
 def test_wrong_arguments(args, tokens):
@@ -140,9 +141,10 @@ def test_wrong_arguments(args, tokens):
 @pytest.mark.parametrize(
     ('content', 'tokens'),
     [
-        (b'encoders: {a: b{seed}.ckpt}', 'wrong.yaml is no YAML: .*expected'),
+        (b'encoders: {a: b{seed}.ckpt}', r'wrong.yaml is no YAML \(.*expected.*\); correct it'),
         (b'\xff\xfe\x00', 'wrong.yaml is no YAML'),
-        (b'- a list', 'wrong.yaml must hold a mapping'),
+        (b'a: ' + b'[' * 3000, r'wrong.yaml is no YAML \(brackets are nested too deep\); correct'),
+        (b'- a list', 'wrong.yaml holds a list where settings by name are expected; write name'),
     ],
 )
 def test_wrong_file(content, tokens, tmp_path):

@@ -7,13 +7,11 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser
 
-from ..io.configs import find_config
+from ..io.configs import find_config, parse_yaml, read_config
 
 _DESCRIPTION = """\
 Evaluate encoders on benchmarks, over seeds: one CSV, a Markdown table with mean and spread,
@@ -249,7 +247,10 @@ def _read_arguments(args: Sequence[str]) -> dict[str, Any]:
         else:
             values.append((name[2:], value))
     for place, value in values:
-        part: Any = yaml.safe_load(value)
+        try:
+            part: Any = parse_yaml(value, f'--{place} {value}')
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
         for name in reversed(place.split('.')):
             part = {name: part}
         given = _merge_over(given, part)
@@ -305,13 +306,6 @@ def _expand_configs(name: str, spec: Any) -> Any:
 def _read(path: str) -> dict[str, Any]:
     """A configuration file."""
     try:
-        path = find_config(path)
-    except FileNotFoundError as error:
+        return read_config(find_config(path))
+    except (FileNotFoundError, ValueError) as error:
         raise SettingsError(str(error)) from error
-    try:
-        given = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
-    if not isinstance(given, dict):
-        raise SettingsError(f'{path} must hold a mapping, such as "seeds: [0]"')
-    return given

@@ -3,8 +3,9 @@
 
 """Configuration files that the package brings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -65,19 +66,59 @@ def resolve_configs(args: Sequence[str]) -> list[str]:
     return resolved
 
 
-def _sound(path: str) -> str:
-    """Return a path, if its file holds settings."""
+def parse_yaml(text: str, source: str) -> Any:
+    """Parse YAML to plain values.
+
+    Args:
+        text: The YAML.
+        source: Where it comes from, such as a file, for the message.
+
+    Returns:
+        The values.
+
+    Raises:
+        ValueError: If it is none.
+    """
     # Not needed where no file is given.
     import yaml
 
     try:
-        content = yaml.safe_load(Path(path).read_text('utf-8'))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        return yaml.safe_load(text)
+    except RecursionError as error:
+        raise ValueError(
+            f'{source} is no YAML (brackets are nested too deep); correct it'
+        ) from error
+    except yaml.YAMLError as error:
         reason = ' '.join(str(error).split())
-        raise ValueError(f'{path} is no YAML file ({reason}); correct it') from error
-    if content is not None and not isinstance(content, Mapping):
+        raise ValueError(f'{source} is no YAML ({reason}); correct it') from error
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """Read a file of settings by name.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The settings; none of an empty file.
+
+    Raises:
+        ValueError: If it is no YAML, or holds something else.
+    """
+    try:
+        text = Path(path).read_text('utf-8')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is no YAML ({error}); correct it') from error
+    content = parse_yaml(text, path)
+    if content is not None and not isinstance(content, dict):
         raise ValueError(
             f'{path} holds a {type(content).__name__} where settings by name are expected; write '
             'name: value'
         )
+    return content or {}
+
+
+def _sound(path: str) -> str:
+    """Return a path, if its file holds settings."""
+    read_config(path)
     return path
