@@ -137,6 +137,17 @@ def test_summary_and_figures(weights, root, tmp_path, capsys):
     assert all(path.stat().st_size > 1000 for path in figures)
 
 
+def test_skipped_locations_beyond_twenty_are_counted(weights, tmp_path, capsys):
+    bands = ('B2', 'B3', 'B4')
+    root = write_archive(tmp_path / 'archive', 24, ('20180410', '20180715'), bands, size=16)
+    write_archive(root, 1, ('20190410', '20190715'), bands, size=16)
+    run(weights, root, tmp_path / 'changes.parquet', '--top', '1')
+    text = capsys.readouterr().out
+    assert text.count('has dates 2 in 2018, not two years of 2\n') == 20
+    assert text.endswith('skipped: 3 more\n')
+    assert gpd.read_parquet(tmp_path / 'changes.parquet').location.tolist() == ['000000']
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
 def test_places_without_georeference_are_said(weights, root, tmp_path, capsys):

@@ -7,6 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 
@@ -14,6 +15,7 @@ from torchgeo_saco.change.figures import (
     plot_change_histogram,
     plot_change_locations,
     plot_change_map,
+    plot_pixel_change,
 )
 from torchgeo_saco.datasets import SeasonalArchive
 from torchgeo_saco.models.change import two_gaussians
@@ -136,3 +138,32 @@ def test_map_shows_placed_locations():
     assert dots.get_offsets().tolist() == [[21, 11], [41, 11], [1, 11]]
     assert dots.get_array().tolist() == [1, 2, 3]
     assert [edge[3] for edge in dots.get_edgecolors()] == [1, 0, 0]
+
+
+@pytest.mark.parametrize('threshold', [None, 2.5])
+def test_panels_of_pixels_that_changed(threshold):
+    images = torch.linspace(0, 1, 2 * 3 * 20 * 10).reshape(2, 3, 20, 10)
+    magnitude = torch.arange(200.0).reshape(20, 10) / 40
+    magnitude[0] = torch.nan
+    images[:, :, 0] = torch.nan
+    figure = plot_pixel_change(images, magnitude, ['2017', '2018'], threshold)
+    panels = [axis for axis in figure.axes if axis.images]
+    found = [axis.get_title() for axis in panels]
+    assert found[:3] == ['2017', '2018', 'magnitude of change']
+    np.testing.assert_array_equal(panels[2].images[0].get_array().filled(np.nan), magnitude)
+    # What has no data is white.
+    assert (panels[0].images[0].get_array()[0] == 1).all()
+    if threshold is None:
+        assert len(panels) == 3
+    else:
+        # Of 10 to 199, those above 100.
+        assert found[3] == f'changed (black): {99 / 190:.1%}'
+        mask = panels[3].images[0].get_array()
+        assert (mask[0] == 0.5).all()
+        np.testing.assert_array_equal(mask[1:] == 0, magnitude[1:] > 2.5)
+
+
+def test_panels_of_pixels_without_data():
+    nothing = torch.full((20, 10), torch.nan)
+    figure = plot_pixel_change(nothing.expand(2, 1, -1, -1), nothing, ['2017', '2018'], 1.0)
+    assert figure.axes[3].get_title() == 'changed (black): 0.0%'

@@ -150,6 +150,16 @@ def test_scenes_that_do_not_lie_on_one_another(write, transform, profile, messag
         series(write(numbers(), (GROUND, transform), **profile))
 
 
+def test_scenes_in_two_coordinate_systems(write):
+    paths = write(numbers())
+    with rasterio.open(paths[1], 'r+') as file:
+        file.crs = 'EPSG:32632'
+    with pytest.raises(
+        ValueError, match=r'2018.* does not lie on the grid of .*2017.*32632.*-t_srs'
+    ):
+        series(paths)
+
+
 @pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
 def test_scenes_without_georeference(write, tmp_path):
     paths = write(numbers(), crs=None, transform=None)
@@ -254,6 +264,36 @@ def test_command_of_six_bands_and_an_encoder_of_another_sensor(write, outputs, t
     found, _, tags = read(outputs)
     assert tags['levels'] == [1] and tags['weights'] == weights
     assert found[22:28, 12:18].mean() > 1.2 * found.mean()
+
+
+def test_command_says_how_much_has_no_data(write, outputs, capsys):
+    images = numbers()
+    images[0, :, :7] = 0
+    run(write(images), outputs, '--figure=false')
+    said = capsys.readouterr().out
+    assert 'magnitude of 50 x 70 px, 10.0% without data on a date' in said
+    assert ' of 3150 pixels changed' in said
+    assert np.isnan(read(outputs)[0]).mean() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize('threshold', ['otsu', 'mixture'])
+def test_command_finds_no_threshold_where_nothing_differs(write, outputs, capsys, threshold):
+    images = numbers()
+    images[1] = images[0]
+    run(write(images), outputs, '--method=cva', f'--threshold={threshold}')
+    said = capsys.readouterr().out
+    assert f'no mask: {threshold} finds no threshold, since magnitudes are all of one kind' in said
+    assert (read(outputs)[0] == 0).all()
+    assert {path.name for path in outputs.parent.iterdir()} == {'change.tif', 'change.png'}
+
+
+def test_command_leaves_out_histograms_of_textures(write, outputs, tmp_path, capsys):
+    weights, _ = write_checkpoint(tmp_path / 'last.ckpt', texture_histograms=True)
+    run(write(numbers((64, 64))), outputs, f'--weights={weights}', '--method=cva', '--figure=false')
+    said = capsys.readouterr().out
+    assert 'groups: natural_color, near_infrared\n' in said
+    assert 'skipped: natural_color_texture, since histograms of codes give no maps' in said
+    assert read(outputs)[2]['groups'] == ['natural_color', 'near_infrared']
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,24 @@ def test_features_do_not_depend_on_the_light_of_a_date(encoder):
     np.testing.assert_allclose(*found, rtol=2e-2)
 
 
+def test_weights_that_bring_their_scaling_keep_it():
+    torch.manual_seed(0)
+    scaling = {'mean': [0.2], 'std': [0.5], 'low': [0.0], 'high': [1.0]}
+    groups = {'natural_color': ['B04', 'B03', 'B02']}
+    encoder = EncoderConfig(
+        'test_resnet', BANDS, 'sentinel2_l2a', groups, [], scaling=scaling
+    ).encoder()
+    images, valid = scenes(side=64).abs(), torch.ones(64, 64, dtype=torch.bool)
+    channels = FeatureChannels(encoder)
+    channels.fit(lambda: [(images, valid)])
+    (found,) = channels(images, valid)
+    for image, values in zip(images, found.values, strict=True):
+        scaled = (image[[2, 1, 0]].clamp(0, 1) - 0.2) / 0.5
+        with torch.no_grad():
+            taps = encoder.backbone.forward_intermediates(scaled[None], intermediates_only=True)
+        torch.testing.assert_close(values, taps[0][0], rtol=1e-4, atol=1e-5)
+
+
 def test_mean_over_groups_is_one_map(encoder):
     images, valid = scenes(side=64).abs(), torch.ones(64, 64, dtype=torch.bool)
     each, fused = (FeatureChannels(encoder, [1], groups) for groups in ('each', 'mean'))

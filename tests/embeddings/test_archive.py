@@ -26,10 +26,14 @@ from torchgeo_saco.datasets import SeasonalArchive
 from torchgeo_saco.embeddings import EmbeddingWriter, read_embeddings, vectors
 from torchgeo_saco.embeddings import archive as archives
 from torchgeo_saco.embeddings.command import embed
+from torchgeo_saco.embeddings.encoding import NamedWeights, TileEncoder
+from torchgeo_saco.models import load_encoder
 from torchgeo_saco.transforms import Reflectance
 
 from ..data.archives import ALL_BANDS, write_archive, write_tif
+from ..data.layouts import write_image_folders
 from ..data.products import scene_bands, write_safe
+from ..data.weights import write_checkpoint
 
 
 def write_table(trained, root, output, **arguments):
@@ -192,6 +196,51 @@ def test_torchgeo_reads_tables_whose_columns_are_renamed(trained, archive, tmp_p
     named.to_parquet(tmp_path / 'major_tom.parquet')
     sample = MajorTOMEmbeddings(tmp_path / 'major_tom.parquet')[3]
     np.testing.assert_array_equal(sample['embedding'].float(), vectors(table)[3])
+
+
+def test_statistics_that_weights_do_not_bring_are_those_of_the_archive(archive):
+    bands = ['B02', 'B03', 'B04', 'B08']
+    loaded = load_encoder(
+        bands, 'sentinel2_l2a', 'test_resnet', groups=['natural_color'], texture=False
+    )
+    encoder = TileEncoder(loaded, NamedWeights.parse('random'), 'cpu')
+    dataset = SeasonalArchive(archive, bands)
+    archives.fit_to_archive(encoder, dataset, Reflectance(), None)
+    images = np.stack([dataset[row]['image'][0] for row in range(24)]).astype('float64') / 255
+    red_green_blue = images[:, [2, 1, 0]]
+    found = encoder.encoder.inputs.standardize
+    np.testing.assert_allclose(found.running_mean, red_green_blue.mean((0, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(found.running_var, red_green_blue.var((0, 2, 3)), rtol=1e-3)
+
+
+def test_images_in_red_green_and_blue_have_no_size_on_the_ground(tmp_path, capsys):
+    root = write_image_folders(tmp_path / 'images', count=2)
+    colors = write_checkpoint(tmp_path / 'last.ckpt', ('R', 'G', 'B'), sensor='rgb',
+                              groups=['natural_color'], texture=False)  # fmt: skip
+    table = write_table(colors, root, tmp_path / 'a.parquet', dtype='float32')
+    assert 'm a pixel' not in capsys.readouterr().out
+    provenance = table.attrs['provenance']
+    assert provenance['sensor'] == 'rgb' and provenance['metres_per_pixel'] is None
+    assert table.geometry.isna().all() and len(table) == 4
+    image = torch.tensor([100, 10, 7])[:, None, None].expand(1, 3, 16, 16) / 255
+    with torch.no_grad():
+        wanted = colors[1](image)[0]
+    row = table.index[table.location.str.contains('River_1')][0]
+    np.testing.assert_allclose(vectors(table)[row], wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_left_out_is_said(trained, tmp_path, capsys):
+    root = write_archive(tmp_path / 'a', 23, ('20200101',), ('B2', 'B3', 'B4'), size=64)
+    for number in range(22):
+        next(root.glob(f'{number:06d}/*/B4.tif')).unlink()
+    table = write_table(trained, root, tmp_path / 'a.parquet', tile=7)
+    assert table.location.tolist() == ['000022']
+    said = capsys.readouterr().out
+    assert 'skipped: group near_infrared, since the images lack some of B08, B04, B03' in said
+    assert 'images of 64 x 64 px are resized to 7 x 7 px' in said
+    assert 'a large image as one vector says little; the map of a scene embeds it tile by' in said
+    # A line for each date, and one for each location that has none left.
+    assert said.count('lacks B04\n') == 10 and said.endswith('skipped: 24 more\n')
 
 
 def test_bands_that_are_missing_are_said(trained, tmp_path):

@@ -13,6 +13,24 @@ from torchgeo_saco.models import load_encoder
 BANDS = ['B02', 'B03', 'B04', 'B08']
 
 
+def test_weights_that_are_no_checkpoint_bring_no_arguments(trained):
+    assert NamedWeights.parse(trained[0]).arguments['size'] == 16
+    for text in ('random', 'ResNet18_Weights.SENTINEL2_RGB_SECO'):
+        weights = NamedWeights.parse(text)
+        assert (weights.text, weights.arguments) == (text, {})
+
+
+def test_bfloat16_needs_a_device_that_has_it(monkeypatch):
+    loaded = load_encoder(
+        BANDS, 'sentinel2_l2a', 'test_resnet', groups=['natural_color'], texture=False
+    )
+    monkeypatch.setattr('torchgeo_saco.embeddings.encoding.emulates_bfloat16', lambda device: True)
+    weights = NamedWeights.parse('random')
+    with pytest.raises(ValueError, match='this cpu has no bfloat16 instructions; leave out prec'):
+        TileEncoder(loaded, weights, 'cpu', 'bf16')
+    assert TileEncoder(loaded, weights, 'cpu').precision == '32'
+
+
 # The forward of a transformer branches on shapes, so nothing is folded.
 @pytest.mark.parametrize(('model', 'folded'), [('resnet18', True), ('test_vit', False)])
 def test_features_are_those_of_the_encoder(model, folded):

@@ -16,11 +16,16 @@ import torch
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
+from torchgeo_saco.archives.packing import pack_archive
+from torchgeo_saco.archives.rasters import ProductError, open_scene
 from torchgeo_saco.embeddings import map as maps
 from torchgeo_saco.embeddings.command import embed
+from torchgeo_saco.embeddings.encoding import NamedWeights, TileEncoder
 from torchgeo_saco.embeddings.tiles import TileGrid
 from torchgeo_saco.io.lock import exclusive
+from torchgeo_saco.models import load_encoder
 
+from ..data.archives import write_tif
 from ..data.products import ORIGIN, landsat_bands, scene_bands, write_landsat, write_safe
 from ..data.weights import write_checkpoint
 from .conftest import BANDS, NORTH_UP
@@ -114,6 +119,52 @@ def test_tiles_that_lack_pixels_have_no_embedding(trained, scene, tmp_path):
     np.testing.assert_array_equal(np.isnan(decoded), np.isnan(half))
     largest = np.nanmax(np.abs(half), axis=(1, 2), keepdims=True)
     assert (np.nan_to_num(np.abs(decoded - half)) <= 0.51 * largest / 127 + 1e-7).all()
+
+
+def test_blocks_without_data_are_empty_cells(trained, scene, tmp_path, monkeypatch):
+    root, _ = scene(holes=[(slice(0, 30), slice(0, 44))], nodata=0)
+    whole, *_ = write_map(trained, root, tmp_path / 'whole.tif')
+    monkeypatch.setattr('torchgeo_saco.embeddings.tiles._BLOCK', 24)
+    found, *_ = write_map(trained, root, tmp_path / 'map.tif')
+    # The first two rows of cells are a block, and no tile of the first four is whole.
+    np.testing.assert_array_equal(np.isnan(found[0]).all(1), [True] * 5 + [False] * 2)
+    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_reflectance_as_floats_gives_the_same_map(trained, scene, tmp_path):
+    root, image = scene()
+    stored, *_ = write_map(trained, root, tmp_path / 'a.tif', stride=16)
+    for band, values in zip(BANDS, image, strict=True):
+        write_tif(tmp_path / 'floats' / f'{band}.tif', values.astype('float32') / 10000)
+        write_tif(tmp_path / 'numbers' / f'{band}.tif', values.astype('float32'))
+    found, *_ = write_map(trained, tmp_path / 'floats', tmp_path / 'b.tif', stride=16)
+    np.testing.assert_allclose(found, stored, rtol=1e-4, atol=1e-5)
+    numbers = tmp_path / 'numbers'
+    with pytest.raises(
+        ValueError, match=r'numbers holds floats up to \d+, which is no reflectance'
+    ):
+        write_map(trained, numbers, tmp_path / 'c.tif')
+    assert not (tmp_path / 'c.tif').exists()
+
+
+def test_radar_is_embedded_in_decibel(tmp_path):
+    radar = write_checkpoint(
+        tmp_path / 'last.ckpt', ('VV', 'VH'), sensor='sentinel1', groups=['dual_polarization'],
+        texture=False,
+    )  # fmt: skip
+    decibel = np.random.default_rng(0).uniform(-28, 2, (2, 40, 40)).astype('float32')
+    for band, values in zip(('VV', 'VH'), decibel, strict=True):
+        write_tif(tmp_path / 'scene' / f'{band}.tif', values)
+        write_tif(tmp_path / 'powers' / f'{band}.tif', 10 ** (values / 10))
+    found, _, tags, _ = write_map(radar, tmp_path / 'scene', tmp_path / 'map.tif')
+    scaled = ((decibel + 25) / 25).clip(0, 1)
+    wanted = tile_embedding(radar[1], 10000 * scaled, 12, 20)
+    np.testing.assert_allclose(found[:, 2, 3], wanted, rtol=1e-4, atol=1e-5)
+    assert tags['sensor'] == 'sentinel1' and tags['bands'] == ['VV', 'VH']
+    with pytest.raises(
+        ValueError, match=r'powers holds numbers from .* no backscatter in dB; conv'
+    ):
+        write_map(radar, tmp_path / 'powers', tmp_path / 'other.tif')
 
 
 def test_blocks_hold_every_cell_once():
@@ -219,6 +270,52 @@ def test_what_cannot_work_is_refused(trained, scene, archive, tmp_path):
     tif.touch()
     with pytest.raises(FileExistsError):
         write_map(trained, root, tif)
+
+
+def test_a_map_refuses_what_is_of_tables(trained, scene, archive, tmp_path):
+    root, _ = scene()
+    tif = tmp_path / 'map.tif'
+    with pytest.raises(ValueError, match='a map holds the embedding alone; leave out groups'):
+        write_map(trained, root, tif, groups=True)
+    pack_archive(archive, tmp_path / 'store.zarr', progress=False)
+    with pytest.raises(ValueError, match=r'store\.zarr is an archive.*let output end in \.parquet'):
+        write_map(trained, tmp_path / 'store.zarr', tif)
+    with pytest.raises(
+        ValueError, match=r'map\.tif cannot be written; make the folder .*/absent f'
+    ):
+        write_map(trained, root, tmp_path / 'absent' / 'map.tif')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(ProductError, match='empty holds no raster that is read'):
+        write_map(trained, tmp_path / 'empty', tif)
+    assert not tif.exists()
+
+
+@pytest.fixture
+def random_encoder():
+    """A small encoder that brings no statistics."""
+    groups = ['natural_color', 'near_infrared']
+    loaded = load_encoder(BANDS, 'sentinel2_l2a', 'test_resnet', groups=groups, texture=False)
+    return TileEncoder(loaded, NamedWeights.parse('random'), 'cpu')
+
+
+def test_statistics_come_from_tiles_without_missing_pixels(random_encoder, scene):
+    root, image = scene((48, 48), holes=[(slice(0, 3), slice(0, 48))], nodata=0)
+    with open_scene(root, list(BANDS)) as opened:
+        maps.fit_to_scene(random_encoder, opened, TileGrid(opened.shape, 16, 16))
+    # Tiles part the scene; those of the first row have a hole.
+    wanted = image[[2, 1, 0, 3, 2, 1], 16:] / 10000
+    found = random_encoder.encoder.inputs.standardize
+    np.testing.assert_allclose(found.running_mean, wanted.mean((1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(found.running_var, wanted.var((1, 2)), rtol=1e-3)
+
+
+def test_a_scene_of_holes_brings_no_statistics(random_encoder, scene):
+    root, _ = scene((48, 48), holes=[(slice(0, 48, 16), slice(0, 48))], nodata=0)
+    with open_scene(root, list(BANDS)) as opened, pytest.raises(
+        ValueError,
+        match=r'scene has no tile without missing .* natural_color, near_infrared from; give',
+    ):  # fmt: skip
+        maps.fit_to_scene(random_encoder, opened, TileGrid(opened.shape, 16, 16))
 
 
 @pytest.mark.slow

@@ -237,6 +237,7 @@ def test_a_page_of_a_table_holds_what_its_search_needs(folder):
     np.testing.assert_allclose(found, values @ values.T, atol=0.01)
 
 
+@pytest.mark.usefixtures('folder')
 def test_a_page_of_a_table_without_dates_or_a_system():
     table = embedding_table(6).drop(columns='date').set_crs(None, allow_override=True)
     content = content_of(page_module.embedding_page(table, clusters=2).text)
@@ -245,6 +246,7 @@ def test_a_page_of_a_table_without_dates_or_a_system():
     np.testing.assert_allclose(corners, table.bounds)
 
 
+@pytest.mark.usefixtures('folder')
 def test_more_clusters_than_locations_are_as_many_as_these():
     content = content_of(page_module.embedding_page(embedding_table(3), clusters=8).text)
     assert sorted(unpacked(content['labels'], '<u2')) == [0, 1, 2]
@@ -264,9 +266,8 @@ def test_a_page_of_a_table_by_the_command(folder, capsys):
     ({'embedding': [np.full(12, np.nan)] * 40}, {}, 'the table holds no embedding.* embed again'),
     ({'location': 'a'}, {}, 'has 40 locations, more than the 39 .* take some of them'),
 ])  # fmt: skip
+@pytest.mark.usefixtures('folder')
 def test_tables_without_a_page(monkeypatch, change, arguments, message):
-    pytest.importorskip('folium', reason='the extra "map" is not installed')
-    pytest.importorskip('js_lib_leaflet', reason='the extra "map" is not installed')
     monkeypatch.setattr(page_module, 'LOCATIONS', 39 if 'location' in change else 40)
     with pytest.raises(ValueError, match=message):
         page_module.embedding_page(embedding_table().assign(**change), **arguments)

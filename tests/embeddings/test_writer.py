@@ -48,6 +48,15 @@ def test_two_processes_write_one_table(trained, tmp_path):
     assert not list(tmp_path.glob('.*'))
 
 
+def predict(task, items, output, **arguments):
+    """The table of what a task predicts of items."""
+    writer = EmbeddingWriter(str(output), **arguments)
+    trainer = Trainer(accelerator='cpu', logger=False, callbacks=[writer],
+                      enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    trainer.predict(task, DataLoader(items, 3), return_predictions=False)
+    return read_embeddings(output)
+
+
 class Doubled(LightningModule):
     """Predicts twice its input."""
 
@@ -57,12 +66,25 @@ class Doubled(LightningModule):
 
 def test_tensors_of_other_data_are_numbered(tmp_path):
     values = torch.rand(7, 4)
-    loader = DataLoader([{'image': value} for value in values], 3)
-    writer = EmbeddingWriter(str(tmp_path / 'a.parquet'), dtype='float32')
-    trainer = Trainer(accelerator='cpu', logger=False, callbacks=[writer],
-                      enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
-    trainer.predict(Doubled(), loader, return_predictions=False)
-    table = read_embeddings(tmp_path / 'a.parquet')
+    items = [{'image': value} for value in values]
+    table = predict(Doubled(), items, tmp_path / 'a.parquet', dtype='float32')
     assert table.location.tolist() == [str(number) for number in range(7)]
     np.testing.assert_array_equal(vectors(table), 2 * values)
     assert table.geometry.isna().all() and table.date.isna().all()
+
+
+def test_dates_of_a_batch_count_where_each_embedding_has_one(tmp_path):
+    days = [20200102, 20200304, 0]
+    items = [{'image': torch.rand(4), 'date': day} for day in days]
+    table = predict(Doubled(), items, tmp_path / 'a.parquet')
+    assert table.date.fillna('none').tolist() == ['2020-01-02', '2020-03-04', 'none']
+    # Embeddings of images of two dates are of neither.
+    items = [{'image': torch.rand(4), 'date': torch.tensor([day, day + 1])} for day in days]
+    assert predict(Doubled(), items, tmp_path / 'b.parquet').date.isna().all()
+
+
+def test_groups_are_written_where_there_are_some(tmp_path):
+    items = [{'image': torch.rand(4)}]
+    with pytest.raises(ValueError, match='hold no features of groups; set groups to false'):
+        predict(Doubled(), items, tmp_path / 'a.parquet', groups=True)
+    assert not (tmp_path / 'a.parquet').exists()

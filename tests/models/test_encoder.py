@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from torchgeo_saco.bands import SENTINEL2_L2A
-from torchgeo_saco.models import Encoder, GroupInputs, create_backbone, group_features
+from torchgeo_saco.models import (
+    Encoder,
+    EncoderConfig,
+    GroupInputs,
+    create_backbone,
+    fit_input_statistics,
+    group_features,
+)
 from torchgeo_saco.transforms import local_binary_pattern
 
 BANDS = tuple(SENTINEL2_L2A.bands)
@@ -153,3 +160,42 @@ def test_weights_of_another_model(tmp_path):
     torch.save({'state_dict': state, 'hyper_parameters': {'model': 'x'}}, tmp_path / 'a.ckpt')
     with pytest.raises(ValueError, match=r'a\.ckpt.* do not fit test_resnet: .* such as conv1'):
         create_backbone('test_resnet', str(tmp_path / 'a.ckpt'))
+
+
+def test_image_net_weights_that_cannot_be_fetched(tmp_path, monkeypatch):
+    # As without a network, and nothing fetched before.
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    with pytest.raises(
+        ValueError, match=r'ImageNet weights of resnet18 cannot be .* set weights to'
+    ):
+        create_backbone('resnet18', True)
+
+
+def test_groups_without_their_textures_or_these_alone():
+    torch.manual_seed(0)
+    config = EncoderConfig(
+        'test_resnet', list(BANDS), 'sentinel2_l2a',
+        {'urban': ['B12', 'B11', 'B04'], 'natural_color': ['B04', 'B03', 'B02']}, ['urban'],
+        texture_histograms=True,
+    )  # fmt: skip
+    encoder = config.encoder().eval()
+    assert encoder.names == ['urban', 'natural_color', 'urban_texture']
+    whole = encoder.forward_groups(IMAGE)
+    for chosen in ([0, 1], [1], [2], [0, 2]):
+        torch.testing.assert_close(encoder.forward_groups(IMAGE, chosen), whole[:, chosen])
+
+
+def test_scaling_of_weights_is_kept_where_statistics_are_fitted():
+    scaling = {'mean': [0.1], 'std': [0.2], 'low': [0.0], 'high': [1.0]}
+    groups = {'natural_color': ['B04', 'B03', 'B02']}
+    config = EncoderConfig('test_resnet', list(BANDS), 'sentinel2_l2a', groups, [], scaling=scaling)
+    encoder = config.encoder().eval()
+    before = encoder.inputs(IMAGE)
+    norm = encoder.backbone.bn1.running_mean.clone()
+    fit_input_statistics(encoder, lambda: [IMAGE, IMAGE])
+    assert torch.equal(encoder.inputs(IMAGE), before)
+    assert torch.equal(encoder.backbone.bn1.running_mean, norm)
+    fit_input_statistics(encoder, lambda: [IMAGE, IMAGE], backbone=True)
+    assert torch.equal(encoder.inputs(IMAGE), before)
+    assert not torch.equal(encoder.backbone.bn1.running_mean, norm)

@@ -90,3 +90,16 @@ def test_some_levels_are_those_of_all_maps(backbone):
     assert len(some) == 2
     for level, found in zip((0, 2), some, strict=True):
         assert torch.equal(found, every[level])
+
+
+def test_backbones_without_feature_maps_are_refused():
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4))
+    with pytest.raises(ValueError, match=r'Sequential yields no feature maps; choose a timm model'):
+        group_maps(backbone, GROUPS)
+
+
+@pytest.mark.parametrize('one_by_one', [False, True])
+def test_other_errors_of_a_backbone_are_its_own(backbone, one_by_one):
+    # Not of a size: this one takes any.
+    with pytest.raises(RuntimeError, match=r'expected input.* to have 3 channels, but got 2'):
+        group_features(backbone, GROUPS[:, :, :2], one_by_one)

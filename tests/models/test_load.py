@@ -15,6 +15,7 @@ from torchgeo.models import ResNet18_Weights
 from torchgeo_saco.bands import SENSORS, SENTINEL2_L1C, SENTINEL2_L2A
 from torchgeo_saco.io.checkpoint import CheckpointError
 from torchgeo_saco.models import BandInputs, EncoderConfig, fit_input_statistics, load_encoder
+from torchgeo_saco.models.load import SECOND, stored_config
 from torchgeo_saco.models.scaling import weight_scaling
 from torchgeo_saco.tasks import GroupClassification, SACo
 
@@ -173,6 +174,48 @@ def test_input_bands_of_another_sensor_are_matched_by_wavelength(tmp_path):
     _, path = checkpoint(tmp_path, texture=False, input_bands=['B04', 'B05', 'B08'])
     with pytest.raises(ValueError, match='of which 2 have one of their own among'):
         load_encoder(TM, 'landsat_4_7', weights=path)
+
+
+def test_own_groups_have_none_like_them_where_wavelengths_are_not_known(tmp_path):
+    _, path = checkpoint(tmp_path, texture=False, groups={'own': ['B04', 'B03', 'B02']})
+    with pytest.raises(
+        ValueError, match='trained on own, and the bands R, G, B form none of these'
+    ):
+        load_encoder(['R', 'G', 'B'], 'rgb', weights=path)
+    two = {'own': ['B04', 'B03', 'B02'], 'natural_color': ['B04', 'B03', 'B02']}
+    _, path = checkpoint(tmp_path, texture=False, groups=two)
+    loaded = load_encoder(['R', 'G', 'B'], 'rgb', weights=path)
+    assert loaded.config.groups == {'natural_color': ['R', 'G', 'B']}
+    assert [group.name for group in loaded.skipped] == ['own']
+
+
+def test_own_groups_are_left_out_where_one_of_their_bands_is_missing(tmp_path):
+    groups = {'own': ['B08', 'B8A', 'B04'], 'natural_color': ['B04', 'B03', 'B02']}
+    _, path = checkpoint(tmp_path, texture=False, groups=groups)
+    loaded = load_encoder(['B02', 'B03', 'B04', 'B08'], 'sentinel2_l2a', weights=path)
+    assert list(loaded.config.groups) == ['natural_color'] and not loaded.unfitted
+    assert loaded.skipped == [('own', 'the images lack some of B08, B8A, B04')]
+
+
+def test_configuration_of_published_weights():
+    assert stored_config('ResNet18_Weights.SENTINEL2_RGB_SECO') is None
+    config = stored_config('SACoResNet18_Weights.SENTINEL2_GROUPS_EUROSAT')
+    assert config.model == 'resnet18' and config.groups['urban'] == ['B12', 'B11', 'B04']
+
+
+def test_configuration_of_a_checkpoint_of_two_sensors(tmp_path):
+    _, path = checkpoint(tmp_path)
+    assert stored_config(path).sensor == 'sentinel2_l2a'
+    content = torch.load(path)
+    radar = {'sensor': 'sentinel1', 'bands': ['VV', 'VH'], 'groups': None, 'texture': False}
+    content['hyper_parameters'] |= {f'{SECOND}{name}': value for name, value in radar.items()}
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match='of sentinel2_l2a and sentinel1; set sensor to one'):
+        stored_config(path)
+    assert stored_config(path, 'sentinel1').bands == ['VV', 'VH']
+    # Both levels of Sentinel-2 have the same bands.
+    for sensor in ('sentinel2_l2a', 'sentinel2_l1c'):
+        assert stored_config(path, sensor).bands == L2A
 
 
 def test_some_groups_of_a_checkpoint(tmp_path):

@@ -8,10 +8,13 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from torchgeo_saco.archives.layout import UNDATED, LayoutError
 from torchgeo_saco.archives.layouts import find_layout
 from torchgeo_saco.bands import known_sensor
+from torchgeo_saco.datasets import SeasonalArchive
+from torchgeo_saco.io.raster import BandFileError
 
 from ...data.layouts import (
     write_bigearthnet_patches,
@@ -41,6 +44,9 @@ def test_ssl4eo_lists_locations_and_dates(tmp_path):
 def test_patches_of_sen12ms_have_one_name_in_both_products(tmp_path):
     write_sen12ms(tmp_path)
     (tmp_path / 'ROIs1158_spring/s2_1/ROIs1158_spring_s1_1_p5.tif').touch()
+    (tmp_path / 'ROIs1158_spring/s2_1/._ROIs1158_spring_s2_1_p4.tif').touch()
+    (tmp_path / 'other' / 's2_1').mkdir(parents=True)
+    (tmp_path / 'other' / 's2_1' / 'other_s2_1_p9.tif').touch()
     names = ['ROIs1158_spring_1_p30', 'ROIs1158_spring_1_p4', 'ROIs2017_winter_22_p7']
     for sensor, product in (('sentinel1', 's1'), ('sentinel2_l1c', 's2')):
         layout, locations, skipped = listed(tmp_path, sensor=sensor)
@@ -75,6 +81,9 @@ def test_patches_of_version_2_lie_by_tile(tmp_path):
     for path in patch.iterdir():
         path.rename(path.with_name(path.name.replace(patch.name, f'{tile}_26_57')))
     patch.rename(patch.with_name(f'{tile}_26_57'))
+    # Neither a picture nor a patch of another tile is one of this.
+    write_rgb(tmp_path / tile / 'pictures' / 'map.png')
+    write_bigearthnet_patches(tmp_path / tile, 1)
     layout, (location,), _ = listed(tmp_path)
     assert location.name == f'{tile}/{tile}_26_57'
     assert (tmp_path / layout.path(location.name, location.scenes[0], 'B02')).is_file()
@@ -164,3 +173,35 @@ def test_images_in_one_folder_have_no_classes(tmp_path):
     names = [location.name for location in locations]
     assert names == ['a.png', 'b.png']
     assert layout.labels(names) == ([], {})
+
+
+def test_a_folder_without_images_says_how_they_lie(tmp_path):
+    (tmp_path / 'Forest').mkdir()
+    (tmp_path / 'Forest' / 'notes.txt').touch()
+    with pytest.raises(LayoutError, match=r'holds no image laid out as <class>/<image>\.jpg or'):
+        listed(tmp_path, layout='images')
+
+
+def test_geotiffs_that_cannot_be_opened_are_no_eurosat(tmp_path):
+    (tmp_path / 'River').mkdir()
+    (tmp_path / 'River' / 'River_1.tif').write_bytes(b'II*\0 and no more')
+    with pytest.raises(
+        LayoutError, match=r'cannot be opened, such as River/River_1\.tif; fetch them again'
+    ):
+        SeasonalArchive(tmp_path)
+
+
+def test_an_image_larger_than_a_patch_is_refused(tmp_path):
+    (tmp_path / 'Forest').mkdir()
+    Image.new('RGB', (4097, 2), (10, 20, 30)).save(tmp_path / 'Forest' / 'a.png')
+    with pytest.raises(
+        BandFileError, match=r'a\.png is 4097 x 2 px, above the limit of 4096; cut it into patches'
+    ):
+        SeasonalArchive(tmp_path, layout='images')
+
+
+def test_only_patches_of_bigearthnet_have_several_labels(tmp_path):
+    write_image_folders(tmp_path, count=1)
+    layout, locations, _ = listed(tmp_path)
+    with pytest.raises(ValueError, match=f'{tmp_path} has no locations of several labels'):
+        layout.multi_hot(locations[0].name)

@@ -556,3 +556,40 @@ def test_empty_images_of_an_older_store_are_refused(tmp_path, monkeypatch):
         data = SeasonalArchive(tmp_path / 'store', bands)
         with pytest.raises(BandFileError, match=r'000000/2018.* of .*store is empty: .* pack the'):
             data[1]
+
+
+def test_a_run_that_was_ended_at_its_last_step_is_tidied_up(archive, store, tmp_path):
+    output = tmp_path / 'store'
+    shutil.copytree(store, output)
+    (output / '.packing').mkdir()
+    (output / '.packing' / '0.json').write_text('{}')
+    times = {path: path.stat().st_mtime_ns for path in output.rglob('*') if path.is_file()}
+    report = pack(archive, output)
+    assert (report.present, report.scenes) == (24, 24)
+    assert files(output) == files(store)
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items() if path.exists())
+
+
+def test_locations_of_the_archive_are_none_of_its_store(archive, store):
+    tree, packed = SeasonalArchive(archive), SeasonalArchive(store)
+    place = tree.locations[1]
+    message = f'000001 is of another archive than {store}'
+    for call in (packed.footprint, packed.source.crs, lambda place: packed.read_scene(place, 0)):
+        with pytest.raises(ValueError, match=message):
+            call(place)
+    with pytest.raises(ValueError, match=f'{store} has no locations of several labels'):
+        packed.source.multi_hot(packed.locations[1])
+
+
+def test_a_damaged_scene_is_named_by_its_date_where_names_are_lost(store, tmp_path):
+    copied = tmp_path / 'copy.zarr'
+    shutil.copytree(store, copied)
+    data = SeasonalArchive(copied)
+    path = copied / 'images/c/2/0/0/0'
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    (copied / 'scenes.parquet').write_bytes(b'')
+    # The 11th scene is the third of the third location.
+    with pytest.raises(StoreError, match=r'copy\.zarr is damaged at 000002 of 2019-04-12: the che'):
+        data[10]

@@ -86,3 +86,13 @@ def test_neither_to_pack_nor_to_verify(tmp_path, capsys):
     assert 'give --root of an archive' in failed(capsys, '--output', tmp_path / 'store')
     error = failed(capsys, '--output', tmp_path / 'store', '--verify', 'true')
     assert 'store holds no store; pack one by torchgeo-saco pack' in error
+
+
+def test_only_the_first_of_many_reasons_are_listed(tree, tmp_path, capsys):
+    for number in range(23):
+        (tree / f'empty{number:02d}').mkdir()
+    store = tmp_path / 'store.zarr'
+    run('--root', tree, '--output', store, '--on_missing', 'drop', '--progress', 'false')
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('skipped: ')]
+    assert lines[0] == 'skipped: empty00 has 0 of 1 dates'
+    assert lines[20:] == ['skipped: 3 more']

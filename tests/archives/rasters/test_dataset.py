@@ -314,13 +314,12 @@ def test_a_coordinate_system_of_no_product_is_that_of_the_images(tmp_path):
     there = Transformer.from_crs(4326, 32631, always_xy=True)
     west, north = there.transform(X + 300, Y - 300, direction='INVERSE')
     # Its grid begins at 0, as no product has another.
-    west, north = (side * round(edge / side) for edge, side in zip((west, north), rasters.res, strict=False))
-    east, south = west + 30 * rasters.res[0], north - 30 * rasters.res[1]
+    pixel = rasters.res[0]
+    west, north = pixel * round(west / pixel), pixel * round(north / pixel)
+    east, south = west + 30 * pixel, north - 30 * pixel
     image, valid = rasters.read(str(path), (west, south, east, north), rasters.res)
     steps = np.arange(30) + 0.5
-    x, y = there.transform(
-        *np.meshgrid(west + steps * rasters.res[0], north - steps * rasters.res[1])
-    )
+    x, y = there.transform(*np.meshgrid(west + steps * pixel, north - steps * pixel))
     assert valid.all() and image.shape == (2, 30, 30)
     # GDAL places pixels to an eighth of one.
     np.testing.assert_allclose(image[0], 1000 + 1.3 * (x - X) + 1.7 * (Y - y), atol=4)

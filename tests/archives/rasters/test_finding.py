@@ -251,3 +251,187 @@ def test_the_scene_without_a_name_of_its_own_is_that_of_the_folder(tmp_path):
         files.write_raster(folder / f'{name}.tif', np.ones((8, 8), 'uint16'), GROUND)
     found = find_product(folder, Naming(sensor='sentinel2_l2a'))
     assert list(found.bands) == ['B02', 'B03']
+
+
+@pytest.mark.parametrize(
+    'names',
+    [('B04_10m', 'B04_20m', 'b04_60m'), ('B04_60m', 'B04_20m', 'b04_10m'), ('B04', 'B04_20m')],
+)
+def test_of_band_files_of_a_scene_the_finest_is_taken(tmp_path, names):
+    for name in names:
+        path = tmp_path / f'x_20200104_{name}.tif'
+        files.write_raster(path, CLEAR, GROUND)
+    (product,) = find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+    fine = next(name for name in names if name in ('B04_10m', 'b04_10m', 'B04'))
+    assert product.bands['B04'].path == str(tmp_path / f'x_20200104_{fine}.tif')
+    assert list(product.bands) == ['B04']
+
+
+def test_two_files_of_one_band_and_resolution_are_refused(tmp_path):
+    for name in ('B04_10m.jp2', 'B04_10m.tif'):
+        files.write_raster(tmp_path / f'x_20200104_{name}', CLEAR, GROUND)
+    with pytest.raises(
+        ProductError,
+        match=r'has two files of band B04: \S+B04_10m\.jp2 and \S+B04_10m\.tif; remove',
+    ):
+        find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+
+
+def test_band_files_of_another_sensor_are_passed_over_and_said(tmp_path):
+    for band in ('B02', 'B10'):
+        files.write_raster(tmp_path / f'x_20200104_{band}.tif', CLEAR, GROUND)
+    naming = Naming(sensor='sentinel2_l2a')
+    (product,) = find_products(tmp_path, naming)
+    assert list(product.bands) == ['B02']
+    assert product.passed_over == ('x_20200104_B10.tif (no band of Sentinel-2 L2A)',)
+    (tmp_path / 'x_20200104_B02.tif').unlink()
+    with pytest.raises(
+        ProductError, match='x_20200104 has files of B10, no band of Sentinel-2 L2A; set sensor, or'
+    ):
+        find_products(tmp_path, naming)
+
+
+@pytest.mark.parametrize(
+    ('bands_in_file', 'names', 'message'),
+    [
+        (['B04', 'B03'], (), r'has 3 bands, and bands_in_file names 2 bands; set bands_in_file to'),
+        (None, ('B04', 'B03', 'B10'), r"has 3 bands, and .*'B10'.*; set bands_in_file to"),
+        (None, ('B04', '', 'B02'), r'has 3 bands, and not all are named; set bands_in_file to'),
+    ],
+)
+def test_bands_of_a_file_that_no_one_names_rightly_are_refused(
+    tmp_path, bands_in_file, names, message
+):
+    path = tmp_path / 'x_20200104.tif'
+    files.write_raster(path, np.stack([CLEAR] * 3), GROUND, names=names)
+    with pytest.raises(ProductError, match=message) as error:
+        find_products(tmp_path, Naming('sentinel2_l2a', bands_in_file))
+    assert str(path) in str(error.value)
+
+
+def test_a_sensor_that_contradicts_the_name_of_a_scene_is_refused(tmp_path):
+    folder = tmp_path / 'S2B_MSIL2A_20200223T032739_N0214_R018_T48QUE_20200223T072739'
+    files.write_raster(folder / 'B02.tif', CLEAR, GROUND)
+    with pytest.raises(
+        ProductError, match=r'T072739/? is of sentinel2_l2a; set sensor to that, or leave it out'
+    ):
+        find_products(tmp_path, Naming(sensor='sentinel2_l1c'))
+
+
+def drop_metadata(safe):
+    (safe / 'MTD_MSIL2A.xml').unlink()
+    return safe
+
+
+def change_metadata(safe, old, new):
+    path = safe / 'MTD_MSIL2A.xml'
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return safe
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (
+            lambda safe: drop_metadata(safe).rename(safe.with_name('product.SAFE')),
+            'product.SAFE has neither MTD_MSIL1C.xml nor MTD_MSIL2A.xml, nor .*; fetch it again',
+        ),
+        (
+            lambda safe: drop_metadata(safe).rename(
+                safe.with_name(safe.name.replace('N0510', 'N9999'))
+            ),
+            r'N9999_\S+ says no processing baseline, .*; fetch it again',
+        ),
+        (
+            lambda safe: change_metadata(safe, 'BOA_QUANTIFICATION_VALUE', 'VALUE').rename(
+                safe.with_name('product.SAFE')
+            ),
+            'product.SAFE says no processing baseline, .*; fetch it again',
+        ),
+        (
+            lambda safe: shutil.rmtree(safe / 'GRANULE'),
+            r'SAFE holds no JP2 file of a band in GRANULE/<granule>/IMG_DATA; fetch it again',
+        ),
+        (
+            lambda safe: change_metadata(safe, '</n1:General_Info>', ''),
+            r'SAFE/MTD_MSIL2A\.xml cannot be read \(.*\); fetch the product again',
+        ),
+        (
+            lambda safe: change_metadata(safe, '"3">-1000<', '"3">-900<'),
+            r'MTD_MSIL2A\.xml gives bands different scales \(-1000, -900, 10000\), .*; rescale',
+        ),
+        (
+            lambda safe: change_metadata(safe, 'PRODUCT_START_TIME', 'TIME').rename(
+                safe.with_name('product.SAFE')
+            ),
+            'product.SAFE says no day, neither in MTD_MSIL.*xml nor in its name',
+        ),
+    ],
+    ids=['level', 'baseline', 'unit', 'granules', 'damaged', 'offsets', 'day'],
+)
+def test_safe_folders_that_lack_something_are_refused(tmp_path, change, message):
+    change(files.write_safe(tmp_path, DAY, {'B02': CLEAR}))
+    with pytest.raises(ProductError, match=message):
+        find_products(tmp_path)
+
+
+def test_every_granule_that_has_bands_is_a_product(tmp_path):
+    safe = files.write_safe(tmp_path, DAY, {'B02': CLEAR, 'B03': CLEAR})
+    (first,) = (safe / 'GRANULE').iterdir()
+    second = shutil.copytree(first, first.with_name(first.name.replace('T31UFS', 'T31UGS')))
+    (safe / 'GRANULE' / 'empty').mkdir()
+    found = find_products(tmp_path)
+    assert [product.name for product in found] == [str(first), str(second)]
+    for product, granule in zip(found, (first, second), strict=True):
+        assert list(product.bands) == ['B02', 'B03']
+        assert {product.date, product.scale} == {DAY, (10000, -1000)}
+        assert all(source.path.startswith(f'{granule}/') for source in product.bands.values())
+
+
+def test_pictures_and_coarser_copies_in_a_safe_folder_are_no_bands(tmp_path):
+    safe = files.write_safe(tmp_path, DAY, {'B02': CLEAR})
+    (fine,) = safe.rglob('*B02_10m.jp2')
+    moved = fine.rename(fine.parents[1] / fine.name)
+    for name, side in (('B02_60m', 4), ('TCI_10m', 24), ('AOT_10m', 24)):
+        path = safe / fine.parents[1] / 'R60m' / fine.name.replace('B02_10m', name)
+        files.write_raster(path, CLEAR[:side, :side], from_origin(*files.ORIGIN, 60, 60))
+    (product,) = find_products(tmp_path)
+    assert {band: source.path for band, source in product.bands.items()} == {'B02': str(moved)}
+
+
+def test_landsat_without_quality_has_no_mask(tmp_path):
+    scene = files.write_landsat(tmp_path, DAY, files.landsat_bands(0))
+    (tmp_path / f'{scene}_QA_PIXEL.TIF').unlink()
+    (product,) = find_products(tmp_path)
+    assert product.mask is None and len(product.bands) == 7
+
+
+@pytest.mark.parametrize(
+    ('mtl', 'old', 'new', 'message'),
+    [
+        ('txt', 'MULT_BAND_3 = 2.75e-05', 'MULT_BAND_3 = 3e-05', 'gives bands different scales'),
+        ('json', '"REFLECTANCE_ADD_BAND_2": "-0.2"', '"REFLECTANCE_ADD_BAND_2": "-0.1"',
+         'gives bands different scales of reflectance, .*; rescale the bands to one'),
+        ('txt', 'MULT_BAND_1 = 2.75e-05', 'MULT_BAND_1 = ?', r'cannot be read \(.*\); fetch the'),
+        ('json', '}', '', r'cannot be read \(.*\); fetch the scene again'),
+    ],
+)  # fmt: skip
+def test_metadata_of_landsat_that_say_no_one_scale_are_refused(tmp_path, mtl, old, new, message):
+    scene = files.write_landsat(tmp_path, DAY, files.landsat_bands(0), mtl=mtl)
+    path = tmp_path / f'{scene}_MTL.{mtl}'
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ProductError, match=rf'MTL\.{mtl} {message}'):
+        find_products(tmp_path)
+
+
+def test_metadata_of_landsat_without_a_scale_leave_that_of_the_level(tmp_path):
+    scene = files.write_landsat(tmp_path, DAY, files.landsat_bands(0), scale=(1e-4, 0.0))
+    path = tmp_path / f'{scene}_MTL.txt'
+    path.write_text(path.read_text().replace('SURFACE_REFLECTANCE', 'SURFACE_TEMPERATURE'))
+    (product,) = find_products(tmp_path)
+    assert product.scale == pytest.approx((1 / 2.75e-5, -0.2 / 2.75e-5))
+    assert not product.certain

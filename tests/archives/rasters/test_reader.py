@@ -5,16 +5,20 @@
 
 import datetime
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from rasterio.transform import from_origin
 
 from tests.data import products as files
 from torchgeo_saco.archives.rasters import CellOptions
 from torchgeo_saco.datasets import SeasonalArchive
+from torchgeo_saco.io.raster import BandFileError
 
 DAY, LATER = datetime.date(2020, 5, 4), datetime.date(2020, 8, 2)
 SIDE = 16
+GROUND = from_origin(*files.ORIGIN, 10, 10)
 
 
 def opened(root, **arguments):
@@ -166,3 +170,94 @@ def test_datasets_of_torchgeo_are_read_by_class_path(tmp_path):
     np.testing.assert_array_equal(
         sample['image'][0, 0].numpy(), stored['B02'][top : top + SIDE, left : left + SIDE]
     )
+
+
+def write_days(root, days=(DAY, LATER), name='{:%Y%m%d}', changed=lambda image: image):
+    """Rasters of 2 x 1 cells, each with numbers of its own; returns the images."""
+    images = {}
+    for number, day in enumerate(days):
+        image = np.random.default_rng(number).integers(500, 3000, (3, SIDE, 2 * SIDE))
+        images[day] = changed(image.astype(np.int16))
+        path = root / f'{name.format(day)}.tif'
+        transform = from_origin(600000, 5000000, 10, 10)
+        files.write_raster(path, images[day], transform, names=('B02', 'B03', 'B04'))
+    return images
+
+
+def test_dates_are_those_of_the_expression(tmp_path):
+    write_days(tmp_path, name='made20231224_of{:%Y%m%d}')
+    arguments = {'sensor': 'sentinel2_l2a'}
+    assert set().union(*scenes(opened(tmp_path, **arguments)).values()) == {'2023-12-24'}
+    cells = CellOptions(date_regex=r'_of(?P<date>\d{8})')
+    found = scenes(opened(tmp_path, cells=cells, **arguments))
+    assert list(found.values()) == [['2020-05-04', '2020-08-02']] * 2
+
+
+def test_cells_that_are_kept_in_memory_are_not_mixed_up(tmp_path):
+    images = write_days(tmp_path)
+    archive = opened(tmp_path, sensor='sentinel2_l2a', dates=2, item='location', cache=True)
+    assert archive.source.keeps_images and len(archive) == 2
+    for _ in range(2):
+        for item, columns in enumerate((slice(0, SIDE), slice(SIDE, None))):
+            sample = archive[item]
+            for day, image in zip(sample['date'].tolist(), sample['image'], strict=True):
+                stored = next(s for d, s in images.items() if f'{d:%Y%m%d}' == str(day))
+                np.testing.assert_array_equal(image.numpy(), stored[:, :, columns])
+
+
+def test_a_day_of_another_archive_is_not_found(tmp_path):
+    write_days(tmp_path / 'a', [DAY])
+    write_days(tmp_path / 'b', [LATER])
+    one, other = (opened(tmp_path / name, sensor='sentinel2_l2a') for name in 'ab')
+    place = other.locations[0]
+    assert place.name == one.locations[0].name
+    with pytest.raises(BandFileError, match=f'{place.name} has no raster of 2020-08-02'):
+        one.read_scene(place, 0)
+
+
+def test_cells_of_fill_values_that_no_file_declares_are_refused_or_dropped(tmp_path):
+    def filled(image):
+        # The first date alone, in the second cell.
+        if not (tmp_path / '20200504.tif').exists():
+            image[1, :, SIDE:] = -9999
+        return image
+
+    write_days(tmp_path, changed=filled)
+    arguments = {'sensor': 'sentinel2_l2a', 'dates': 1}
+    archive = opened(tmp_path, **arguments)
+    names = [location.name for location in archive.locations]
+    with pytest.raises(
+        ValueError,
+        match=rf'1 of 4 dates of .* hold no usable values: {names[1]}/.*20200504\.tif has -9999 in '
+        r'100\.0% of band B03, .*; repair or remove them',
+    ):
+        opened(tmp_path, on_invalid='error', **arguments)
+    kept = opened(tmp_path, on_invalid='drop', **arguments)
+    assert scenes(kept) == {names[0]: ['2020-05-04', '2020-08-02'], names[1]: ['2020-08-02']}
+    assert (kept[len(kept) - 1]['image'].numpy() > 0).all()
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'arguments', 'message'),
+    [
+        ('torchgeo.datasets.Sentinel2', {'sensor': None}, 'set sensor to that of torchgeo'),
+        ('torchgeo.datasets.Sentinel4', {}, r'no class torchgeo\.datasets\.Sentinel4; set dataset'),
+        ('torch_geo.Sentinel2', {}, r'no class torch_geo\.Sentinel2; set dataset to a class path'),
+        ('torchgeo.datasets.EuroSAT', {}, 'EuroSAT is no GeoDataset, which alone has places'),
+        ('torchgeo.datasets.stack_samples', {}, 'stack_samples is no GeoDataset'),
+        ('RasterDataset', {'bands': None}, 'RasterDataset does not name its bands; set bands'),
+        ('VectorDataset', {'bands': None}, 'VectorDataset does not name its bands; set bands'),
+        ('Sentinel2', {'bands': ['B10'], 'sensor': 'sentinel2_l2a'},
+         r"Sentinel2: .*'B10'.*; set sensor to that of its bands"),
+    ],
+)  # fmt: skip
+def test_datasets_of_torchgeo_that_do_not_fit_are_refused(tmp_path, dataset, arguments, message):
+    if dataset == 'VectorDataset':
+        fields = {'label': [1], 'geometry': [shapely.box(600000, 4999000, 601000, 5000000)]}
+        gpd.GeoDataFrame(fields, crs='EPSG:32631').to_file(tmp_path / 'fields.geojson')
+    else:
+        name = f'T31UFS_{DAY:%Y%m%d}T103021_B10_60m.tif'
+        files.write_raster(tmp_path / name, np.ones((SIDE, SIDE), np.uint16), GROUND)
+    arguments = {'sensor': 'sentinel2_l2a'} | arguments
+    with pytest.raises(ValueError, match=message):
+        opened(tmp_path, cells=CellOptions(dataset=dataset), **arguments)

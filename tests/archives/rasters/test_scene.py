@@ -196,3 +196,24 @@ def test_maps_beside_the_bands_are_passed_by(tmp_path):
     write_stack(folder / 'map.tif', names=('', '', ''))
     with open_scene(folder) as scene:
         assert scene.bands == ('B01', 'B02', 'B05') and scene.date is None
+
+
+def test_a_file_that_is_cut_off_while_it_is_open_is_named(tmp_path):
+    image = np.random.default_rng(0).integers(1, 4000, (2, 512, 512)).astype('uint16')
+    path = tmp_path / 'a.tif'
+    write_tif(path, image, tiled=True, blockxsize=256, blockysize=256)
+    with open_scene(path, bands=['B02', 'B03']) as scene:
+        np.testing.assert_array_equal(scene.read((0, 0, 40, 50))[0], image[:, :40, :50])
+        with open(path, 'r+b') as file:
+            file.truncate(path.stat().st_size // 2)
+        with pytest.raises(
+            BandFileError, match=r'a\.tif cannot be read at row 300, column 260 .*: fetch it again'
+        ):
+            scene.read((300, 260, 40, 50))
+
+
+@pytest.mark.parametrize('dtype', ['int8', 'uint32', 'complex64'])
+def test_types_that_are_no_scene_are_named(tmp_path, dtype):
+    path, _ = write_stack(tmp_path / 'a.tif', dtype=dtype)
+    with pytest.raises(ProductError, match=rf'a\.tif holds {dtype}; store one of uint8, uint16'):
+        open_scene(path)

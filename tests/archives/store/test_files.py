@@ -3,8 +3,11 @@
 
 """Tests of stores at a URL."""
 
+import io
 import os
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -114,3 +117,70 @@ def test_an_object_that_ends_before_its_part_is_told():
     assert [bytes(buffer) for buffer in buffers] == [b'ab', b'cde']
     with pytest.raises(OSError, match='shard ends before its part'):
         files._scatter_bytes('shard', memoryview(b'abcd'), buffers, 5)
+
+
+@pytest.fixture
+def web(monkeypatch):
+    """Function that serves a folder by plain HTTP, or refuses to, and returns its URL."""
+    pytest.importorskip('obstore', reason='the extra "store" is not installed')
+    monkeypatch.delenv('AWS_ENDPOINT_URL', raising=False)
+    servers = []
+
+    def serve(root, status=None):
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = 'HTTP/1.1'
+            disable_nagle_algorithm = True
+
+            def log_message(self, *args):
+                pass
+
+            def do_GET(self):
+                path = root / self.path.lstrip('/')
+                content = path.read_bytes() if path.is_file() else b''
+                code = status or (200 if path.is_file() else 404)
+                self.send_response(code if code != 200 or 'Range' not in self.headers else 206)
+                length = len(content)
+                if 'Range' in self.headers:
+                    first, _, last = self.headers['Range'].removeprefix('bytes=').partition('-')
+                    self.send_header('Content-Range', f'bytes {first}-{last}/{length}')
+                    content = content[int(first) : int(last) + 1]
+                self.send_header('Content-Length', str(len(content)))
+                self.send_header('Last-Modified', 'Sun, 01 Jan 2023 00:00:00 GMT')
+                self.end_headers()
+                if self.command == 'GET':
+                    self.wfile.write(content)
+
+            do_HEAD = do_GET
+
+        servers.append(ThreadingHTTPServer(('127.0.0.1', 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
+        return f'http://127.0.0.1:{servers[-1].server_port}'
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_store_of_a_web_server_gives_the_same(web, store):
+    there, here = (SeasonalArchive(root, dates=2) for root in (web(store), store))
+    for name, value in here[3].items():
+        assert torch.equal(there[3][name], value)
+    assert there.locations[3].scenes == here.locations[3].scenes
+
+
+def test_object_as_a_buffered_file(web, store):
+    with io.BufferedReader(RemoteFiles(web(store)).open('locations.parquet'), 16) as file:
+        assert file.readable() and file.seekable()
+        content = (store / 'locations.parquet').read_bytes()
+        assert file.read(40) == content[:40]
+        assert file.seek(-9, io.SEEK_END) == len(content) - 9
+        assert file.peek()[:4] == content[-9:-5]
+
+
+def test_a_store_that_may_not_be_read_says_where_to_look(web, store):
+    url = web(store, 403)
+    with pytest.raises(
+        OSError, match=rf'{url}/zarr\.json cannot be read .*; look at the URL, .*AWS_ACCESS_KEY_ID'
+    ):
+        SeasonalArchive(url)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from torchgeo_saco.archives.store import StoreDescription, StoredImages, StoreError
+from torchgeo_saco.archives.store import images as images_module
 from torchgeo_saco.archives.store.description import read_description
-from torchgeo_saco.archives.store.files import LocalFiles
+from torchgeo_saco.archives.store.files import LocalFiles, Range
 from torchgeo_saco.archives.store.shards import checksum, decode_index, index_length, write_shard
 
 zarr = pytest.importorskip('zarr', reason='the extra "store" is not installed')
@@ -242,3 +243,40 @@ def test_scenes_that_a_shard_lacks_are_marked_as_zarr_does(tmp_path):
     index = decode_index(content[-index_length(3) :], 3)
     # https://zarr-specs.readthedocs.io: both numbers of an empty chunk are 2^64 - 1.
     assert index.tolist() == [[0, 3 * 6 * 5 * 2 + 4], *[[0xFFFF_FFFF_FFFF_FFFF] * 2] * 2]
+
+
+def test_of_several_shards_the_one_that_is_missing_is_named(tmp_path):
+    images = write(tmp_path)
+    (tmp_path / images.description.shard_name(1)).unlink()
+    found = np.empty((7, *SHAPE[1:]), 'uint16')
+    with pytest.raises(StoreError, match=r'images/c/1/0/0/0 cannot be read at 3 .*No such file'):
+        images.fill([0, 6, 3], list(found[:3]))
+    images.fill([0, 6, 2], list(found[:3]))
+    assert np.array_equal(found[:3], numbers('uint16')[[0, 6, 2]])
+
+
+def test_few_indices_of_shards_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(images_module, '_KEPT', 2)
+    images = write(tmp_path, shard=1)
+    found = np.empty(SHAPE, 'uint16')
+    for rows in ([6, 5, 4, 3, 2, 1, 0], [0], [3, 4], list(range(7))):
+        images.fill(rows, list(found[: len(rows)]))
+        assert np.array_equal(found[: len(rows)], numbers('uint16')[rows])
+        assert len(images._indices) <= 2
+
+
+def test_what_a_file_system_gives_in_pieces_is_put_together(tmp_path, monkeypatch):
+    content = bytes(range(100))
+    (tmp_path / 'shard').write_bytes(content)
+    real = os.preadv
+
+    def short(number, buffers, start):
+        # At most 7 bytes, of the first buffer.
+        return real(number, [buffers[0][:7]], start)
+
+    monkeypatch.setattr(os, 'preadv', short)
+    buffers = [memoryview(bytearray(length)) for length in (3, 20, 1, 30)]
+    LocalFiles(tmp_path).fill([Range('shard', 11, buffers)])
+    assert [bytes(buffer) for buffer in buffers] == [
+        content[11:14], content[14:34], content[34:35], content[35:65],
+    ]  # fmt: skip

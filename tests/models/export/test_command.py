@@ -3,8 +3,10 @@
 
 """Tests of ``torchgeo-saco export``."""
 
+import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +19,13 @@ import torch
 import torchvision
 from rasterio.transform import from_origin
 from safetensors.torch import load_file
-from torchgeo.models import resnet18
+from torchgeo.models import ResNet18_Weights, resnet18
 from torchgeo.tasks.utils import extract_backbone
 
 from torchgeo_saco import cli
 from torchgeo_saco.bands import SENTINEL2_L2A
 from torchgeo_saco.models import load_encoder
-from torchgeo_saco.models.export.command import _write_backbone, export
+from torchgeo_saco.models.export.command import _check, _load, _smallest, _write_backbone, export
 from torchgeo_saco.models.export.graph import run_onnx, trace_encoder, write_onnx
 from torchgeo_saco.models.load import EncoderConfig
 from torchgeo_saco.transforms import local_binary_pattern
@@ -202,6 +204,56 @@ def test_a_transformer_is_exported_at_the_size_of_its_views(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_transformer_is_exported_without_onnx_runtime(tmp_path, capsys, monkeypatch):
+    path, _ = write_checkpoint(tmp_path / 'last.ckpt', model='test_vit', size=48, texture=False)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, 'onnxruntime', None)
+        cli.main(['export', '--weights', path, '--output', str(tmp_path / 'out')])
+    assert 'was not run, for onnxruntime is not installed' in capsys.readouterr().out
+    card = (tmp_path / 'out' / 'README.md').read_text()
+    assert '- size: 48 x 48 px, any number of images; it was trained on views of 48 x 48 px' in card
+    assert 'This was not run at the export' in card
+    facts = json.loads((tmp_path / 'out' / 'config.json').read_text())['torchgeo_saco']
+    assert (facts['fixed_side'], facts['least_side'], facts['check']) == (48, 48, None)
+    example = np.load(tmp_path / 'out' / 'example.npz')
+    image = torch.from_numpy(example['reflectance'])
+    found = run_onnx(tmp_path / 'out' / 'encoder.onnx', image)
+    np.testing.assert_allclose(found, example['embedding'], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_wrong_embeddings_are_found(exported, encoder, tmp_path):
+    image = torch.rand(1, len(BANDS), 32, 32)
+    with torch.no_grad():
+        embedding = encoder(image)
+    assert _check(exported[0], [(image, embedding)], False)['difference'] < 1e-4
+    with pytest.raises(
+        ValueError, match=r'encoder\.onnx gives embeddings that differ .* update onnx'
+    ):
+        _check(exported[0], [(image, embedding + 0.1)], False)
+    # One that is not a number differs too.
+    with pytest.raises(ValueError, match='gives embeddings that differ from those of PyTorch'):
+        _check(exported[0], [(image, embedding * torch.nan)], False)
+    shutil.copy(exported[0] / 'encoder.onnx', tmp_path)
+    with pytest.raises(ValueError, match=r'the snippet of the card failed .*example\.npz.* repair'):
+        _check(tmp_path, [(image, embedding)], False)
+
+
+@pytest.mark.slow
+def test_a_part_that_onnx_has_no_operator_for(tmp_path):
+    class Eigenvalues(torch.nn.Module):
+        backbone = None
+
+        def forward(self, image):
+            return torch.linalg.eigvalsh(image @ image.mT).mean((1, 2))
+
+    graph = trace_encoder(Eigenvalues(), 2, None)
+    with pytest.raises(ValueError, match=r'backbone cannot be written as ONNX .* such as resnet18'):
+        write_onnx(graph, tmp_path / 'a.onnx')
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('points, radius', [(16, 2.0), (8, 1.0)])
 def test_codes_are_identical(tmp_path, points, radius):
     class Codes(torch.nn.Module):
@@ -235,6 +287,51 @@ def test_torchvision_loads_a_resnet(tmp_path):
     with torch.no_grad():
         for model in (theirs.eval(), torchgeo.eval()):
             torch.testing.assert_close(model(images), backbone(images))
+
+
+def test_torchvision_calls_other_nets_otherwise(tmp_path):
+    backbone = timm.create_model('efficientnet_b0', num_classes=0)
+    config = EncoderConfig('efficientnet_b0.ra_in1k', BANDS, 'sentinel2_l1c')
+    assert _write_backbone(backbone, config, tmp_path) == ['timm', 'torchgeo']
+    with pytest.raises(RuntimeError, match='Missing key'):
+        torchvision.models.efficientnet_b0().load_state_dict(
+            load_file(tmp_path / 'model.safetensors')
+        )
+
+
+@pytest.mark.parametrize('least, found', [(1, 8), (12, 16), (16, 16), (33, 64)])
+def test_smallest_image_that_an_encoder_takes(least, found):
+    def encoder(image):
+        if min(image.shape[-2:]) < least:
+            raise ValueError('too small')
+        return image.mean((2, 3))
+
+    images = torch.rand(2, 4, 64, 64)
+    image, embedding = _smallest(encoder, images)
+    assert image.shape[2] == found and torch.equal(image[0], images[0, :, :found, : found + 4])
+    assert torch.equal(embedding, encoder(image))
+
+
+def test_an_encoder_that_takes_no_image():
+    def encoder(image):
+        raise RuntimeError('no kernel')
+
+    with pytest.raises(RuntimeError, match='no kernel'):
+        _smallest(encoder, torch.rand(2, 4, 64, 64))
+
+
+def test_published_weights_are_exported_for_the_bands_that_are_named(tmp_path, monkeypatch):
+    backbone = timm.create_model('resnet18', num_classes=0)
+    torch.save(backbone.state_dict(), tmp_path / 'weights.pth')
+    digest = hashlib.sha256((tmp_path / 'weights.pth').read_bytes()).hexdigest()[:8]
+    path = (tmp_path / 'weights.pth').rename(tmp_path / f'resnet18-{digest}.pth')
+    monkeypatch.setattr(ResNet18_Weights.SENTINEL2_RGB_SECO.value, 'url', path.as_uri())
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    bands = ['B02', 'B03', 'B04']
+    loaded = _load('ResNet18_Weights.SENTINEL2_RGB_SECO', None, bands)
+    assert (loaded.config.sensor, loaded.config.bands) == ('sentinel2_l1c', bands)
+    assert not loaded.encoder.training
+    assert torch.equal(loaded.encoder.backbone.conv1.weight, backbone.conv1.weight)
 
 
 def test_refusals_come_before_the_work(tmp_path, capsys, monkeypatch):

@@ -11,6 +11,7 @@ from torchgeo_saco import cli
 from torchgeo_saco.models.export.hub import push_folder
 
 from ...data.hub_server import Hub
+from ...data.weights import write_checkpoint
 
 
 @pytest.fixture
@@ -49,6 +50,16 @@ def test_refusal_says_what_to_do_with_the_folder(hub, folder):
         push_folder(folder, 'me/encoder')
     with pytest.raises(ValueError, match='HFValidationError'):
         push_folder(folder, 'me/en coder')
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+def test_an_exported_folder_is_pushed(hub, tmp_path, capsys):
+    path, _ = write_checkpoint(tmp_path / 'last.ckpt', texture=False)
+    output = tmp_path / 'out'
+    cli.main(['export', '--weights', path, '--output', str(output), '--push', 'me/encoder'])
+    assert capsys.readouterr().out.endswith(f'pushed to {hub.address}/me/encoder\n')
+    assert hub.files == {path.name: path.read_bytes() for path in output.iterdir()}
 
 
 def test_without_the_extra_nothing_is_written(tmp_path, capsys, monkeypatch):

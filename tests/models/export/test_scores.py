@@ -67,3 +67,13 @@ def test_several_encoders_of_the_weights_need_a_name(results):
     with pytest.raises(ValueError, match='set encoder to one of ours, tuned'):
         measured_scores(table, weights)
     assert len(measured_scores(table, weights, 'ours')) == 1
+
+
+def test_weights_inside_of_lists_are_found(results):
+    record = json.loads((results / 'run.json').read_text())
+    ours = {'weights': str(results / 'last.ckpt')}
+    encoders = {'ours': {'parts': [{'size': 16}, 3, ours]}, 'random': {'parts': [{'size': 16}, 3]}}
+    record['settings']['encoders'] = encoders
+    (results / 'run.json').write_text(json.dumps(record))
+    (score,) = measured_scores(str(results / 'results.csv'), str(results / 'last.ckpt'))
+    assert score[:3] == ('EuroSAT', 'knn', 0.625)

@@ -157,6 +157,16 @@ def test_two_sensors(tmp_path):
         write_encoders(file, tmp_path / 'no.ckpt', 'rgb')
 
 
+def test_encoders_are_those_of_a_pre_training(tmp_path):
+    torch.save({'encoder': {'model': 'resnet18'}, 'state_dict': {}}, tmp_path / 'tuned.ckpt')
+    with pytest.raises(
+        CheckpointError,
+        match=r'tuned\.ckpt is of a downstream task; give the checkpoint of the pre',
+    ):
+        export_encoder(tmp_path / 'tuned.ckpt', 'sentinel1', tmp_path / 'no.ckpt')
+    assert not (tmp_path / 'no.ckpt').exists()
+
+
 @pytest.mark.slow
 def test_swin_in_the_names_of_its_authors(tmp_path):
     state = OrderedDict()
@@ -193,6 +203,32 @@ def test_report_of_a_training_with_classes(tmp_path):
     assert 'hyper_parameters' in report[-1]
 
 
+def test_report_says_what_runs_elsewhere(tmp_path):
+    content = files(trunk())
+    for layout, head in (('saco_lbp', 'classifier'), ('saco_change', 'decoder')):
+        torch.save(content[layout], tmp_path / 'a.pth')
+        report = read_published(tmp_path / 'a.pth').report()
+        assert report[1].startswith('backbone: 120 tensors')
+        assert report[2].startswith(f'{head}: 2 tensors, 0.')
+        assert report[2].endswith('left out, for an encoder has no head; load_published runs it')
+
+
+def test_file_without_an_encoder_of_timm(tmp_path):
+    state = {'convs1.layers.0.weight': torch.rand(64, 2, 3, 3), 'fc.weight': torch.rand(2, 2)}
+    torch.save({'s1_model_weights': state, 's2_model_weights': state}, tmp_path / 'mma.pth')
+    file = read_published(tmp_path / 'mma.pth')
+    assert not file.encoders
+    assert [line.partition(':')[0] for line in file.report()[1:]] == [
+        'VGG of Sentinel-1', 'VGG of Sentinel-2'
+    ]  # fmt: skip
+    for line in file.report()[1:]:
+        assert line.endswith('left out, for it is no timm model; load_published runs it')
+    with pytest.raises(
+        CheckpointError, match='holds no encoder of a timm model; run it by load_pub'
+    ):
+        write_encoders(file, tmp_path / 'no.ckpt')
+
+
 def test_backbone_that_was_never_trained(tmp_path):
     net = trunk()
     torch.save(net.state_dict(), tmp_path / 'a.pth')
@@ -227,6 +263,8 @@ WRONG = {
                     'the backbone is no resnet18 .*layer1.0.conv1.weight'),
     'no first layer': (lambda net: without(below('encoder_q.', net), 'encoder_q.1.weight'),
                        'the backbone is no resnet18 .*bn1.weight'),
+    'flat first layer': (lambda net: net.state_dict() | {'0.weight': torch.ones(64)},
+                         'lacks the first layer of its backbone; it may be incomplete: fetch it'),
     'foreign': (lambda _: create_model('test_resnet').state_dict(),
                 'is of no layout that is known .*conv1'),
     'empty': (lambda _: {}, r'is of no layout that is known \(0 tensors: none'),

@@ -147,6 +147,15 @@ def test_file_of_another_depth_or_method(published):
         get_weight(CACO).get_state_dict()
 
 
+def test_file_of_the_same_net_for_other_bands(published):
+    net, decoder = trunk(channels=10), torch.nn.Sequential(torch.nn.Conv2d(4, 2, 3))
+    published(CACO, below('encoder.', net) | below('decoder.0.conv_1.', decoder))
+    with pytest.raises(
+        CheckpointError, match=r'takes other bands than .*SENTINEL2_RGB_CACO_100K.*; fetch it again'
+    ):
+        get_weight(CACO).get_state_dict()
+
+
 @pytest.mark.parametrize(
     'name, page', [(CACO, 'utkarshmall13/CACo'), (DUAL, 'HSG-AIML/SSLTransformerRS')]
 )
