@@ -12,7 +12,13 @@ import rasterio
 from rasterio.transform import from_origin
 
 from tests.data import products as files
-from torchgeo_saco.archives.rasters import Naming, ProductError, find_product, find_products
+from torchgeo_saco.archives.rasters import (
+    Naming,
+    ProductError,
+    find_product,
+    find_products,
+    open_scene,
+)
 
 DAY = datetime.date(2020, 5, 4)
 CLEAR = np.ones((24, 24), np.uint16)
@@ -277,6 +283,47 @@ def test_two_files_of_one_band_and_resolution_are_refused(tmp_path):
         find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
 
 
+def test_a_band_that_is_spelt_in_two_ways_is_one(tmp_path):
+    for name in ('B04_10m', 'B4_20m'):
+        files.write_raster(tmp_path / f'x_20200104_{name}.tif', CLEAR, GROUND)
+    (product,) = find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+    assert product.bands['B04'].path.endswith('B04_10m.tif')
+
+
+@pytest.mark.parametrize(
+    ('scale', 'offset'), [(0.0, 0.0), (-1e-4, 0.0), (np.nan, 0.0), (1.0, np.inf)]
+)
+def test_a_scale_that_gives_no_reflectance_is_refused(tmp_path, scale, offset):
+    path = tmp_path / 'x_20200104.tif'
+    files.write_raster(path, np.stack([CLEAR] * 2), GROUND, names=('B02', 'B03'))
+    with rasterio.open(path, 'r+') as file:
+        file.scales, file.offsets = [scale] * 2, [offset] * 2
+    message = (
+        rf'x_20200104\.tif.* multiplied by {scale:g} and {offset:g} is added.* correct its scale'
+    )
+    with pytest.raises(ProductError, match=message):
+        find_products(tmp_path, Naming(sensor='sentinel2_l2a'))
+    with pytest.raises(ProductError, match=message):
+        open_scene(path, sensor='sentinel2_l2a')
+
+
+def test_days_that_do_not_exist_are_refused(tmp_path):
+    safe = files.write_safe(tmp_path / 'a', DAY, {'B02': CLEAR}, metadata=False)
+    other = safe.rename(safe.with_name(safe.name.replace(f'{DAY:%Y%m%d}T103', '20201399T103')))
+    with pytest.raises(
+        ProductError, match=r'names the day 20201399, which does not exist'
+    ) as error:
+        find_products(tmp_path / 'a')
+    assert str(other) in str(error.value)
+    scene = files.write_landsat(tmp_path / 'b', DAY, files.landsat_bands(0))
+    for path in (tmp_path / 'b').iterdir():
+        changed = path.name.replace(f'_{DAY:%Y%m%d}_', '_20200230_', 1)
+        path.rename(path.with_name(changed))
+    with pytest.raises(ProductError, match='names the day 20200230, which does not exist; correct'):
+        find_products(tmp_path / 'b')
+    assert f'_{DAY:%Y%m%d}_' in scene
+
+
 def test_band_files_of_another_sensor_are_passed_over_and_said(tmp_path):
     for band in ('B02', 'B10'):
         files.write_raster(tmp_path / f'x_20200104_{band}.tif', CLEAR, GROUND)
@@ -366,10 +413,33 @@ def change_metadata(safe, old, new):
             lambda safe: change_metadata(safe, 'PRODUCT_START_TIME', 'TIME').rename(
                 safe.with_name('product.SAFE')
             ),
-            'product.SAFE says no day, neither in MTD_MSIL.*xml nor in its name',
+            r'product.SAFE says no day, neither in MTD_MSIL.*xml nor in its name; fetch it again',
+        ),
+        (
+            lambda safe: change_metadata(safe, '>10000<', '>0<'),
+            r'MTD_MSIL2A\.xml says that reflectance 1 is stored as 0; fetch the product again',
+        ),
+        (
+            lambda safe: change_metadata(safe, '>10000<', '><'),
+            r'MTD_MSIL2A\.xml cannot be read \(.*\); fetch the product again',
+        ),
+        (
+            lambda safe: change_metadata(safe, f'{DAY}T', '2020-13-99T'),
+            r'MTD_MSIL2A\.xml cannot be read \(.*\); fetch the product again',
         ),
     ],
-    ids=['level', 'baseline', 'unit', 'granules', 'damaged', 'offsets', 'day'],
+    ids=[
+        'level',
+        'baseline',
+        'unit',
+        'granules',
+        'damaged',
+        'offsets',
+        'day',
+        'zero',
+        'empty',
+        'no day',
+    ],
 )
 def test_safe_folders_that_lack_something_are_refused(tmp_path, change, message):
     change(files.write_safe(tmp_path, DAY, {'B02': CLEAR}))
@@ -416,6 +486,9 @@ def test_landsat_without_quality_has_no_mask(tmp_path):
          'gives bands different scales of reflectance, .*; rescale the bands to one'),
         ('txt', 'MULT_BAND_1 = 2.75e-05', 'MULT_BAND_1 = ?', r'cannot be read \(.*\); fetch the'),
         ('json', '}', '', r'cannot be read \(.*\); fetch the scene again'),
+        ('json', '"REFLECTANCE_MULT_BAND_1": "2.75e-05"', '"REFLECTANCE_MULT_BAND_1": null',
+         r'cannot be read \(.*\); fetch the scene again'),
+        ('txt', '2.75e-05', '0', r'.* multiplied by 0 and -0\.2 is added.* correct its scale'),
     ],
 )  # fmt: skip
 def test_metadata_of_landsat_that_say_no_one_scale_are_refused(tmp_path, mtl, old, new, message):

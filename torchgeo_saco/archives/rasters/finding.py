@@ -31,6 +31,7 @@ from .products import (
     product_date,
     sentinel2_scale,
     sentinel2_sensor,
+    stored_scale,
 )
 from .sentinel2 import is_safe, read_safe
 
@@ -227,7 +228,7 @@ def _in_folder(
         elif suffix.lower() in _RASTER:
             band = _BAND_FILE.fullmatch(stem)
             if band is not None and naming.bands_in_file is None:
-                _take_finest(scenes[band['scene']], band['band'].upper(), name, folder)
+                _take_finest(scenes[band['scene']], _layer(band['band']), name, folder)
             else:
                 images.append(name)
     for scene, layers in landsat.items():
@@ -237,6 +238,11 @@ def _in_folder(
         yield _band_files(root, folder, scene, files, naming)
     for name in images if stacks else ():
         yield _image_file(root, os.path.join(folder, name), naming)
+
+
+def _layer(name: str) -> str:
+    """Name of a layer in one spelling: B04 for b4."""
+    return re.sub(r'^((?:SR_)?B)(\d)$', r'\g<1>0\2', name.upper())
 
 
 def _take_finest(files: dict[str, str], band: str, name: str, folder: str) -> None:
@@ -356,7 +362,9 @@ def _sensor(path: str, naming: Naming, bands: Iterable[str]) -> str:
     """Sensor that the user or the name of a product says."""
     found = sentinel2_sensor(path)
     if naming.sensor is not None and found is not None and naming.sensor != found:
-        raise ProductError(f'{path} is of {found}; set sensor to that, or leave it out')
+        raise ProductError(
+            f'{os.path.normpath(path)} is of {found}; set sensor to that, or leave it out'
+        )
     known = naming.sensor or found
     if known is None and naming.guess_sensor and not _LANDSAT_NAME.search(os.path.basename(path)):
         known = most_likely_sensor(bands)
@@ -385,10 +393,12 @@ def _one_scale(name: str, bands: Iterable[ProductBand]) -> Scale | None:
     found = set()
     for band in bands:
         with open_product_file(band.path) as file:
-            found.add((file.scales[band.number - 1], file.offsets[band.number - 1]))
+            scale, offset = file.scales[band.number - 1], file.offsets[band.number - 1]
+        stored_scale(band.path, scale, offset)
+        found.add((scale, offset))
     if len(found) > 1:
         raise ProductError(
             f'bands of {name} have different scales and offsets: {sorted(found)}; write them alike'
         )
     ((scale, offset),) = found
-    return None if (scale, offset) == (1, 0) else Scale(1 / scale, offset / scale)
+    return None if (scale, offset) == (1, 0) else stored_scale(name, scale, offset)

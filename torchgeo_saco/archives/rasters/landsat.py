@@ -12,7 +12,15 @@ from typing import Any
 
 from ...bands import band_name, known_sensor
 from ..readers import Scale
-from .products import QA_PIXEL_MASKED, MaskSource, ProductBand, ProductError, RasterProduct
+from .products import (
+    QA_PIXEL_MASKED,
+    MaskSource,
+    ProductBand,
+    ProductError,
+    RasterProduct,
+    named_day,
+    stored_scale,
+)
 
 #: Scene and layer of a file, such as ``LC08_L2SP_126046_20200301_20200822_02_T1_SR_B4.TIF``.
 LANDSAT_FILE = re.compile(
@@ -79,7 +87,7 @@ def read_landsat(folder: str, scene: str, layers: Mapping[str, str]) -> RasterPr
         mask = MaskSource((source,), None, QA_PIXEL_MASKED)
     scale, certain = _scale(folder, scene, layers, level)
     found = re.search(r'_(\d{4})(\d\d)(\d\d)_', scene)
-    day = datetime.date(*map(int, found.groups())) if found else datetime.date.min
+    day = named_day(path, *found.groups()) if found else datetime.date.min
     # Of 15 m, it would bring all others to its grid.
     on_request = (_PANCHROMATIC,) if _PANCHROMATIC in bands else ()
     return RasterProduct(
@@ -100,11 +108,11 @@ def _scale(folder: str, scene: str, layers: Mapping[str, str], level: int) -> tu
                 values = parse(file.read(), _GROUPS[level])
             factors = {float(v) for k, v in values.items() if k.startswith('REFLECTANCE_MULT_')}
             addends = {float(v) for k, v in values.items() if k.startswith('REFLECTANCE_ADD_')}
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ProductError(f'{path} cannot be read ({error}); fetch the scene again') from error
         if len(factors) == len(addends) == 1:
             multiplier, addend = factors.pop(), addends.pop()
-            return _as_scale(multiplier, addend), True
+            return stored_scale(path, multiplier, addend), True
         if factors or addends:
             raise ProductError(
                 f'{path} gives bands different scales of reflectance, which is not read here; '
@@ -115,12 +123,7 @@ def _scale(folder: str, scene: str, layers: Mapping[str, str], level: int) -> tu
             f'{os.path.join(folder, scene)} is of level 1, whose scale of reflectance differs from '
             'band to band and scene to scene; fetch the scene of level 2 (L2SP)'
         )
-    return _as_scale(multiplier, addend), False
-
-
-def _as_scale(multiplier: float, addend: float) -> Scale:
-    """Scale of ``multiplier * dn + addend``."""
-    return Scale(1 / multiplier, addend / multiplier)
+    return stored_scale(folder, multiplier, addend), False
 
 
 def _parse_json(text: str, group: str) -> dict[str, Any]:

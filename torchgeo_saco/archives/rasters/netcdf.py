@@ -15,7 +15,15 @@ from ...bands import band_name, known_sensor
 from ...io.formats import open_product_file
 from ...io.raster import BandFileError
 from ..readers import Scale
-from .products import SCL_MASKED, GridOverride, MaskSource, ProductBand, ProductError, RasterProduct
+from .products import (
+    SCL_MASKED,
+    GridOverride,
+    MaskSource,
+    ProductBand,
+    ProductError,
+    RasterProduct,
+    stored_scale,
+)
 
 
 def read_netcdf(folder: str, names: Sequence[str], sensor: str | None) -> list[RasterProduct]:
@@ -132,7 +140,8 @@ def _read_variable(
     half_x, half_y = (x[-1] - x[0]) / (len(x) - 1) / 2, (y[-1] - y[0]) / (len(y) - 1) / 2
     # South and north are those of the last and first row, whichever way they are stored.
     bounds = (x[0] - half_x, y[-1] + half_y, x[-1] + half_x, y[0] - half_y)
-    return times, Scale(1 / scale, offset / scale), missing, GridOverride(crs.to_wkt(), bounds)
+    scaled = stored_scale(f'{path}, {variable},', scale, offset)
+    return times, scaled, missing, GridOverride(crs.to_wkt(), bounds)
 
 
 def _axis(path: str, axis: str) -> np.ndarray:

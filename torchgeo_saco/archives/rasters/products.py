@@ -4,6 +4,7 @@
 """What a raster product says of itself: its date, sensor, bands, scale and mask."""
 
 import datetime
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -122,6 +123,45 @@ def sentinel2_scale(name: str) -> Scale | None:
     if not found or found[-1] == '9999':
         return None
     return Scale(10_000, -1000.0 if int(found[-1]) >= 400 else 0.0)
+
+
+def stored_scale(path: str, multiplier: float, addend: float) -> Scale:
+    """Scale of numbers that become reflectance by a factor and an addend.
+
+    Args:
+        path: What says so, for the message.
+        multiplier: The factor.
+        addend: What is added to the product.
+
+    Raises:
+        ProductError: If the factor is not above 0, or one of them is not finite.
+    """
+    if not (0 < multiplier < math.inf and math.isfinite(addend)):
+        raise ProductError(
+            f'{path} says that its numbers are multiplied by {multiplier:g} and {addend:g} is '
+            'added, which gives no reflectance; correct its scale and offset'
+        )
+    return Scale(1 / multiplier, addend / multiplier)
+
+
+def named_day(path: str, year: str, month: str, day: str) -> datetime.date:
+    """Day of digits in a name.
+
+    Args:
+        path: Whose name, for the message.
+        year: Four digits.
+        month: Two digits.
+        day: Two digits.
+
+    Raises:
+        ProductError: If there is no such day.
+    """
+    try:
+        return datetime.date(int(year), int(month), int(day))
+    except ValueError as error:
+        raise ProductError(
+            f'{path} names the day {year}{month}{day}, which does not exist; correct the name'
+        ) from error
 
 
 def product_date(root: str, path: str, date_regex: str | None) -> datetime.date:

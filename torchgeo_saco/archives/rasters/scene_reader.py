@@ -20,8 +20,7 @@ from ...io.georeference import pixel_sides
 from ...io.raster import BandFileError, require_pixels
 from ...io.resampling import EXACT_KINDS, enlarged
 from ..layout import UNDATED
-from ..readers import Scale
-from .products import ProductBand, ProductError, RasterProduct
+from .products import ProductBand, ProductError, RasterProduct, stored_scale
 from .virtual import SourceGrid, read_header
 
 # Bytes of decoded blocks that GDAL keeps, whatever the size of a scene.
@@ -226,14 +225,16 @@ class SceneReader:
             for source in self._sources
             for file in [self._files[source.path]]
         }
+        for scale, shift in found:
+            stored_scale(self.path, scale, shift)
         (scale, shift), *others = sorted(found)
-        if others or scale <= 0:
+        if others:
             raise ProductError(
                 f'bands of {self.path} have different scales and offsets: {sorted(found)}; write '
                 'them alike'
             )
         in_file = (scale, shift) != (1.0, 0.0)
-        stored = Scale(1 / scale, shift / scale) if in_file else self._product.scale
+        stored = stored_scale(self.path, scale, shift) if in_file else self._product.scale
         if stored is None:
             return unit, offset or 0.0
         for name, asked, own in zip(('unit', 'offset'), (unit, offset), stored, strict=True):

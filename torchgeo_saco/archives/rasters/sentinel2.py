@@ -17,8 +17,10 @@ from .products import (
     ProductBand,
     ProductError,
     RasterProduct,
+    named_day,
     sentinel2_scale,
     sentinel2_sensor,
+    stored_scale,
 )
 
 _BAND = re.compile(r'_(B\d\d|B8A|SCL)(?:_(\d\d)m)?\.jp2', re.IGNORECASE)
@@ -98,8 +100,12 @@ def _read_metadata(path: str) -> tuple[str, datetime.date | None, Scale | None]:
     units = values['QUANTIFICATION_VALUE' if is_l1c else 'BOA_QUANTIFICATION_VALUE']
     offsets = values['RADIO_ADD_OFFSET' if is_l1c else 'BOA_ADD_OFFSET'] or {'0'}
     day = None
-    for text in sorted(values['PRODUCT_START_TIME']):
-        day = datetime.date.fromisoformat(text[:10])
+    try:
+        for text in sorted(values['PRODUCT_START_TIME']):
+            day = datetime.date.fromisoformat(text[:10])
+        numbers = [[float(text) for text in texts] for texts in (units, offsets)]
+    except ValueError as error:
+        raise ProductError(f'{path} cannot be read ({error}); fetch the product again') from error
     if not units:
         return sensor, day, None
     if len(units) > 1 or len(offsets) > 1:
@@ -107,7 +113,13 @@ def _read_metadata(path: str) -> tuple[str, datetime.date | None, Scale | None]:
             f'{path} gives bands different scales ({", ".join(sorted(units | offsets))}), which is '
             'not read here; rescale the bands to one, and store them as GeoTIFFs'
         )
-    return sensor, day, Scale(float(units.pop()), float(offsets.pop()))
+    ((unit,), (offset,)) = numbers
+    if not unit:
+        raise ProductError(
+            f'{path} says that reflectance 1 is stored as 0; fetch the product again'
+        )
+    stored_scale(path, 1 / unit, offset / unit)
+    return sensor, day, Scale(unit, offset)
 
 
 def _bands(granule: str, sensor: str) -> tuple[dict[str, ProductBand], str | None]:
@@ -146,5 +158,7 @@ def _sensing_day(name: str, folder: str) -> datetime.date:
     """Day in the name of a product."""
     found = re.search(r'_(\d{4})(\d\d)(\d\d)T\d{6}_', name)
     if found is None:
-        raise ProductError(f'{folder} says no day, neither in MTD_MSIL*.xml nor in its name')
-    return datetime.date(*map(int, found.groups()))
+        raise ProductError(
+            f'{folder} says no day, neither in MTD_MSIL*.xml nor in its name; fetch it again'
+        )
+    return named_day(folder, *found.groups())
