@@ -318,3 +318,8 @@ def test_missing_pixels_do_not_spread():
     images[1, :, 10, 10] = torch.nan
     found = change_magnitude(images, valid)
     assert torch.equal(found.isnan(), ~valid)
+
+
+def test_mad_needs_an_iteration():
+    with pytest.raises(ValueError, match=r'iterations must be .*, got 0'):
+        mad(np.ones((5, 2)), np.ones((5, 2)), iterations=0)

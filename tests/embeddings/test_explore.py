@@ -6,6 +6,7 @@
 import sys
 from dataclasses import replace
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -34,7 +35,7 @@ from torchgeo_saco.embeddings import (
 )
 from torchgeo_saco.embeddings import grid as grid_module
 from torchgeo_saco.embeddings.grid import Raster, coordinates
-from torchgeo_saco.embeddings.search import search_vectors
+from torchgeo_saco.embeddings.search import query_vector, search_vectors
 from torchgeo_saco.io.raster import BandFileError
 
 from ..data.embeddings import CRS, TRANSFORM, cell_vectors, embedding_table, write_map
@@ -446,3 +447,10 @@ def test_degrees_of_longitude_are_drawn_shorter():
     metres = replace(degrees, crs=crs.CRS.from_epsg(32631))
     aspects = [plot_raster(raster).axes[0].get_aspect() for raster in (degrees, metres)]
     assert aspects == [pytest.approx(2), 1]
+
+
+@pytest.mark.parametrize('query', ['000001', (5, 50), np.ones(12)])
+def test_an_empty_table_has_nothing_to_search(query):
+    table = gpd.GeoDataFrame({'location': [], 'date': []}, geometry=[], crs='EPSG:4326')
+    with pytest.raises(ValueError, match='the table has no row to search; give one that has'):
+        query_vector(table, query, None)

@@ -303,6 +303,8 @@ def test_a_file_of_unnamed_bands_is_red_green_and_blue(folder):
     (2, {}, r'a\.tif has 2 bands; name one scene, or three files of red, green and blue'),
     (3, {'crs': None, 'transform': None}, r'a\.tif is not georeferenced; name a scene that is'),
     (3, {'nodata': 7}, r'a\.tif holds no data; name another scene'),
+    (3, {'crs': 'EPSG:32601', 'transform': Affine(3000, 0, 170293, 0, -3000, 2000000)},
+     r'a\.tif crosses the antimeridian or lies beyond 85 degrees'),
 ])  # fmt: skip
 @pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
 def test_scenes_without_a_picture(tmp_path, count, profile, message):
@@ -315,12 +317,21 @@ def test_scenes_without_a_picture(tmp_path, count, profile, message):
     # Around the line of date, and the ice at 87 degrees north.
     ((40, 4), 'EPSG:32601', Affine(20000, 0, 142000, 0, -20000, 2000000)),
     ((20, 30), 'EPSG:4326', Affine(0.1, 0, 10, 0, -0.1, 87)),
+    ((20, 30), 'EPSG:32601', Affine(80, 0, 181094, 0, -80, 1992757)),
 ])  # fmt: skip
 def test_maps_where_web_maps_end(tmp_path, shape, crs, transform):
     vectors, _ = cell_vectors(*shape)
     path = write_map(tmp_path / 'map.tif', vectors, crs=crs, transform=transform)
     with pytest.raises(ValueError, match=r'map\.tif crosses the antimeridian or lies .* in QGIS'):
         display(open_embedding_map(path))
+
+
+def test_narrow_maps_have_a_picture(tmp_path):
+    vectors, _ = cell_vectors(40, 1)
+    path = write_map(tmp_path / 'map.tif', vectors, crs='EPSG:4326',
+                     transform=Affine(0.001, 0, 10, 0, -0.001, 70))  # fmt: skip
+    shown = display(open_embedding_map(path)).cells
+    assert set(np.unique(shown)) - {-1} == set(range(40))
 
 
 def test_many_clusters_have_colors(folder, monkeypatch):

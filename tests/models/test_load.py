@@ -19,6 +19,8 @@ from torchgeo_saco.models.load import SECOND, stored_config
 from torchgeo_saco.models.scaling import weight_scaling
 from torchgeo_saco.tasks import GroupClassification, SACo
 
+from ..data.weights import write_checkpoint
+
 
 def parts(*arguments, **options):
     """What loading gives, in the order of its attributes."""
@@ -364,3 +366,13 @@ def test_checkpoint_of_a_downstream_task_that_takes_bands(tmp_path, published):
     assert torch.equal(encoder.eval()(same), task.eval().embed({'image': image}))
     with pytest.raises(ValueError, match=r'bands\.ckpt takes bands, not groups; leave out groups'):
         load_encoder(L1C, weights=path, groups=['urban'])
+
+
+def test_a_group_that_is_only_called_like_a_published_one_takes_its_own_bands(tmp_path):
+    groups = {'natural_color': ['B05', 'B04', 'B03']}
+    bands = ['B02', 'B03', 'B04', 'B05']
+    path, _ = write_checkpoint(tmp_path / 'own.ckpt', bands, groups=groups, texture=False)
+    loaded = load_encoder(bands, 'sentinel2_l2a', weights=path)
+    assert loaded.config.groups == groups
+    with pytest.raises(ValueError, match=r'trained on natural_color, and the bands .* read more'):
+        load_encoder(['B02', 'B03', 'B04', 'B08'], 'sentinel2_l2a', weights=path)

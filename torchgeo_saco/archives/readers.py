@@ -3,6 +3,7 @@
 
 """Where the images of a seasonal archive come from: what trees and stores have in common."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
@@ -164,7 +165,9 @@ class ArchiveReader(ABC):
             InvalidValuesError: If it is so, see :func:`~torchgeo_saco.io.raster.require_content`.
             BandFileError: If it cannot be read.
         """
-        name = f'{location.name}/{location.scenes[scene].name}'
+        name, place = location.scenes[scene].name, location.name
+        # Those of rasters are paths, and show several cells.
+        name = f'{name} (cell {place})' if os.path.isabs(name) else f'{place}/{name}'
         image = self._read(location, scene).numpy()
         require_content(name, image, EMPTY_REMEDY)
         require_no_fill(name, image, self.bands)

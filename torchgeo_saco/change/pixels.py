@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad
 
 from ..models import Encoder, fit_input_statistics
-from ..runtime.checks import check_choice
+from ..runtime.checks import check_choice, check_range
 
 Method = Literal['cva', 'mad', 'irmad']
 FeatureGroups = Literal['each', 'mean']
@@ -130,10 +130,14 @@ def mad(
     Returns:
         The transform.
 
+    Raises:
+        ValueError: If *iterations* is below 1.
+
     References:
         Nielsen et al., 1998, https://doi.org/10.1016/S0034-4257(97)00162-4; Nielsen, 2007,
         https://doi.org/10.1109/TIP.2006.888195, equations 1-8.
     """
+    check_range('iterations', iterations, 'int [1, inf)')
     scales = [_inverse_deviation(image) for image in (first, second)]
     both = np.concatenate([first * scales[0], second * scales[1]], 1, dtype=np.float64)
     count = first.shape[1]

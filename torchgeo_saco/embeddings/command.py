@@ -297,8 +297,8 @@ def _embed_archive(
     height, width = archive.shape
     text = f'{options.root}: {len(archive)} dates of {len(archive.locations)} locations'
     if size is not None and (height, width) != (size, size):
-        text += (
-            f'; images of {width} x {height} px are resized to {size} x {size} px, as in training'
+        text += f'; images of {width} x {height} px are resized to {size} x {size} px, as ' + (
+            'in training' if options.tile is None else '--tile asks'
         )
     say(text + ('' if side is None else f', {side:.3g} m a pixel'))
     if height > _SHRUNK * seen:

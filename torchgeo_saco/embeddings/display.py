@@ -59,8 +59,11 @@ def display(source: EmbeddingRaster) -> Display:
     transform, columns, rows = calculate_default_transform(
         source.crs, WEB_MERCATOR, width, height, left, bottom, right, top
     )
+    # Of a narrow map less than half a pixel may be left.
+    columns, rows = max(1, columns), max(1, rows)
     fine = max(1, min(_FINE, 3000 // max(columns, rows)))
     transform = _scaled(transform, 1 / fine)
+    bounds = _degrees(str(source.path), transform, (rows * fine, columns * fine))
     shown = np.full((rows * fine, columns * fine), -1, 'int32')
     reproject(
         np.arange(height * width, dtype='int32').reshape(height, width),
@@ -75,7 +78,7 @@ def display(source: EmbeddingRaster) -> Display:
         tolerance=0,
         resampling=Resampling.nearest,
     )
-    return Display(_degrees(str(source.path), transform, shown.shape), shown)
+    return Display(bounds, shown)
 
 
 def cell_picture(shown: np.ndarray, colors: np.ndarray) -> str:
@@ -130,6 +133,7 @@ def scene_picture(
         coarse = max(1.0, max(width, height) / _SIDE)
         width, height = max(1, round(width / coarse)), max(1, round(height / coarse))
         transform = _scaled(transform, coarse)
+        bounds = _degrees(name, transform, (height, width))
         bands, present = [], np.ones((height, width), bool)
         for path, channel in layers:
             with WarpedVRT(
@@ -150,8 +154,7 @@ def scene_picture(
     low, high = np.percentile(image[:, present], (2, 98), axis=1)[..., None, None]
     shares = np.nan_to_num((image - low) / np.maximum(high - low, 1e-12)).clip(0, 1)
     picture = np.dstack([*np.rint(255 * shares), 255 * present]).astype('uint8')
-    where = _degrees(name, transform, present.shape)
-    return _address(Image.fromarray(picture, 'RGBA'), 'webp', quality=82), where
+    return _address(Image.fromarray(picture, 'RGBA'), 'webp', quality=82), bounds
 
 
 def _natural(path: str) -> list[tuple[str, int]]:

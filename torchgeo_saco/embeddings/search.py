@@ -192,6 +192,8 @@ def query_vector(source: Embeddings, query: Query, crs: str | CRS | None) -> np.
     Raises:
         ValueError: As for :func:`similarity`.
     """
+    if not isinstance(source, EmbeddingRaster) and not len(source):
+        raise ValueError(f'{described(source)} has no row to search; give one that has')
     if isinstance(source, EmbeddingRaster):
         if isinstance(query, str):
             raise ValueError(f'{source.path} has no names; search for a point, not {query!r}')

@@ -430,7 +430,7 @@ def _match_groups(
     matched: dict[str, list[str]] = {}
     skipped: list[SkippedGroup] = []
     for name in known if groups is None else groups:
-        bands = _bands_here(name, known[name], trained.sensor, config)
+        bands = _bands_here(name, trained, config)
         if bands:
             matched[name] = bands
         else:
@@ -443,15 +443,21 @@ def _match_groups(
     return matched, skipped
 
 
-def _bands_here(
-    name: str, trained: Sequence[str], trained_sensor: str, config: EncoderConfig
-) -> list[str] | None:
+def _bands_here(name: str, trained: EncoderConfig, config: EncoderConfig) -> list[str] | None:
     """Bands of a trained group in the images at hand, or of their sensor's group of that name."""
-    published = known_sensor(config.sensor).groups
-    if _share_bands(trained_sensor, config.sensor) and set(trained) <= set(config.bands):
-        return list(trained)
-    if name not in published:
-        return _nearest_group(trained, trained_sensor, config)
+    bands = (trained.groups or {})[name]
+    if _share_bands(trained.sensor, config.sensor) and set(bands) <= set(config.bands):
+        return list(bands)
+    # Of other bands, a group is only called like a published one.
+    if _published_bands(name, trained) != bands:
+        return _nearest_group(bands, trained.sensor, config)
+    return _published_bands(name, config)
+
+
+def _published_bands(name: str, config: EncoderConfig) -> list[str] | None:
+    """Bands at hand of the published group of a name, or None."""
+    if name not in known_sensor(config.sensor).groups:
+        return None
     try:
         (formed,), _ = available_groups(config.bands, [name], config.sensor)
     except ValueError:

@@ -228,8 +228,8 @@ def test_cells_of_fill_values_that_no_file_declares_are_refused_or_dropped(tmp_p
     names = [location.name for location in archive.locations]
     with pytest.raises(
         ValueError,
-        match=rf'1 of 4 dates of .* hold no usable values: {names[1]}/.*20200504\.tif has -9999 in '
-        r'100\.0% of band B03, .*; repair or remove them',
+        match=rf'1 of 4 dates of .* hold no usable values: {tmp_path}/20200504\.tif \(cell '
+        rf'{names[1]}\) has -9999 in 100\.0% of band B03, .*; repair or remove them',
     ):
         opened(tmp_path, on_invalid='error', **arguments)
     kept = opened(tmp_path, on_invalid='drop', **arguments)
@@ -243,10 +243,10 @@ def test_cells_of_fill_values_that_no_file_declares_are_refused_or_dropped(tmp_p
         ('torchgeo.datasets.Sentinel2', {'sensor': None}, 'set sensor to that of torchgeo'),
         ('torchgeo.datasets.Sentinel4', {}, r'no class torchgeo\.datasets\.Sentinel4; set dataset'),
         ('torch_geo.Sentinel2', {}, r'no class torch_geo\.Sentinel2; set dataset to a class path'),
-        ('torchgeo.datasets.EuroSAT', {}, 'EuroSAT is no GeoDataset, which alone has places'),
+        ('torchgeo.datasets.EuroSAT', {}, r'no GeoDataset of images, .*; set dataset to one'),
         ('torchgeo.datasets.stack_samples', {}, 'stack_samples is no GeoDataset'),
-        ('RasterDataset', {'bands': None}, 'RasterDataset does not name its bands; set bands'),
-        ('VectorDataset', {'bands': None}, 'VectorDataset does not name its bands; set bands'),
+        ('RasterDataset', {}, r'RasterDataset does not name its bands; give a subclass that sets'),
+        ('VectorDataset', {'bands': ['B02']}, 'VectorDataset is no GeoDataset of images'),
         ('Sentinel2', {'bands': ['B10'], 'sensor': 'sentinel2_l2a'},
          r"Sentinel2: .*'B10'.*; set sensor to that of its bands"),
     ],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torchgeo.datasets
 from pyproj import CRS
-from torchgeo.datasets import GeoDataset
+from torchgeo.datasets import GeoDataset, RasterDataset, VectorDataset
 
 from ...bands import band_names, known_sensor
 
@@ -51,11 +51,21 @@ def open_geodataset(
             f'there is no class {path}; set dataset to a class path such as '
             'torchgeo.datasets.Sentinel2'
         ) from error
-    if not (inspect.isclass(found) and issubclass(found, GeoDataset)):
-        raise ValueError(f'{path} is no GeoDataset, which alone has places and dates')
+    if not (inspect.isclass(found) and issubclass(found, GeoDataset)) or issubclass(
+        found, VectorDataset
+    ):
+        raise ValueError(
+            f'{path} is no GeoDataset of images, which alone have places, dates and bands; set '
+            'dataset to one such as torchgeo.datasets.Sentinel2'
+        )
     arguments = {'paths': root, 'crs': crs, 'res': options.res, 'bands': bands}
     known = inspect.signature(found).parameters
     given = {k: v for k, v in arguments.items() if v is not None and k in known}
+    if issubclass(found, RasterDataset) and not found.all_bands:
+        raise ValueError(
+            f'{path} does not name its bands; give a subclass that sets all_bands and '
+            'filename_regex, or leave out dataset to read files by their own names'
+        )
     if 'time_series' in known:
         given['time_series'] = True
     dataset = found(**given | options.dataset_args)

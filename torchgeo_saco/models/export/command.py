@@ -20,7 +20,7 @@ import torchvision
 from torch import Tensor, nn
 
 from ... import __version__
-from ...bands import known_sensor
+from ...bands import band_names, known_sensor
 from ...io.checkpoint import read_checkpoint, write_checkpoint
 from ...io.files import file_sha256, require_folder, writing
 from ...runtime.extras import import_extra
@@ -129,8 +129,9 @@ def _load(weights: str, sensor: str | None, bands: list[str] | None) -> LoadedEn
         sensor = sensor or trained.sensor
         known = trained.bands
     else:
-        sensor = sensor or 'sentinel2_l1c'
-        known = list(known_weights(weights).meta.get('bands', known_sensor('rgb').bands))
+        named = known_weights(weights).meta.get('bands')
+        sensor = sensor or ('rgb' if named is None else 'sentinel2_l1c')
+        known = list(band_names(named or list(known_sensor('rgb').bands), sensor))
     loaded = load_encoder(bands or known, sensor, weights=weights)
     if bands is None:
         used = {band for of in loaded.encoder.inputs.channels.values() for band in of}

@@ -108,9 +108,10 @@ def write_onnx(graph: Graph, path: Path) -> None:
                 verbose=False,
             )
     except Exception as error:  # Of PyTorch and ONNX: whatever a backbone does.
+        # The first says in colours which step it was, its cause which operator.
+        reason = str(error.__cause__ or error).strip().splitlines()[0].rstrip('.')
         raise ValueError(
-            f'the backbone cannot be written as ONNX ({str(error).splitlines()[0].rstrip(".")}); '
-            'choose one such as resnet18'
+            f'the backbone cannot be written as ONNX ({reason}); choose one such as resnet18'
         ) from error
     # Names of files and of calls while it was traced, longer than the graph itself.
     for node in model.model.graph:
