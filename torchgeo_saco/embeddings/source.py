@@ -77,18 +77,6 @@ def described(source: Embeddings) -> str:
     return str(source.path) if isinstance(source, EmbeddingRaster) else 'the table'
 
 
-def provenance(source: Embeddings, **how: Any) -> dict[str, Any]:
-    """What a result comes from.
-
-    Args:
-        source: Map or table.
-        **how: How it was made.
-    """
-    if isinstance(source, EmbeddingRaster):
-        return {**source.provenance, 'source': source.path.name, **how}
-    return {**source.attrs.get('provenance', {}), **how}
-
-
 def as_raster(
     source: EmbeddingRaster, values: np.ndarray, nodata: float, how: Mapping[str, Any], **more: Any
 ) -> Raster:
@@ -103,7 +91,12 @@ def as_raster(
     """
     bands = np.ascontiguousarray(values.reshape(*source.shape, -1).transpose(2, 0, 1))
     return Raster(
-        bands, source.transform, source.crs, nodata, provenance=provenance(source, **how), **more
+        bands,
+        source.transform,
+        source.crs,
+        nodata,
+        provenance={**source.provenance, 'source': source.path.name, **how},
+        **more,
     )
 
 
