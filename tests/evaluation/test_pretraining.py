@@ -462,7 +462,7 @@ def test_rows_differ_in_their_method_alone(names, monkeypatch):
         names = set(model.init_args.keys()) - spoken - {'squared_ratio', 'ratio_decay', 'bands'}
         shared.append({key: model.init_args[key] for key in names})
         data.append({key: value for key, value in each.parts.data.init_args.items()
-                     if key not in ('dates', 'item', 'batch_size')})  # fmt: skip
+                     if key not in ('dates', 'item', 'batch_size', 'bands')})  # fmt: skip
         years = 2 if each.parts.data.init_args.item == 'years' else 1
         # Images that ask, in a step.
         assert years * each.parts.data.init_args.batch_size == 32
@@ -473,6 +473,9 @@ def test_rows_differ_in_their_method_alone(names, monkeypatch):
     assert len(steps) == 1
     assert all(arguments == shared[0] for arguments in shared)
     assert all(arguments == data[0] for arguments in data)
+    bands = {run.encoder: str(run.parts.data.init_args.bands) for run in planned}
+    assert bands.pop('all groups of all bands', 'None') == 'None'
+    assert len(set(bands.values())) == 1 and 'None' not in bands.values()
 
 
 def test_fewer_training_images_than_neighbours_vote_all(spec, monkeypatch):

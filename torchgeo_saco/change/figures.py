@@ -202,7 +202,8 @@ def _plot_components(
     axis.axvline(
         mixture.threshold, color='0.25', linestyle='--', label=f'threshold {mixture.threshold:.2f}'
     )
-    axis.legend(frameon=False)
+    # The best place is looked for among all points, which takes a while.
+    axis.legend(frameon=False, loc='upper right')
 
 
 def _pair(archive: SeasonalArchive, location: Location, ratio: float) -> list[tuple[str, Tensor]]:
