@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
 from matplotlib import pyplot as plt
 from rich.console import Console
 
@@ -120,7 +119,7 @@ def test_differences_to_the_reference_are_paired(tmp_path):
             for run, each in plain.results
         ]  # fmt: skip
         assert plain.markdown().splitlines()[head + 2] == f'| SACo+ | {cell} |'
-        pyplot.close('all')
+        plt.close('all')
         assert ('differences_First' in dict(plain.figures())) == (cell != '-')
 
 

@@ -445,9 +445,9 @@ def _match_groups(
 
 def _bands_here(name: str, trained: EncoderConfig, config: EncoderConfig) -> list[str] | None:
     """Bands of a trained group in the images at hand, or of their sensor's group of that name."""
-    bands = (trained.groups or {})[name]
+    bands = list((trained.groups or {})[name])
     if _share_bands(trained.sensor, config.sensor) and set(bands) <= set(config.bands):
-        return list(bands)
+        return bands
     # Of other bands, a group is only called like a published one.
     if _published_bands(name, trained) != bands:
         return _nearest_group(bands, trained.sensor, config)
