@@ -237,7 +237,7 @@ def test_what_is_left_out_is_said(trained, tmp_path, capsys):
     assert table.location.tolist() == ['000022']
     said = capsys.readouterr().out
     assert 'skipped: group near_infrared, since the images lack some of B08, B04, B03' in said
-    assert 'images of 64 x 64 px are resized to 7 x 7 px' in said
+    assert 'images of 64 x 64 px are resized to 7 x 7 px, as --tile asks' in said
     assert 'a large image as one vector says little; the map of a scene embeds it tile by' in said
     # A line for each date, and one for each location that has none left.
     assert said.count('lacks B04\n') == 10 and said.endswith('skipped: 24 more\n')
