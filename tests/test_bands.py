@@ -22,6 +22,7 @@ from torchgeo_saco.bands import (
     band_name,
     band_names,
     known_sensor,
+    natural_color,
     nearest_bands,
 )
 
@@ -249,6 +250,13 @@ def test_index_of_bands():
 def test_index_of_a_lacking_band_is_refused():
     with pytest.raises(ValueError, match='no band B08, B11; its bands are B02, B03'):
         band_index(['B02', 'B03'], ['B02', 'B08', 'B11'])
+
+
+def test_channels_of_natural_color():
+    assert natural_color(['B08', 'B02', 'B03', 'B04'], SENTINEL2_L2A) == [3, 2, 1]
+    assert natural_color(['B08', 'B03', 'B04'], SENTINEL2_L2A) is None
+    radar = SENTINEL2_L2A._replace(groups={})
+    assert natural_color(['B04', 'B03', 'B02'], radar) is None
 
 
 @pytest.mark.parametrize('sensor', [SENTINEL2_L1C, 'sentinel2_l2a'])

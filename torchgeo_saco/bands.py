@@ -448,8 +448,9 @@ def natural_color(bands: Sequence[str], sensor: Sensor) -> list[int] | None:
         Three positions in *bands*, or None if one is missing.
     """
     wanted = sensor.groups.get('natural_color')
-    missing = wanted is None or not set(wanted) <= set(bands)
-    return None if wanted is None or missing else band_index(bands, wanted)
+    if wanted is None or not set(wanted) <= set(bands):
+        return None
+    return band_index(bands, wanted)
 
 
 def _published_group(name: str, sensor: Sensor) -> BandGroup:

@@ -287,7 +287,6 @@ class ContrastiveViews(ImageTransform):
         """
         params = params or self.forward_parameters(tuple(input.shape))
         self._params = params
-        self._seen = len(input), input.dtype, input.device
         on_device = {name: value.to(input.device) for name, value in params.items()}
         return self.augmented(input, on_device)
 
