@@ -20,7 +20,6 @@ from torchgeo_saco import tasks
 from torchgeo_saco.datamodules import OSCDTilesDataModule, PASTISFoldsDataModule, SeasonalDataModule
 from torchgeo_saco.datamodules import oscd as oscd_module
 from torchgeo_saco.models.weights import create_backbone
-from torchgeo_saco.tasks.channels import unfold_dates
 from torchgeo_saco.transforms import LocalBinaryPattern, SemanticGroups
 
 from .data.archives import write_tif
@@ -134,13 +133,6 @@ def test_labelled_scenes_of_torchgeo_in_our_classification(
     task = tasks.GroupClassification(model='test_resnet', groups=['natural_color'], **options)
     with pytest.warns(UserWarning, match='see that images are reflectance'):
         fit(tmp_path, task, datamodule)
-
-
-def test_unfolded_dates_are_those_that_were_stacked():
-    dates = torch.rand(2, 3, 4, 5, 5)
-    assert torch.equal(unfold_dates(dates.flatten(1, 2), SECO_BANDS), dates)
-    assert torch.equal(unfold_dates(dates, SECO_BANDS), dates)
-    assert torch.equal(unfold_dates(dates[:, 0], SECO_BANDS), dates[:, :1])
 
 
 def test_two_images_under_keys_are_two_dates():
