@@ -89,4 +89,4 @@ def test_same_location_auc_of_separate_and_of_random_locations():
 
 def test_same_location_auc_of_single_images_is_unknown():
     found = same_location_auc(torch.randn(5, 3), torch.arange(5))
-    assert found.shape == (5,) and found.isnan().all()
+    assert found.shape == (5,) and found.isnan().all() and found.dtype == torch.float64

@@ -370,6 +370,14 @@ def test_what_is_no_image_is_refused(shape, message):
         local_binary_pattern(torch.zeros(shape))
 
 
+@pytest.mark.parametrize('shape', [(1, 4, 9), (1, 9, 4), (2, 3, 4, 4)])
+def test_image_no_larger_than_the_circle_is_refused(shape):
+    with pytest.raises(ValueError, match='no pixel with all neighbours at radius 2; give one'):
+        local_binary_pattern(torch.ones(shape), radius=2)
+    larger = torch.ones(*shape[:-2], shape[-2] + 1, shape[-1] + 1)
+    assert local_binary_pattern(larger, radius=2).shape == larger.shape
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
