@@ -49,6 +49,26 @@ def test_a_run_saved_after_validation_goes_on(archive, tmp_path, saved):
     assert run.current_epoch == 2
 
 
+@pytest.fixture
+def threads():
+    """Threads of PyTorch, which are put back."""
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_another_number_of_threads_is_said(archive, tmp_path, saved, threads):
+    torch.set_num_threads(threads + 1)
+    run = trainer(tmp_path, max_epochs=2)
+    message = rf'last\.ckpt is of a run with {threads} threads .* set OMP_NUM_THREADS={threads} to'
+    with pytest.warns(UserWarning, match=message):
+        run.fit(small(MoCo), data(archive), ckpt_path=saved)
+    assert run.current_epoch == 2
+    # Scores are of the weights, however they came to be.
+    trainer(tmp_path).validate(small(MoCo), data(archive), ckpt_path=saved, verbose=False)
+
+
 def test_a_subclass_takes_the_checkpoint_of_its_parent(archive, tmp_path, saved):
     trainer(tmp_path).validate(small(OwnMoCo), data(archive), ckpt_path=saved, verbose=False)
 

@@ -6,8 +6,10 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torchgeo.tasks import BaseTask
 
 from ..io.checkpoint import CheckpointError, install_checkpoint_io
@@ -40,7 +42,8 @@ class ResumableTask(BaseTask):
     * seed, batch size and number of processes;
     * precision, accumulation, clipping and ``limit_train_batches`` of the trainer.
 
-    All else may change: workers, callbacks, loggers, the accelerator, how long to train.
+    All else may change: workers, callbacks, loggers, the accelerator, how long to train. Another
+    number of threads on a CPU is said, since the weights then differ in their last digits.
     """
 
     #: Arguments that may change when a training goes on from a checkpoint.
@@ -73,6 +76,7 @@ class ResumableTask(BaseTask):
         checkpoint['task'] = type(self).__name__
         if self._fits or (self._trainer is not None and self.trainer.global_step):
             checkpoint['run'] = self._run()
+            checkpoint['threads'] = self._threads
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the checkpoint of another task, and to go on where a training would differ.
@@ -110,6 +114,13 @@ class ResumableTask(BaseTask):
             )
         then = self._arguments(checkpoint.get('hyper_parameters', {})) | checkpoint['run']
         require_agreement(then, self._arguments(self.hparams) | self._run(), path)
+        threads = checkpoint.get('threads')
+        if threads and self._threads and threads != self._threads:
+            rank_zero_warn(
+                f'{path} is of a run with {threads} threads of PyTorch, and this one has '
+                f'{self._threads}: sums are in another order, so the weights will differ in their '
+                f'last digits; set OMP_NUM_THREADS={threads} to go on to the same'
+            )
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -154,6 +165,12 @@ class ResumableTask(BaseTask):
         """Name of the checkpoint that is loaded, for messages."""
         path = self.trainer.ckpt_path if self._trainer is not None else None
         return str(path or 'the checkpoint')
+
+    @property
+    def _threads(self) -> int | None:
+        """Threads that sum on a CPU; None where another device does."""
+        on_cpu = self.trainer.strategy.root_device.type == 'cpu'
+        return torch.get_num_threads() if on_cpu else None
 
     def _arguments(self, hparams: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the task that must agree."""
