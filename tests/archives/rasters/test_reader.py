@@ -4,12 +4,14 @@
 """Tests of cells of rasters as locations."""
 
 import datetime
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
 from rasterio.transform import from_origin
+from torchgeo.datasets import RasterDataset
 
 from tests.data import products as files
 from torchgeo_saco.archives.rasters import CellOptions
@@ -170,6 +172,31 @@ def test_datasets_of_torchgeo_are_read_by_class_path(tmp_path):
     np.testing.assert_array_equal(
         sample['image'][0, 0].numpy(), stored['B02'][top : top + SIDE, left : left + SIDE]
     )
+
+
+class Undated(RasterDataset):
+    """Rasters whose names hold no date."""
+
+    filename_glob = '*.tif'
+    filename_regex = '.*'
+    all_bands = ('B02', 'B03', 'B04')
+
+
+def test_datasets_of_torchgeo_without_dates(tmp_path):
+    images = write_days(tmp_path, [DAY], name='north')
+    arguments = {'sensor': 'sentinel2_l2a', 'dates': 1}
+    cells = CellOptions(dataset=f'{__name__}.Undated')
+    message = r'Undated finds no date in the name of .*north\.tif; give a subclass .* undated=True'
+    with pytest.raises(ValueError, match=message):
+        opened(tmp_path, cells=cells, **arguments)
+    archive = opened(tmp_path, cells=replace(cells, undated=True), **arguments)
+    assert archive[0]['date'].item() == 0
+    for item, columns in enumerate((slice(0, SIDE), slice(SIDE, None))):
+        image = archive[item]['image'].numpy()
+        np.testing.assert_array_equal(image.reshape(3, SIDE, SIDE), images[DAY][:, :, columns])
+    write_days(tmp_path, [DAY], name='south')
+    with pytest.raises(ValueError, match=r'\.tif and 1 more; give'):
+        opened(tmp_path, cells=cells, **arguments)
 
 
 def write_days(root, days=(DAY, LATER), name='{:%Y%m%d}', changed=lambda image: image):

@@ -124,6 +124,8 @@ class RasterReader(ArchiveReader):
             from .geodataset import open_geodataset
 
             self.dataset, self.bands = open_geodataset(root, options, bands, sensor, crs)
+            if not options.undated:
+                _require_dates(self.dataset, options.dataset)
             self.sensor, self.notes, self.dtype = str(sensor), [], np.dtype('float32')
             xs, ys, _ = self.dataset.bounds
             res = (float(xs.step), float(ys.step))
@@ -268,6 +270,18 @@ def _seen_by_values(
     return seen
 
 
+def _require_dates(dataset: GeoDataset, path: str) -> None:
+    """Refuse files that a dataset of TorchGeo finds no date for."""
+    undated = _names(dataset.index[dataset.index.index.left == pd.Timestamp.min])
+    if undated:
+        more = f' and {len(undated) - 1} more' if len(undated) > 1 else ''
+        raise ValueError(
+            f'{path} finds no date in the name of {undated[0]}{more}; give a subclass whose '
+            'filename_regex has a group (?P<date>...), or set undated=True to take such files as '
+            'of one unknown date'
+        )
+
+
 def _names(index: Any) -> list[str]:
     """Names of the rasters of an index."""
     return list(index['filepath']) if 'filepath' in index else ['raster'] * len(index)
@@ -281,4 +295,4 @@ def _interval(day: datetime.date) -> tuple[pd.Timestamp, pd.Timestamp]:
 
 def _day_of(start: Any) -> datetime.date:
     """Day of an index, unknown where it is that of no date."""
-    return UNDATED if start == UNKNOWN_DATE else start.date()
+    return UNDATED if start in (UNKNOWN_DATE, pd.Timestamp.min) else start.date()
