@@ -215,6 +215,9 @@ def test_logits_are_taken_by_their_largest():
     logits[:, 1] = 5
     metric.update(logits, torch.ones(2, 4, 4, dtype=torch.long))
     assert metric.matrix[1, 1] == 32
+    # Of images without pixels.
+    metric.update(torch.eye(3), torch.tensor([0, 1, 1]))
+    assert metric.matrix.tolist() == [[1, 0, 0], [0, 33, 1], [0, 0, 0]]
 
 
 def test_ranks_are_merged_in_scores_and_matrix():

@@ -79,6 +79,7 @@ def test_linear_probe_separates_what_is_separable():
     train, val, test = (clusters(90, 0.05, seed=seed) for seed in range(3))
     probe = linear_probe(*train, *val, *test)
     assert probe.scores['OverallAccuracy'] == 1
+    assert torch.equal(probe.predicted, test[1])
     # All of them are perfect on the validation split, so the strongest is taken.
     assert probe.C == 1e-4
 

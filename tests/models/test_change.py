@@ -473,6 +473,16 @@ def test_gain_of_two_components_is_that_of_scikit_learn(upper):
     assert (gain > 0) == (upper > 0)
 
 
+def test_values_of_low_precision_are_counted_in_double():
+    values = sample()[0].astype(np.float32)
+    mixture = two_gaussians(values)
+    assert mixture == two_gaussians(values.astype(np.float64))
+    assert bic_gain(values, mixture) == bic_gain(values.astype(np.float64), mixture)
+    half = np.array([0.1, 0.7], np.float16)
+    found = mixture.densities(half)
+    np.testing.assert_array_equal(found, mixture.densities(half.astype(np.float64)))
+
+
 @pytest.mark.parametrize('seed', range(3))
 def test_otsu_is_that_of_scikit_image(seed):
     random = np.random.default_rng(seed)
