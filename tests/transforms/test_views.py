@@ -4,9 +4,11 @@
 """Tests of the views."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from kornia import augmentation as K
 from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import get_affine_matrix2d, warp_affine
@@ -93,6 +95,31 @@ def test_views_under_autocast_are_those_of_float32():
 def test_what_cannot_be_drawn_leaves_the_original(size, still):
     views = ContrastiveViews(size, **(still | {'p': 0.0, 'horizontal_flip': 0.0}))
     assert torch.equal(views(IMAGE), views.original(IMAGE))
+
+
+@pytest.mark.parametrize('moving', [{'rotation': 90.0, 'zoom': 1}, {'rotation': 0, 'zoom': 3.0}])
+def test_images_are_rotated_and_enlarged_each_on_its_own(moving):
+    views = ContrastiveViews(24, **(STILL | {'p': 1.0} | moving))
+    params = views.generate_parameters(IMAGE.shape)
+    assert params['moved'].all()
+    view = views.augmented(IMAGE, params)
+    assert torch.equal(view, warp(IMAGE, params, (24, 24)))
+    assert not torch.isclose(view, IMAGE, atol=1e-3).all((1, 2, 3)).any()
+
+
+def test_where_nothing_moves_no_image_is_said_to():
+    for views in (ContrastiveViews(24, **STILL), ContrastiveViews(24, crop=0.5, **STILL)):
+        moved = views.generate_parameters(IMAGE.shape)['moved']
+        assert moved.dtype == torch.bool and moved.shape == (4,) and not moved.any()
+
+
+def test_defaults_are_the_views_of_the_configuration_of_saco():
+    config = Path(__file__).parents[2] / 'configs/pretrain/sa_moco.yaml'
+    given = yaml.safe_load(config.read_text())['model']['init_args']
+    views = ContrastiveViews()
+    for name in ('size', 'crop', 'rotation', 'zoom', 'contrast', 'shift', 'jitter', 'grayscale',
+                 'blur'):  # fmt: skip
+        assert getattr(views, name) == given[name], name
 
 
 def test_images_that_stay_are_untouched():

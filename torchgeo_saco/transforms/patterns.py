@@ -47,7 +47,7 @@ def largest_code(points: int, method: str) -> int:
     return points * (points - 1) + 2 if method == 'nri_uniform' else 2**points - 1
 
 
-def pattern_codes(padded: Tensor, ring: Ring, method: str, finite: bool = False) -> Tensor:
+def pattern_codes(padded: Tensor, ring: Ring, method: str, finite: bool) -> Tensor:
     """Codes of float bands.
 
     All operations are elementwise and, but for *var*, round alike on their own and in the one

@@ -351,8 +351,7 @@ class ContrastiveViews(ImageTransform):
         first = fits.byte().argmax(1)[:, None, None].expand(-1, 1, 2)
         extent = torch.minimum(sides.gather(1, first)[:, 0], whole)
         center = torch.empty_like(extent).uniform_(-0.5, 0.5) * (whole - extent)
-        moved = torch.ones(len(whole), dtype=torch.bool, device=whole.device)
-        return {'extent': extent, 'center': center, 'moved': moved}
+        return {'extent': extent, 'center': center}
 
     def _blur(self, image: Tensor, params: ViewParameters) -> Tensor:
         """Blur some images."""
