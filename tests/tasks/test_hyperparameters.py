@@ -52,6 +52,8 @@ def test_the_key_encoder_and_the_queue_remember_the_same_steps():
 def test_advice_where_a_training_is_too_short_for_its_momentum():
     assert momentum_advice(0.999, 5_000) is None
     assert momentum_advice(0.9, 50, computed=True) is None
+    # Of 14.3 steps.
+    assert momentum_advice(0.93, 71) is not None and momentum_advice(0.93, 72) is None
     assert (
         'momentum=0.999 averages the key encoder over 1,000 steps, and this training has 300'
         in (momentum_advice(0.999, 300))
