@@ -52,8 +52,9 @@ def _progress_advice(ratio: float) -> str:
     """Say what to do about InfoNCE that is near chance."""
     if ratio <= _LITTLE:
         return ''
-    learned = 'nothing' if ratio > _NOTHING else 'little'
+    better = 'no' if ratio > _NOTHING else 'little'
     return (
-        f': {learned} was learned; train longer, and where momentum and temperature are those of a '
-        'paper merge configs/pretrain/small.yaml, which computes them from the number of steps'
+        f': positives are told apart {better} better than by chance; train longer, and where '
+        'momentum and temperature are those of a paper merge configs/pretrain/small.yaml, which '
+        'computes them from the number of steps'
     )
