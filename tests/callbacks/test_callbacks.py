@@ -4,6 +4,7 @@
 """Tests of the callbacks."""
 
 import copy
+import math
 import re
 from pathlib import Path
 
@@ -218,6 +219,24 @@ def test_report_says_where_things_are(coloured, tmp_path, capsys):
     assert f'weights: {saver.last_model_path}' in text
     assert 'Classification with `model: test_resnet`' in text
     assert 'ChangeDetection (fcsiamdiff) with `backbone: test_resnet`' in text
+
+
+@pytest.mark.parametrize(
+    ('ratio', 'said'),
+    [
+        (0.96, 'apart no better than by chance; train longer'),
+        (0.95, 'apart little better than by chance; train longer'),
+        (0.8, None),
+        (math.nan, None),
+    ],
+)
+def test_report_advises_where_the_loss_is_near_chance(coloured, tmp_path, capsys, ratio, said):
+    module = MeanColour()
+    module.nce_over_chance = ratio
+    fit(module, data(coloured), tmp_path, [RunReport()])
+    text = ' '.join(capsys.readouterr().out.split())
+    assert (f'{ratio:.2f} of the loss of a guess' in text) == (not math.isnan(ratio))
+    assert said in text if said else 'than by chance' not in text
 
 
 def test_report_without_a_checkpoint(coloured, tmp_path, capsys):

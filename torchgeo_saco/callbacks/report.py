@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Report of a finished run: whether it learned, its files, and how to use them."""
+"""Report of a finished run: its loss against chance, its files, and how to use them."""
 
 import math
 
@@ -10,12 +10,12 @@ from rich.console import Console
 
 from .figures import figure_folder, log_folder
 
-# Shares of chance above which a contrast has learned nothing, or little.
-_NOTHING, _LITTLE = 0.95, 0.8
+# Shares of the loss of a guess above which positives are told apart no better, or little better.
+_NO, _LITTLE = 0.95, 0.8
 
 
 class RunReport(Callback):
-    """Prints whether the contrast has learned, where its files are, and what to run next."""
+    """Prints the loss against chance, where the files of a run are, and what to run next."""
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Print the report, after the progress bar has ended."""
@@ -52,7 +52,7 @@ def _progress_advice(ratio: float) -> str:
     """Say what to do about InfoNCE that is near chance."""
     if ratio <= _LITTLE:
         return ''
-    better = 'no' if ratio > _NOTHING else 'little'
+    better = 'no' if ratio > _NO else 'little'
     return (
         f': positives are told apart {better} better than by chance; train longer, and where '
         'momentum and temperature are those of a paper merge configs/pretrain/small.yaml, which '
