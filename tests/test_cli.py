@@ -111,8 +111,8 @@ def test_scale_of_the_papers(config, seasons, tmp_path, caplog):
         fit(torchgeo, CONFIGS / 'trainer.yaml', config, CONFIGS / 'data/folder.yaml',
             root=seasons, folder=tmp_path)  # fmt: skip
     assert list(tmp_path.rglob('last.ckpt'))
-    method = yaml.safe_load(config.read_text())['model']['class_path']
-    plain = not config.stem.startswith('sa') and not method.endswith('.SACo')
+    model = yaml.safe_load(config.read_text())['model']
+    plain = 'groups' not in model.get('init_args', {}) and not model['class_path'].endswith('.SACo')
     assert ('groups: natural_color\n' in caplog.text) == plain
     figures = {path.stem for path in tmp_path.rglob('*.png')}
     change_aware = 'caco' in config.stem or config.stem == 'teco'
