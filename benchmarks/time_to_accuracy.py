@@ -9,8 +9,8 @@ nearest neighbours on the locations held out now and then; that time does not co
 hyperparameters of configs/pretrain/small.yaml for the steps that the time allows: in float32, with
 half of the groups in every step, with textures as histograms, and, where the machine has them, in
 bfloat16 and compiled; and with ViT-S/16 and Swin-T as configs/pretrain/vit.yaml trains them. The
-original step (benchmarks/step.py) has those of its paper, TorchGeo's MoCo those of
-configs/compare.yaml.
+original step (benchmarks/step.py) has those of its paper, TorchGeo's MoCo those
+computed for 400 steps.
 """
 
 import argparse

@@ -21,6 +21,9 @@ from scipy.stats import binomtest
 
 _MUTMUT = str(Path(sys.executable).with_name('mutmut'))
 
+# Share of the changes that is to be noticed.
+_LEAST = 0.95
+
 # To run one change makes mutmut list them all.
 _ONE = 'torchgeo_saco.bands.x_band_index__mutmut_1'
 
@@ -52,7 +55,6 @@ def main() -> None:
     parser.add_argument('--sample', type=int, help='try so many, drawn at random')
     parser.add_argument('--seed', type=int, default=0, help='of the draw')
     parser.add_argument('--processes', type=int, default=2, help='changes that are tried at a time')
-    parser.add_argument('--least', type=float, default=0.95, help='share that is to be noticed')
     arguments = parser.parse_args()
     chosen = arguments.patterns
     if arguments.sample:
@@ -79,7 +81,7 @@ def main() -> None:
         low, high = binomtest(noticed, len(tried)).proportion_ci()
         interval = f', 95 % interval {low:.1%} to {high:.1%}'
     print(f'{noticed} of {len(tried)} changes fail a test ({noticed / len(tried):.1%}{interval})')
-    raise SystemExit(noticed < arguments.least * len(tried))
+    raise SystemExit(noticed < _LEAST * len(tried))
 
 
 if __name__ == '__main__':

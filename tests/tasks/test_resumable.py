@@ -61,7 +61,7 @@ def threads():
 def test_another_number_of_threads_is_said(archive, tmp_path, saved, threads):
     torch.set_num_threads(threads + 1)
     run = trainer(tmp_path, max_epochs=2)
-    message = rf'last\.ckpt is of a run with {threads} threads .* set OMP_NUM_THREADS={threads} to'
+    message = rf'last\.ckpt is of a run with {threads} threads .* set OMP_NUM_THREADS={threads} for'
     with pytest.warns(UserWarning, match=message):
         run.fit(small(MoCo), data(archive), ckpt_path=saved)
     assert run.current_epoch == 2

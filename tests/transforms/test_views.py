@@ -113,7 +113,7 @@ def test_where_nothing_moves_no_image_is_said_to():
         assert moved.dtype == torch.bool and moved.shape == (4,) and not moved.any()
 
 
-def test_defaults_are_the_views_of_the_configuration_of_saco():
+def test_defaults_are_the_views_of_saco():
     config = Path(__file__).parents[2] / 'configs/pretrain/sa_moco.yaml'
     given = yaml.safe_load(config.read_text())['model']['init_args']
     views = ContrastiveViews()

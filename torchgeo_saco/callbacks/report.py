@@ -11,7 +11,7 @@ from rich.console import Console
 from .figures import figure_folder, log_folder
 
 # Shares of the loss of a guess above which positives are told apart no better, or little better.
-_NO, _LITTLE = 0.95, 0.8
+_NO_BETTER, _LITTLE_BETTER = 0.95, 0.8
 
 
 class RunReport(Callback):
@@ -50,9 +50,9 @@ class RunReport(Callback):
 
 def _progress_advice(ratio: float) -> str:
     """Say what to do about InfoNCE that is near chance."""
-    if ratio <= _LITTLE:
+    if ratio <= _LITTLE_BETTER:
         return ''
-    better = 'no' if ratio > _NO else 'little'
+    better = 'no' if ratio > _NO_BETTER else 'little'
     return (
         f': positives are told apart {better} better than by chance; train longer, and where '
         'momentum and temperature are those of a paper merge configs/pretrain/small.yaml, which '

@@ -42,8 +42,9 @@ class ResumableTask(BaseTask):
     * seed, batch size and number of processes;
     * precision, accumulation, clipping and ``limit_train_batches`` of the trainer.
 
-    All else may change: workers, callbacks, loggers, the accelerator, how long to train. Another
-    number of threads on a CPU is said, since the weights then differ in their last digits.
+    All else may change: workers, callbacks, loggers, the accelerator, how long to train. A
+    warning says where a CPU has another number of threads, since the weights then differ in their
+    last digits.
     """
 
     #: Arguments that may change when a training goes on from a checkpoint.
@@ -119,7 +120,7 @@ class ResumableTask(BaseTask):
             rank_zero_warn(
                 f'{path} is of a run with {threads} threads of PyTorch, and this one has '
                 f'{self._threads}: sums are in another order, so the weights will differ in their '
-                f'last digits; set OMP_NUM_THREADS={threads} to go on to the same'
+                f'last digits; set OMP_NUM_THREADS={threads} for the same weights'
             )
 
     def load_state_dict(
