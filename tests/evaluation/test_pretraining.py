@@ -16,6 +16,7 @@ from torch import nn
 from torchgeo.tasks import BYOL
 
 from tests.data.archives import write_archive, write_labels
+from tests.data.layouts import write_image_folders
 from torchgeo_saco import evaluation
 from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.evaluation import Settings, execute_run, plan_runs, runs
@@ -439,6 +440,35 @@ def test_every_row_runs_and_is_judged_on_the_same_images(name, rows, settings, t
     assert '| encoder | knn5 OverallAccuracy | linear OverallAccuracy | ' in text
     assert 'Not comparable' not in text
     assert all(f'| {run.encoder} | ' in text for run, _ in report.results)
+
+
+@pytest.mark.slow
+def test_every_row_of_eurosat_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    images = write_image_folders(tmp_path / 'images', count=12)
+    for split, numbers in {'train': range(6), 'val': range(6, 9), 'test': range(9, 12)}.items():
+        lines = [f'{name}_{n}.jpg\n' for name in ('Forest', 'River') for n in numbers]
+        (images / f'eurosat_rgb-{split}.txt').write_text(''.join(lines))
+    given = yaml.safe_load((CONFIGS / 'eurosat_rgb.yaml').read_text())
+    for encoder in given['encoders'].values():
+        if encoder.get('trainer', {}).get('max_steps'):
+            del encoder['trainer']
+        if 'init_args' in encoder:
+            encoder['init_args']['model'] = 'test_resnet'
+    given['benchmarks']['EuroSAT RGB'] |= {
+        'model': {'init_args': {'model': 'test_resnet', 'size': 16, 'queue_size': 8}},
+        'data': {'init_args': {'root': str(images), 'batch_size': 4}},
+        'trainer': {'max_steps': 1, 'accelerator': 'cpu'},
+    }
+    path = tmp_path / 'eurosat_rgb.yaml'
+    path.write_text(yaml.safe_dump(given, sort_keys=False))
+    report = evaluation.evaluate(
+        read_settings([f'--config={path}', '--seeds=[0]', f'--output={tmp_path / "out"}'])
+    )
+    assert len(report.results) == len(given['encoders']) == 10
+    for _, result in report.results:
+        assert result.metrics['knn5_OverallAccuracy'] >= 0
+        assert result.metrics['fused_linear_OverallAccuracy'] >= 0
 
 
 @pytest.mark.slow
