@@ -3,8 +3,8 @@
 # make fractions  pre-train on two sensors, and compare what shares of the labels are worth
 # make compare  pre-train every method alike on the sample, over five seeds, and compare them
 # make test   run the tests but the slow ones, with coverage
-# make test-all  run all tests, with coverage
-# make mutants  change the code in small ways, and fail where fewer than 95 % of them fail a test: hours
+# make test-all  run all tests, with coverage, and try 100 of the changes of make mutants
+# make mutants  change the code in small ways, and fail where fewer than 9 in 10 fail a test: hours
 # make lint   format, lint and types
 # make docs   build the site of the documentation, docs/_build/html
 # ARGS adds arguments: make fit ARGS='--seed_everything 1'
@@ -53,6 +53,7 @@ test: $(VENV)/.installed-tests
 
 test-all: $(VENV)/.installed-tests
 	$(BIN)/pytest -n 2 --cov=torchgeo_saco --cov-report=term --cov-fail-under=98 $(ARGS)
+	$(BIN)/python -m tests.mutants --sample 100
 
 mutants: $(VENV)/.installed-tests
 	$(BIN)/python -m tests.mutants $(ARGS)

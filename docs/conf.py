@@ -53,6 +53,7 @@ exclude_patterns = [
     '.*',
     'data',
     'logs',
+    'mutants',
     'output',
     'build',
     'dist',

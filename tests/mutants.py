@@ -5,7 +5,7 @@
 
 ``python -m tests.mutants [--sample N] [PATTERN...]`` runs mutmut with what pyproject.toml says
 under ``tool.mutmut``, on all changes, those whose names match, or so many of them at random, and
-fails where tests notice too few.
+fails where tests notice too few; of changes drawn at random, where that is beyond chance.
 """
 
 import argparse
@@ -21,8 +21,9 @@ from scipy.stats import binomtest
 
 _MUTMUT = str(Path(sys.executable).with_name('mutmut'))
 
-# Share of the changes that is to be noticed.
-_LEAST = 0.95
+# Share of the changes that is to be noticed: of those that were read one by one, one in twenty changes
+# nothing but time, so that these are 19 of 20 that matter.
+_LEAST = 0.9
 
 # To run one change makes mutmut list them all.
 _ONE = 'torchgeo_saco.bands.x_band_index__mutmut_1'
@@ -76,12 +77,12 @@ def main() -> None:
     for name, state in tried.items():
         if state not in {'killed', 'timeout'}:
             print(f'{state}: {name}')
-    interval = ''
+    share, interval = noticed / len(tried), ''
     if arguments.sample:
         low, high = binomtest(noticed, len(tried)).proportion_ci()
         interval = f', 95 % interval {low:.1%} to {high:.1%}'
-    print(f'{noticed} of {len(tried)} changes fail a test ({noticed / len(tried):.1%}{interval})')
-    raise SystemExit(noticed < _LEAST * len(tried))
+    print(f'{noticed} of {len(tried)} changes fail a test ({share:.1%}{interval})')
+    raise SystemExit((high if arguments.sample else share) < _LEAST)
 
 
 if __name__ == '__main__':

@@ -59,9 +59,9 @@ def resolve_configs(args: Sequence[str]) -> list[str]:
     for word in args:
         option, sign, name = word.partition('=')
         if option in ('--config', '-c') and sign:
-            word = f'{option}={_sound(find_config(name))}'
+            word = f'{option}={_find_settings(name)}'
         elif resolved and resolved[-1] in ('--config', '-c'):
-            word = _sound(find_config(word))
+            word = _find_settings(word)
         resolved.append(word)
     return resolved
 
@@ -118,7 +118,8 @@ def read_config(path: str) -> dict[str, Any]:
     return content or {}
 
 
-def _sound(path: str) -> str:
-    """Return a path, if its file holds settings."""
+def _find_settings(name: str) -> str:
+    """Return the path of a configuration file, and refuse one that holds no settings."""
+    path = find_config(name)
     read_config(path)
     return path
