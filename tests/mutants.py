@@ -21,8 +21,8 @@ from scipy.stats import binomtest
 
 _MUTMUT = str(Path(sys.executable).with_name('mutmut'))
 
-# Share of the changes that is to be noticed: of those that were read one by one, one in twenty changes
-# nothing but time, so that these are 19 of 20 that matter.
+# Share of the changes that is to be noticed. One in twenty of those that were read changes nothing
+# but time, so that these are 19 of 20 that matter.
 _LEAST = 0.9
 
 # To run one change makes mutmut list them all.
