@@ -77,12 +77,14 @@ def main() -> None:
     for name, state in tried.items():
         if state not in {'killed', 'timeout'}:
             print(f'{state}: {name}')
-    share, interval = noticed / len(tried), ''
+    share = judged = noticed / len(tried)
+    interval = ''
     if arguments.sample:
-        low, high = binomtest(noticed, len(tried)).proportion_ci()
-        interval = f', 95 % interval {low:.1%} to {high:.1%}'
+        low, judged = binomtest(noticed, len(tried)).proportion_ci()
+        interval = f', 95 % interval {low:.1%} to {judged:.1%}'
     print(f'{noticed} of {len(tried)} changes fail a test ({share:.1%}{interval})')
-    raise SystemExit((high if arguments.sample else share) < _LEAST)
+    if judged < _LEAST:
+        raise SystemExit(f'fewer than {_LEAST:.0%} do; see mutmut show NAME, and add tests')
 
 
 if __name__ == '__main__':
