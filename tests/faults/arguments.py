@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 
 from torchgeo_saco.archives.opening import read_options
 from torchgeo_saco.archives.rasters.reader import CellOptions
@@ -205,6 +206,17 @@ FAULTS: list[Fault] = [
         remedy='subtract their least value',
     ),
     Fault('R2 LBP of int64 within 2**53', _texture_of_large_integers, error=None),
+    *[
+        Fault(
+            f'T18 precision {precision}',
+            lambda root, precision=precision: Trainer(
+                precision=precision, accelerator='cpu', logger=False, default_root_dir=root
+            ).fit(MoCo(bands=['B02', 'B03', 'B04'], model='test_resnet')),
+            names=(precision,),
+            remedy='bf16-mixed',
+        )
+        for precision in ('16-true', 'bf16-true', '64-true')
+    ],
     *[
         Fault(
             f'V8 reflectance of {str(dtype).removeprefix("torch.")}',

@@ -99,9 +99,10 @@ def test_decision_equals_the_posterior_between_the_means():
     assert ((high > low) == mixture.upper(points)).all()
 
 
+@pytest.mark.parametrize('scale', [1, 0.01])
 @pytest.mark.parametrize('seed', range(20))
-def test_start_is_the_best_of_all_splits(seed):
-    values = np.sort(np.random.default_rng(seed).choice([0.0, 1, 2, 4, 7, 11, 12, 30], 9))
+def test_start_is_the_best_of_all_splits(seed, scale):
+    values = np.sort(np.random.default_rng(seed).choice([0.0, 1, 2, 4, 7, 11, 12, 30], 9)) * scale
     # Values that are equal stay together.
     splits = [i for i in range(1, 9) if values[i - 1] < values[i]]
     costs = [sum(part.var() * len(part) for part in np.split(values, [i])) for i in splits]

@@ -42,6 +42,14 @@ def saved(archive, tmp_path):
     return tmp_path / 'last.ckpt'
 
 
+@pytest.mark.parametrize('precision', ['bf16-true', '16-true', '64-true'])
+@pytest.mark.parametrize('stage', ['fit', 'validate', 'predict'])
+def test_weights_of_another_type_than_float32_are_refused(precision, stage, archive, tmp_path):
+    message = f'precision {precision} keeps weights in another type.*set trainer.precision to 32'
+    with pytest.raises(ValueError, match=message):
+        getattr(trainer(tmp_path, precision=precision), stage)(small(MoCo), data(archive))
+
+
 @pytest.mark.slow
 def test_a_run_saved_after_validation_goes_on(archive, tmp_path, saved):
     run = trainer(tmp_path, max_epochs=2)

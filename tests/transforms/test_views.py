@@ -90,6 +90,20 @@ def test_views_under_autocast_are_those_of_float32():
     assert torch.equal(*draws)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float64])
+def test_views_have_the_type_of_the_image(dtype):
+    # A CPU cannot resize a whole image in bfloat16.
+    views = ContrastiveViews(
+        8, crop=0.5, p=1.0, jitter=1.0, grayscale=1.0, blur=1.0, vertical_flip=1.0
+    )
+    torch.manual_seed(0)
+    plain = views(IMAGE)
+    torch.manual_seed(0)
+    found = views(IMAGE.to(dtype))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), plain, rtol=0.03, atol=0.01)
+
+
 @pytest.mark.parametrize('size', [8, 24])
 @pytest.mark.parametrize('still', [STILL, {'rotation': 0, 'zoom': 1, 'contrast': 0, 'shift': 0}])
 def test_what_cannot_be_drawn_leaves_the_original(size, still):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo_saco Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Support of devices for bfloat16."""
+"""Precisions that a trainer may have, and support of devices for bfloat16."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,28 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
 from .modes import evaluation_mode
+
+# Those that Lightning converts the whole module for.
+_OTHER_WEIGHTS = ('16-true', 'bf16-true', '64-true')
+
+
+def require_float32_weights(precision: str) -> None:
+    """Refuse a precision in which a trainer keeps the weights in another type than float32.
+
+    Images, textures and statistics are in float32; and what a key encoder changes in a step is
+    less than bfloat16 resolves.
+
+    Args:
+        precision: Precision of the trainer, such as ``'32-true'``.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if precision in _OTHER_WEIGHTS:
+        raise ValueError(
+            f'precision {precision} keeps weights in another type than float32, which no task '
+            'here works with; set trainer.precision to 32, bf16-mixed or 16-mixed'
+        )
 
 
 def require_bfloat16(device: torch.device, backbone: nn.Module, channels: int, side: int) -> None:

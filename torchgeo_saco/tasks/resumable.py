@@ -16,6 +16,7 @@ from ..io.checkpoint import CheckpointError, install_checkpoint_io
 from ..runtime.agreement import require_agreement
 from ..runtime.distributed import world_size
 from ..runtime.nonfinite import require_finite_state
+from ..runtime.precision import require_float32_weights
 from ..runtime.ranks import RankWatch
 from ..runtime.seeding import run_seed
 
@@ -58,9 +59,13 @@ class ResumableTask(BaseTask):
 
         Returns:
             The callback that watches the other ranks, if there are any.
+
+        Raises:
+            ValueError: If the trainer would keep the weights in another type than float32.
         """
-        install_checkpoint_io(self.trainer)
         trainer: Any = self.trainer
+        require_float32_weights(str(trainer.precision))
+        install_checkpoint_io(trainer)
         watched = any(isinstance(callback, RankWatch) for callback in trainer.callbacks)
         return [RankWatch()] if trainer.world_size > 1 and not watched else []
 
