@@ -142,6 +142,20 @@ _CONFIGURATIONS: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
         ('table.csv',), 'must end in .parquet',
     ),
     'U5 a GPU where there is none': ({'trainer.accelerator': 'cuda'}, ('error: ',), 'CUDA'),
+    'U5 a strategy of GPUs': ({'trainer.strategy': 'fsdp'}, ('error: The strategy `fsdp`',), 'GPU'),
+    'U5 devices -3': ({'trainer.devices': -3}, ('error: `devices`',), 'an int > 0'),
+    'U5 accumulation 0': (
+        {'trainer.accumulate_grad_batches': 0}, ('accumulate_grad_batches', '0'), 'at least 1'
+    ),
+    'U5 accumulation -2': (
+        {'trainer.accumulate_grad_batches': -2}, ('accumulate_grad_batches', '-2'), 'at least 1'
+    ),
+    'U5 clipping by NaN': (
+        {'trainer.gradient_clip_val': float('nan')}, ('gradient_clip_val', 'nan'), 'finite'
+    ),
+    'U5 precision bf16-true': (
+        {'trainer.precision': 'bf16-true'}, ('precision bf16-true',), 'bf16-mixed'
+    ),
 }  # fmt: skip
 
 _TEXTS: dict[str, tuple[bytes, tuple[str, ...]]] = {

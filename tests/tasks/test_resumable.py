@@ -50,6 +50,33 @@ def test_weights_of_another_type_than_float32_are_refused(precision, stage, arch
         getattr(trainer(tmp_path, precision=precision), stage)(small(MoCo), data(archive))
 
 
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('accumulate_grad_batches', 0),
+        ('accumulate_grad_batches', -2),
+        ('gradient_clip_val', -1.0),
+        ('gradient_clip_val', float('nan')),
+        ('log_every_n_steps', -1),
+    ],
+)
+def test_arguments_that_lightning_takes_unseen_are_refused(name, value, archive, tmp_path):
+    with pytest.raises(ValueError, match=rf'trainer\.{name} must be .*, got {value}'):
+        trainer(tmp_path, **{name: value}).fit(small(MoCo), data(archive))
+
+
+@pytest.mark.filterwarnings('ignore:.*barebones')
+@pytest.mark.parametrize('options', [{'log_every_n_steps': 0}, {'barebones': True}])
+def test_a_training_that_logs_nothing_runs(options, archive, tmp_path):
+    run = Trainer(
+        default_root_dir=tmp_path, accelerator='cpu', max_steps=1, logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        **options,
+    )  # fmt: skip
+    run.fit(small(MoCo, groups=None), data(archive))
+    assert run.global_step == 1
+
+
 @pytest.mark.slow
 def test_a_run_saved_after_validation_goes_on(archive, tmp_path, saved):
     run = trainer(tmp_path, max_epochs=2)

@@ -33,7 +33,7 @@ def sentence(error: BaseException) -> str | None:
     """
     for each in _chain(error):
         text = _elsewhere(str(each)) if _ELSEWHERE.search(str(each)) else None
-        if text is None and _is_raised_here(each):
+        if text is None and is_raised_in(each, _PACKAGE):
             text = str(each)
         if text:
             return ' '.join(text.split())
@@ -51,16 +51,21 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         following = following.__cause__ or context
 
 
-def _is_raised_here(error: BaseException) -> bool:
-    """Whether a statement of this package raised an error, and no expression within it failed."""
+def is_raised_in(error: BaseException, folder: str) -> bool:
+    """Whether a statement of a package raised an error, and no expression within it failed.
+
+    Args:
+        error: The error.
+        folder: Folder of the package.
+    """
     frames = traceback.extract_tb(error.__traceback__, limit=-1)
-    return bool(frames) and _raises(frames[-1].filename, frames[-1].lineno or 0)
+    return bool(frames) and _raises(frames[-1].filename, frames[-1].lineno or 0, folder)
 
 
-def _raises(file: str, line: int) -> bool:
-    """Whether a line of a file is a raise statement of this package."""
+def _raises(file: str, line: int, folder: str = _PACKAGE) -> bool:
+    """Whether a line of a file is a raise statement of a package."""
     text = linecache.getline(file, line).strip()
-    return file.startswith(_PACKAGE) and (not text or text.startswith('raise'))
+    return file.startswith(folder) and (not text or text.startswith('raise'))
 
 
 def _elsewhere(text: str) -> str | None:

@@ -9,9 +9,11 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import lightning
 import torchgeo.main
 from jsonargparse import ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -19,7 +21,7 @@ from lightning.pytorch.cli import LightningCLI
 from torchgeo.datasets.errors import DatasetNotFoundError, DependencyNotFoundError
 
 from ..io.checkpoint import CheckpointError, read_checkpoint
-from ..io.errors import sentence
+from ..io.errors import is_raised_in, sentence
 
 # What Lightning itself finds.
 _FOUND = ('best', 'last', 'hpc')
@@ -29,6 +31,9 @@ _PLAIN = (
     ArgumentError, DatasetNotFoundError, DependencyNotFoundError, ImportError,
     MisconfigurationException, OSError,
 )  # fmt: skip
+
+# Where arguments of a trainer are refused.
+_LIGHTNING = str(Path(lightning.__file__).parent)
 
 # What jsonargparse says of types beside what is wrong.
 _NOISE = re.compile(
@@ -103,7 +108,10 @@ def error_message(error: Exception, options: Iterable[str] = ()) -> str | None:
     if text is None and isinstance(error, ArgumentError):
         text = _NOISE.sub('', str(error))
         text = text.rstrip() + _meant(text, options)
-    if text is None and isinstance(error, _PLAIN):
+    if text is None and (
+        isinstance(error, _PLAIN)
+        or (isinstance(error, TypeError | ValueError) and is_raised_in(error, _LIGHTNING))
+    ):
         text = str(error) or type(error).__name__
     return None if text is None else ' '.join(text.split())
 

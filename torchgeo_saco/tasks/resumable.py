@@ -14,6 +14,7 @@ from torchgeo.tasks import BaseTask
 
 from ..io.checkpoint import CheckpointError, install_checkpoint_io
 from ..runtime.agreement import require_agreement
+from ..runtime.checks import check_range
 from ..runtime.distributed import world_size
 from ..runtime.nonfinite import require_finite_state
 from ..runtime.precision import require_float32_weights
@@ -25,6 +26,13 @@ _TRAINER = (
     'accumulate_grad_batches', 'gradient_clip_val', 'gradient_clip_algorithm', 'precision',
     'limit_train_batches',
 )  # fmt: skip
+
+# What Lightning would take whatever it is, with nonsense or a division by 0 in a step.
+_TRAINER_RANGES = {
+    'accumulate_grad_batches': 'int [1, inf)',
+    'gradient_clip_val': '[0, inf) or None',
+    'log_every_n_steps': 'int [0, inf)',
+}
 
 # What a trainer needs to go on.
 _TRAINING_KEYS = ('loops', 'optimizer_states', 'lr_schedulers')
@@ -61,10 +69,13 @@ class ResumableTask(BaseTask):
             The callback that watches the other ranks, if there are any.
 
         Raises:
-            ValueError: If the trainer would keep the weights in another type than float32.
+            ValueError: If the trainer would keep the weights in another type than float32, or an
+                argument of it is out of range.
         """
         trainer: Any = self.trainer
         require_float32_weights(str(trainer.precision))
+        for name, interval in _TRAINER_RANGES.items():
+            check_range(f'trainer.{name}', getattr(trainer, name), interval)
         install_checkpoint_io(trainer)
         watched = any(isinstance(callback, RankWatch) for callback in trainer.callbacks)
         return [RankWatch()] if trainer.world_size > 1 and not watched else []
