@@ -210,7 +210,11 @@ FAULTS: list[Fault] = [
         Fault(
             f'T18 precision {precision}',
             lambda root, precision=precision: Trainer(
-                precision=precision, accelerator='cpu', logger=False, default_root_dir=root
+                precision=precision,
+                max_epochs=1,
+                accelerator='cpu',
+                logger=False,
+                default_root_dir=root,
             ).fit(MoCo(bands=['B02', 'B03', 'B04'], model='test_resnet')),
             names=(precision,),
             remedy='bf16-mixed',
