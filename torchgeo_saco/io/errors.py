@@ -65,7 +65,7 @@ def is_raised_in(error: BaseException, folder: str) -> bool:
 def _raises(file: str, line: int, folder: str = _PACKAGE) -> bool:
     """Whether a line of a file is a raise statement of a package."""
     text = linecache.getline(file, line).strip()
-    return file.startswith(folder) and (not text or text.startswith('raise'))
+    return Path(file).is_relative_to(folder) and (not text or text.startswith('raise'))
 
 
 def _elsewhere(text: str) -> str | None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from .modes import evaluation_mode
 
-# Those that Lightning converts the whole module for.
+# Precisions for which Lightning converts the weights.
 _OTHER_WEIGHTS = ('16-true', 'bf16-true', '64-true')
 
 

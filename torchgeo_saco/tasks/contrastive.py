@@ -654,7 +654,7 @@ class ContrastiveTask(ResumableTask):
         self.log_dict(parts, batch_size=len(image))
         # Set on the trainer by Lightning's logger, which its types do not know.
         every = getattr(self.trainer, 'log_every_n_steps', 1)
-        # 0 is never.
+        # Lightning never logs if it is 0.
         if every and self.global_step % every == 0 and query.shape[1] > 1:
             self._log_embedding(query[self.season_space].mean(1), key[self.season_space])
         return loss

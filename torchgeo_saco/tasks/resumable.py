@@ -27,7 +27,7 @@ _TRAINER = (
     'limit_train_batches',
 )  # fmt: skip
 
-# What Lightning would take whatever it is, with nonsense or a division by 0 in a step.
+# Arguments of a trainer that Lightning does not check.
 _TRAINER_RANGES = {
     'accumulate_grad_batches': 'int [1, inf)',
     'gradient_clip_val': '[0, inf) or None',
