@@ -71,8 +71,19 @@ class _Pace(Callback):
         time.sleep(0.01)
 
 
-def _train(name: str, root: Path, folder: Path, workers: int) -> Trainer:
-    """Train a task to its end, from its last checkpoint if there is one."""
+def train(name: str, root: Path, folder: Path, workers: int, **options: object) -> Trainer:
+    """Train a task to its end, from its last checkpoint if there is one.
+
+    Args:
+        name: Name of the task.
+        root: Folder of the archives.
+        folder: Folder of its checkpoints.
+        workers: Workers of its loader.
+        options: Arguments of the trainer.
+
+    Returns:
+        The trainer.
+    """
     torch.manual_seed(1)
     method, arguments, items = TASKS[name]
     dual = issubclass(method, DualTask)
@@ -82,11 +93,12 @@ def _train(name: str, root: Path, folder: Path, workers: int) -> Trainer:
                 **second)  # fmt: skip
     saver = ModelCheckpoint(folder, '{step}', every_n_train_steps=1, save_last=True)
     processes = int(os.environ.get('WORLD_SIZE', '1'))
-    trainer = Trainer(
-        default_root_dir=folder, max_epochs=_EPOCHS, accelerator='cpu', logger=False,
-        callbacks=[_Pace(), saver], enable_progress_bar=False, enable_model_summary=False,
-        devices=processes, strategy='ddp' if processes > 1 else 'auto',
-    )  # fmt: skip
+    arguments_of_trainer = {
+        'max_epochs': _EPOCHS, 'accelerator': 'cpu', 'logger': False, 'devices': processes,
+        'enable_progress_bar': False, 'enable_model_summary': False, 'callbacks': [_Pace(), saver],
+        'strategy': 'ddp' if processes > 1 else 'auto',
+    }  # fmt: skip
+    trainer = Trainer(default_root_dir=folder, **(arguments_of_trainer | options))
     last = folder / 'last.ckpt'
     trainer.fit(method(**_SMALL, **arguments), data, ckpt_path=last if last.exists() else None)
     return trainer
@@ -165,7 +177,7 @@ class Case:
             }  # fmt: skip
         numbers = [
             _fork(
-                lambda: _end(_train(self.task, root, folder, self.workers), folder),
+                lambda: _end(train(self.task, root, folder, self.workers), folder),
                 folder / f'log{rank}',
                 common | ({'RANK': str(rank), 'LOCAL_RANK': str(rank)} if port else {}),
             )

@@ -19,6 +19,7 @@ from torchgeo_saco.samplers.order import EpochOrder, EvaluationOrder
 
 from ..data.archives import write_archive
 from ..data.resumed import Death, digest, run_to_the_end_or_death, trained
+from ..faults.kills import TASKS, train, write_archives
 
 DATES = (
     '20180210', '20180410', '20180715', '20181020', '20190212', '20190412', '20190720', '20191022',
@@ -50,21 +51,47 @@ def loops(path):
     return torch.load(path, weights_only=True)['loops']
 
 
-@pytest.mark.slow
-def test_runs_with_one_seed_end_alike(places, tmp_path, monkeypatch):
-    # Five repeats, with and without workers. Threads of PyTorch sum in another order.
+@pytest.fixture
+def free_threads(monkeypatch):
+    """Threads and algorithms of PyTorch are put back."""
+    before = torch.get_num_threads()
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     monkeypatch.setenv('PL_GLOBAL_SEED', '0')
-    ends, threads = {1: set(), 2: set()}, torch.get_num_threads()
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_runs_with_one_seed_end_alike(places, tmp_path, free_threads):
+    # Five repeats, with and without workers. Threads of PyTorch sum in another order.
+    ends = {1: set(), 2: set()}
     for number in range(5):
         for workers in (0, 2):
-            try:
-                torch.set_num_threads(1 + number % 2)
-                folder = tmp_path / f'{number}-{workers}'
-                run = trained(places, folder, epochs=1, num_workers=workers)
-                ends[1 + number % 2].add(digest(run))
-            finally:
-                torch.set_num_threads(threads)
+            threads = 1 + number % 2
+            torch.set_num_threads(threads)
+            folder = tmp_path / f'{number}-{workers}'
+            ends[threads].add(digest(trained(places, folder, epochs=1, num_workers=workers)))
     assert [len(found) for found in ends.values()] == [1, 1]
+
+
+@pytest.fixture(scope='module')
+def two_archives(tmp_path_factory):
+    """Archives that every task can train on."""
+    return write_archives(tmp_path_factory.mktemp('two'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', TASKS)
+def test_deterministic_runs_end_alike_with_any_threads(name, two_archives, tmp_path, free_threads):
+    ends = set()
+    for number in range(5):
+        for workers in (0, 2):
+            torch.set_num_threads(1 + number % 2)
+            folder = tmp_path / f'{number}-{workers}'
+            options = {'max_epochs': 1, 'deterministic': True}
+            ends.add(digest(train(name, two_archives, folder, workers, **options)))
+    assert len(ends) == 1
 
 
 # The first step, within an epoch, the last step of one, the last of all.

@@ -20,6 +20,7 @@ from ..runtime.nonfinite import require_finite_state
 from ..runtime.precision import require_float32_weights
 from ..runtime.ranks import RankWatch
 from ..runtime.seeding import run_seed
+from ..runtime.threads import SingleThread
 
 # Arguments of a trainer that change what a step does, or which batches there are.
 _TRAINER = (
@@ -53,7 +54,7 @@ class ResumableTask(BaseTask):
 
     All else may change: workers, callbacks, loggers, the accelerator, how long to train. A
     warning says where a CPU has another number of threads, since the weights then differ in their
-    last digits.
+    last digits; with ``deterministic=True`` of the trainer a CPU computes on a single thread.
     """
 
     #: Arguments that may change when a training goes on from a checkpoint.
@@ -66,7 +67,8 @@ class ResumableTask(BaseTask):
         """Have the trainer keep checkpoints whole, and end all ranks with one of them.
 
         Returns:
-            The callback that watches the other ranks, if there are any.
+            The callback that watches the other ranks, if there are any, and the one that leaves a
+            CPU a single thread, if PyTorch is to be deterministic.
 
         Raises:
             ValueError: If the trainer would keep the weights in another type than float32, or an
@@ -77,8 +79,11 @@ class ResumableTask(BaseTask):
         for name, interval in _TRAINER_RANGES.items():
             check_range(f'trainer.{name}', getattr(trainer, name), interval)
         install_checkpoint_io(trainer)
-        watched = any(isinstance(callback, RankWatch) for callback in trainer.callbacks)
-        return [RankWatch()] if trainer.world_size > 1 and not watched else []
+        needed: list[type[Callback]] = [RankWatch] if trainer.world_size > 1 else []
+        if self._threads and torch.are_deterministic_algorithms_enabled():
+            needed.append(SingleThread)
+        there = {type(callback) for callback in trainer.callbacks}
+        return [callback() for callback in needed if callback not in there]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the names of the task, which only the command line would add, and of the run.
