@@ -67,6 +67,21 @@ def test_the_query_leaves_groups_out_and_the_key_does_not(method):
     assert task.query(task.views.original(IMAGE[:, 0])).shape[2] == len(names)
 
 
+@pytest.mark.parametrize(
+    ('dropout', 'arguments'),
+    [
+        (0.1, {'groups': ['urban', 'near_infrared']}),
+        # One of each kind stays.
+        (0.5, {'groups': ['urban'], 'texture': ['urban'], 'texture_histograms': True}),
+    ],
+)
+def test_dropout_that_leaves_out_no_group_is_refused(dropout, arguments, archive, tmp_path):
+    task = small(MoCo, bands=None, group_dropout=dropout, **({'texture': False} | arguments))
+    with pytest.raises(ValueError, match=rf'^group_dropout={dropout} leaves out none .* urban'):
+        fit(task, archive, tmp_path)
+    assert not task.trainer.global_step
+
+
 def test_left_out_groups_are_those_of_the_encoder():
     task = small(SACo, **GROUPS).eval()
     image = task.views.original(IMAGE[:, 0])

@@ -448,6 +448,12 @@ class ContrastiveTask(ResumableTask):
         if stage != 'fit':
             return
         require_data(self, datamodule)
+        dropout = self.hparams['group_dropout']
+        if dropout and all(kept == count for _, count, kept in self._kept_groups()):
+            raise ValueError(
+                f'group_dropout={dropout} leaves out none of the groups '
+                f'{", ".join(self.encoder.names)}; raise it, add groups, or set it to 0'
+            )
         self._compute_hyperparameters(datamodule)
         self._limit_queues(largest_queue(self, datamodule))
         require_whole_layers(self, self.trainer)
@@ -543,15 +549,20 @@ class ContrastiveTask(ResumableTask):
         """Draw the groups that a query sees; None for all."""
         if not self.training or not self.hparams['group_dropout']:
             return None
-        # Some of each kind, so that every weight has a gradient in every step.
-        images = len(self.encoder.inputs.names)
         drawn: list[int] = []
-        for first, count in ((0, images), (images, len(self.encoder.names) - images)):
-            kept = max(1, round(count * (1 - self.hparams['group_dropout'])))
+        for first, count, kept in self._kept_groups():
             # On the host, which decides what is computed.
             numbers = torch.randperm(count)[:kept].sort().values
             drawn += (first + numbers).tolist()
         return drawn
+
+    def _kept_groups(self) -> list[tuple[int, int, int]]:
+        """First number and count of each kind of groups, and how many of them a query sees."""
+        # Some of each kind, so that every weight has a gradient in every step.
+        images = len(self.encoder.inputs.names)
+        share = 1 - self.hparams['group_dropout']
+        kinds = (0, images), (images, len(self.encoder.names) - images)
+        return [(first, count, max(1, round(count * share))) for first, count in kinds if count]
 
     @torch.no_grad()
     def key(self, view: Tensor) -> Tensor:
