@@ -8,9 +8,9 @@ archive (synthetic), from random weights and with one backbone, and asks for the
 nearest neighbours on the locations held out now and then; that time does not count. SACo+ has the
 hyperparameters of configs/pretrain/small.yaml for the steps that the time allows: in float32, with
 half of the groups in every step, with textures as histograms, and, where the machine has them, in
-bfloat16 and compiled; and with ViT-S/16 and Swin-T as configs/pretrain/vit.yaml trains them. The
-original step (benchmarks/step.py) has those of its paper, TorchGeo's MoCo those
-computed for 400 steps.
+bfloat16 and compiled; and with ViT-S/16 and Swin-T as configs/pretrain/vit.yaml trains them. So has
+SA+MoCo v2 with all textures as histograms. The original step (benchmarks/step.py) has those of its
+paper, TorchGeo's MoCo those computed for 400 steps.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from torchgeo_saco.datamodules import SeasonalDataModule
 from torchgeo_saco.metrics.probes import knn_scores
 from torchgeo_saco.runtime.checks import check_choice
 from torchgeo_saco.runtime.precision import emulates_bfloat16
-from torchgeo_saco.tasks import SACo
+from torchgeo_saco.tasks import ContrastiveTask, MoCo, SACo
 
 mpl.use('Agg')
 from matplotlib import pyplot as plt
@@ -243,9 +243,11 @@ def contenders(arguments: argparse.Namespace, images: Images) -> dict[str, Calla
     """Curves to measure, by name."""
     shared = {'model': arguments.model, 'size': SIZE, 'projector_norm': True, 'cosine': True}
 
-    def ours(precision: str = '32-true', **more: Any) -> Callable[[], Clock]:
-        def make() -> SACo:
-            return SACo(bands=list(BANDS), **(shared | GROUPS | COMPUTED | more))
+    def ours(
+        precision: str = '32-true', method: type[ContrastiveTask] = SACo, **more: Any
+    ) -> Callable[[], Clock]:
+        def make() -> ContrastiveTask:
+            return method(bands=list(BANDS), **(shared | GROUPS | COMPUTED | more))
 
         return lambda: lightning_curve(make, arguments, images, precision, dates=2)
 
@@ -266,6 +268,9 @@ def contenders(arguments: argparse.Namespace, images: Images) -> dict[str, Calla
             group_dropout=0.5, contrast_groups=True, alignment_weight=0.0
         ),
         'SACo+, histograms': ours(texture_histograms=True),
+        'SA+MoCo v2, histograms': ours(
+            method=MoCo, temporal=True, texture=True, texture_histograms=True
+        ),
         'SACo+, compiled': ours(compile=True),
     }
     for name, model in TRANSFORMERS.items():
@@ -343,7 +348,7 @@ def main() -> None:
         }
         for name, clock in curves.items()
     ]
-    ours = [name for name in curves if name.startswith('SACo+')]
+    ours = [name for name in curves if name.startswith('SA')]
     targets = []
     if 'original step' in curves and ours:
         # At least all of its time, if it never reaches it.
