@@ -43,6 +43,9 @@ ELSEWHERE = {
     'torchgeo-saco evaluate --config ablation.yaml': (
         'takes an hour; tests/evaluation/test_pretraining.py'
     ),
+    'torchgeo-saco evaluate --config ablation_eurosat_rgb.yaml': (
+        'needs EuroSAT RGB; tests/evaluation/test_pretraining.py'
+    ),
     'torchgeo-bench': 'an optional runner; tests/evaluation/test_bench.py',
     'torchgeo-saco evaluate --protocol torchgeo --weights last.ckpt --root data/sample/eurosat': (
         'generates the whole sample; tests/evaluation/test_protocol.py'
