@@ -59,6 +59,9 @@ def test_one_thread_computes_where_the_trainer_is_deterministic(archive, tmp_pat
         run.fit(*task_and_data(archive))
         assert torch.get_num_threads() == 3
     assert set(seen.threads) == {1}
+    # Also of what is saved after the run.
+    run.save_checkpoint(tmp_path / 'after.ckpt')
+    assert torch.load(tmp_path / 'after.ckpt', weights_only=True)['threads'] == 1
     assert 'deterministic: 1 thread computes in place of 3' in caplog.messages
 
 

@@ -80,7 +80,7 @@ class ResumableTask(BaseTask):
             check_range(f'trainer.{name}', getattr(trainer, name), interval)
         install_checkpoint_io(trainer)
         needed: list[type[Callback]] = [RankWatch] if trainer.world_size > 1 else []
-        if self._threads and torch.are_deterministic_algorithms_enabled():
+        if self._threads not in (None, torch.get_num_threads()):
             needed.append(SingleThread)
         there = {type(callback) for callback in trainer.callbacks}
         return [callback() for callback in needed if callback not in there]
@@ -191,8 +191,9 @@ class ResumableTask(BaseTask):
     @property
     def _threads(self) -> int | None:
         """Threads that sum on a CPU; None where another device does."""
-        on_cpu = self.trainer.strategy.root_device.type == 'cpu'
-        return torch.get_num_threads() if on_cpu else None
+        if self.trainer.strategy.root_device.type != 'cpu':
+            return None
+        return 1 if torch.are_deterministic_algorithms_enabled() else torch.get_num_threads()
 
     def _arguments(self, hparams: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the task that must agree."""
