@@ -42,6 +42,11 @@ from matplotlib import pyplot as plt
 
 GROUPS = {'groups': ['natural_color', 'near_infrared', 'urban'], 'texture': ['near_infrared']}
 COMPUTED = dict.fromkeys(['temperature', 'momentum', 'queue_size', 'lr', 'warmup_steps'])
+# Views and optimizer of configs/pretrain/small.yaml, which are the defaults of SACo.
+SMALL = {
+    'crop': 1.0, 'rotation': 180.0, 'zoom': 2.0, 'contrast': 0.1, 'shift': 0.01, 'jitter': 0.5,
+    'grayscale': 0.0, 'blur': 0.0, 'optimizer': 'adam', 'weight_decay': 1e-5,
+}  # fmt: skip
 RGB = ('B04', 'B03', 'B02')
 TRANSFORMERS = {'ViT-S/16': 'vit_small_patch16_224', 'Swin-T': 'swin_tiny_patch4_window7_224'}
 BATCH = 32
@@ -269,7 +274,7 @@ def contenders(arguments: argparse.Namespace, images: Images) -> dict[str, Calla
         ),
         'SACo+, histograms': ours(texture_histograms=True),
         'SA+MoCo v2, histograms': ours(
-            method=MoCo, temporal=True, texture=True, texture_histograms=True
+            method=MoCo, temporal=True, texture=True, texture_histograms=True, **SMALL
         ),
         'SACo+, compiled': ours(compile=True),
     }
